@@ -1,0 +1,226 @@
+import { type Static, Type } from 'typebox';
+
+/**
+ * The documents of the HTTP API, version 1: what requests are checked against, what OpenAPI is made of, and what
+ * `--json` prints (with `format: 1`). Moments are text in UTC with six digits of a second, LSNs PostgreSQL's text,
+ * sizes bytes, durations seconds.
+ */
+
+const Nullable = <T extends Parameters<typeof Type.Union>[0][number]>(type: T) => Type.Union([type, Type.Null()]);
+const Moment = Type.String();
+const LsnText = Type.String();
+
+export const ErrorBody = Type.Object({
+  code: Type.String(),
+  message: Type.String(),
+  hint: Type.String(),
+  details: Type.Record(Type.String(), Type.Unknown()),
+});
+
+export const Ping = Type.Object({
+  version: Type.String(),
+  pid: Type.Integer(),
+  startedAt: Moment,
+  clusters: Type.Array(Type.String()),
+});
+
+/** An unbroken run of segments. */
+export const WalRangeDocument = Type.Object({
+  repository: Type.String(),
+  timeline: Type.Integer(),
+  first: Type.String({ description: 'name of the first segment' }),
+  last: Type.String({ description: 'name of the last segment' }),
+  segments: Type.Integer(),
+  storedBytes: Type.Integer(),
+  firstCommit: Nullable(Moment),
+  lastCommit: Nullable(Moment),
+});
+export const WalList = Type.Object({ cluster: Type.String(), ranges: Type.Array(WalRangeDocument) });
+
+/** Segments that are missing between others of the same history. */
+export const WalGapDocument = Type.Object({
+  repository: Type.String(),
+  timeline: Type.Integer(),
+  first: Type.String(),
+  last: Type.String(),
+  segments: Type.Integer(),
+});
+export const WalGaps = Type.Object({ cluster: Type.String(), gaps: Type.Array(WalGapDocument) });
+
+export const BackupDocument = Type.Object({
+  repository: Type.String(),
+  cluster: Type.String(),
+  id: Type.String(),
+  label: Type.String(),
+  state: Type.Union([
+    Type.Literal('running'),
+    Type.Literal('complete'),
+    Type.Literal('failed'),
+    Type.Literal('removing'),
+  ]),
+  startedAt: Moment,
+  error: Nullable(ErrorBody),
+  facts: Nullable(
+    Type.Object({
+      systemIdentifier: Type.String(),
+      majorVersion: Type.Integer(),
+      segmentBytes: Type.Integer(),
+      timeline: Type.Integer(),
+      startLsn: LsnText,
+      stopLsn: LsnText,
+      stoppedAt: Moment,
+      finishedAt: Moment,
+      files: Type.Integer(),
+      plainBytes: Type.Integer(),
+      storedBytes: Type.Integer(),
+      checksumsVerified: Type.Boolean(),
+      corruptPages: Type.Array(Type.Object({ path: Type.String(), blocks: Type.Array(Type.Integer()) })),
+      tablespaces: Type.Array(Type.Object({ oid: Type.Integer(), location: Type.String() })),
+    }),
+  ),
+});
+export const BackupList = Type.Object({ cluster: Type.String(), backups: Type.Array(BackupDocument) });
+
+/** One line of the answer to `show --files` (NDJSON). */
+export const BackupFileDocument = Type.Object({
+  path: Type.String(),
+  type: Type.String(),
+  bytes: Type.Integer(),
+  mode: Type.Integer(),
+  modifiedAt: Moment,
+  sha256: Nullable(Type.String()),
+});
+
+export const RecoverableWindow = Type.Object({
+  repository: Type.String(),
+  timeline: Type.Integer(),
+  backup: Type.String({ description: 'oldest backup that begins this window' }),
+  earliest: Moment,
+  latest: Nullable(Moment),
+  earliestLsn: LsnText,
+  latestLsn: LsnText,
+  holes: Type.Array(WalGapDocument),
+});
+
+export const JobDocument = Type.Object({
+  id: Type.String(),
+  kind: Type.Union([Type.Literal('backup'), Type.Literal('restore'), Type.Literal('catalog-rebuild')]),
+  cluster: Nullable(Type.String()),
+  state: Type.Union([Type.Literal('running'), Type.Literal('done'), Type.Literal('failed'), Type.Literal('cancelled')]),
+  startedAt: Moment,
+  finishedAt: Nullable(Moment),
+  /** Only while it runs. */
+  progress: Nullable(
+    Type.Object({
+      phase: Type.String(),
+      doneBytes: Type.Integer(),
+      totalBytes: Type.Integer(),
+      files: Type.Integer(),
+      bytesPerSecond: Type.Number(),
+    }),
+  ),
+  error: Nullable(ErrorBody),
+  result: Type.Unknown(),
+});
+export const JobList = Type.Object({ jobs: Type.Array(JobDocument) });
+
+export const ClusterStatus = Type.Object({
+  name: Type.String(),
+  systemIdentifier: Nullable(Type.String()),
+  majorVersion: Nullable(Type.Integer()),
+  repositories: Type.Array(
+    Type.Object({
+      name: Type.String(),
+      lastArchived: Nullable(Type.Object({ name: Type.String(), at: Moment })),
+      windows: Type.Array(RecoverableWindow),
+      lastBackup: Nullable(BackupDocument),
+    }),
+  ),
+  wal: Type.Object({
+    /** Files in pg_wal/archive_status that wait; null when the directory cannot be read. */
+    ready: Nullable(Type.Integer()),
+    oldestReadyAt: Nullable(Moment),
+    refusals: Type.Array(
+      Type.Object({ name: Type.String(), error: ErrorBody, firstAt: Moment, lastAt: Moment, attempts: Type.Integer() }),
+    ),
+  }),
+  jobs: Type.Array(JobDocument),
+});
+export const Status = Type.Object({ version: Type.String(), clusters: Type.Array(ClusterStatus) });
+
+export const BackupRequest = Type.Object(
+  {
+    workers: Type.Optional(Type.Integer({ minimum: 1, maximum: 256 })),
+    compressionLevel: Type.Optional(Type.Integer({ minimum: 1, maximum: 19 })),
+    label: Type.Optional(Type.String({ maxLength: 200 })),
+  },
+  { additionalProperties: false },
+);
+
+export const TargetRequest = Type.Object(
+  {
+    kind: Type.Union([
+      Type.Literal('latest'),
+      Type.Literal('immediate'),
+      Type.Literal('time'),
+      Type.Literal('lsn'),
+      Type.Literal('xid'),
+      Type.Literal('name'),
+    ]),
+    /** The moment, LSN, transaction or restore point, as the operator wrote it. */
+    value: Type.Optional(Type.String({ maxLength: 200 })),
+    exclusive: Type.Optional(Type.Boolean()),
+    timeline: Type.Optional(Type.Integer({ minimum: 1 })),
+    backup: Type.Optional(Type.String({ description: 'a backup id' })),
+  },
+  { additionalProperties: false },
+);
+
+export const RestoreRequest = Type.Object(
+  {
+    target: TargetRequest,
+    to: Type.String({ description: 'absolute path of the new data directory' }),
+    tablespaceMap: Type.Optional(Type.Record(Type.String(), Type.String())),
+    action: Type.Optional(Type.Union([Type.Literal('pause'), Type.Literal('promote'), Type.Literal('shutdown')])),
+    standby: Type.Optional(Type.Boolean()),
+    takeOver: Type.Optional(Type.Boolean()),
+    workers: Type.Optional(Type.Integer({ minimum: 1, maximum: 256 })),
+  },
+  { additionalProperties: false },
+);
+
+/** What a restore would do. A plan that cannot work is an error (TARGET_UNREACHABLE, ARCHIVE_GAP, …), not a plan. */
+export const PlanDocument = Type.Object({
+  cluster: Type.String(),
+  repository: Type.String(),
+  backup: BackupDocument,
+  /** What was understood of the target: in words, with the zone. */
+  target: Type.String(),
+  timeline: Type.Integer(),
+  /** Timelines that will be replayed, oldest first, with the LSN where each is left (null: the last). */
+  path: Type.Array(Type.Object({ timeline: Type.Integer(), end: Nullable(LsnText) })),
+  wal: Type.Object({ first: Type.String(), last: Type.String(), segments: Type.Integer() }),
+  restoreBytes: Type.Integer(),
+  storedBytes: Type.Integer(),
+  /** By the last measured restore; null when there is none. */
+  estimatedSeconds: Nullable(Type.Number()),
+  latest: Nullable(Moment),
+  notes: Type.Array(Type.String()),
+});
+
+export type ErrorBodyDocument = Static<typeof ErrorBody>;
+export type PingDocument = Static<typeof Ping>;
+export type StatusDocument = Static<typeof Status>;
+export type ClusterStatusDocument = Static<typeof ClusterStatus>;
+export type RecoverableWindowDocument = Static<typeof RecoverableWindow>;
+export type WalListDocument = Static<typeof WalList>;
+export type WalGapsDocument = Static<typeof WalGaps>;
+export type BackupDocument = Static<typeof BackupDocument>;
+export type BackupListDocument = Static<typeof BackupList>;
+export type BackupFileDocument = Static<typeof BackupFileDocument>;
+export type BackupRequest = Static<typeof BackupRequest>;
+export type TargetRequest = Static<typeof TargetRequest>;
+export type RestoreRequest = Static<typeof RestoreRequest>;
+export type PlanDocument = Static<typeof PlanDocument>;
+export type JobDocument = Static<typeof JobDocument>;
+export type JobListDocument = Static<typeof JobList>;
