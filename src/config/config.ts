@@ -1,0 +1,34 @@
+import type { ClusterName, RepositoryName } from '../../catalog/catalog.ts';
+
+/** The configuration after reading and checking: every default filled in, every path absolute. */
+export interface Config {
+  /** The file it came from. */
+  readonly source: string;
+  readonly service: {
+    readonly stateDirectory: string;
+    readonly socket: string;
+    /** Worker threads for hashing and compression. */
+    readonly workers: number;
+  };
+  readonly repositories: ReadonlyMap<RepositoryName, RepositoryConfig>;
+  readonly clusters: ReadonlyMap<ClusterName, ClusterConfig>;
+}
+
+export interface RepositoryConfig {
+  readonly name: RepositoryName;
+  readonly driver: 'local';
+  readonly path: string;
+}
+
+export interface ClusterConfig {
+  readonly name: ClusterName;
+  readonly dataDirectory: string;
+  readonly conninfo: string;
+  readonly repositories: readonly RepositoryName[];
+  /** This cluster's own directory: the configured spool_directory with the cluster's name appended. */
+  readonly spoolDirectory: string;
+  readonly walCompressionLevel: number;
+  readonly backupCompressionLevel: number;
+  readonly walPushTimeoutSeconds: number;
+  readonly walFetchTimeoutSeconds: number;
+}
