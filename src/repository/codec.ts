@@ -1,0 +1,234 @@
+import binding from 'zstd-napi/binding.js';
+import { WaldenError } from '../errors.ts';
+
+/**
+ * Compression, the only home of the zstd binding. All of it is synchronous: heavy use belongs onto a worker. Every frame
+ * carries zstd's own checksum, and its plain size where that is known in advance.
+ */
+
+const { CParameter, EndDirective, ResetDirective } = binding;
+const NO_BYTES = new Uint8Array(0);
+const OUTPUT_BYTES = 256 * 1024;
+const MAGIC_BYTES = 4;
+const MAGIC_FRAME = 0xfd2fb528;
+const MAGIC_SKIPPABLE = 0x184d2a50;
+
+/** One-shot frames into one reused buffer. */
+export class FrameCompressor {
+  readonly #context = new binding.CCtx();
+  #output = new Uint8Array(0);
+
+  constructor(level: number) {
+    configure(this.#context, level);
+  }
+
+  /** The frame; the view is valid until the next call. */
+  compress(plain: Uint8Array): Uint8Array {
+    const bound = binding.compressBound(plain.byteLength);
+    if (this.#output.byteLength < bound) this.#output = new Uint8Array(bound);
+    return this.#output.subarray(0, this.#context.compress2(this.#output, plain));
+  }
+}
+
+/** Decompresses frames whose plain size is known, into one reused buffer or one of the caller's. */
+export class FrameDecompressor {
+  readonly #context = new binding.DCtx();
+  #output = new Uint8Array(0);
+
+  /**
+   * The view is valid until the next call. `stored` may hold several frames in a row.
+   * @throws CHECKSUM_MISMATCH naming `what` unless `stored` gives exactly `plainBytes` sound bytes.
+   */
+  decompress(stored: Uint8Array, plainBytes: number, what: string): Uint8Array {
+    if (this.#output.byteLength < plainBytes) this.#output = new Uint8Array(plainBytes);
+    const target = this.#output.subarray(0, plainBytes);
+    this.decompressInto(target, stored, what);
+    return target;
+  }
+
+  /** Fills `target` exactly. @throws CHECKSUM_MISMATCH */
+  decompressInto(target: Uint8Array, stored: Uint8Array, what: string): void {
+    let produced: number;
+    try {
+      produced = this.#context.decompress(target, stored);
+    } catch (cause) {
+      throw new WaldenError('CHECKSUM_MISMATCH', `unable to decompress ${what}: the stored bytes are damaged`, {
+        cause,
+      });
+    }
+    if (produced !== target.byteLength) {
+      throw new WaldenError(
+        'CHECKSUM_MISMATCH',
+        `${what} holds ${produced} bytes where ${target.byteLength} were stored`,
+      );
+    }
+  }
+}
+
+/** Makes one frame of any length out of chunks, in bounded memory. Use it once. */
+export class StreamCompressor {
+  readonly #context = takeCompressor();
+  readonly #output = new OutputPieces();
+
+  /** `plainBytes`: the length of all that will be fed, when known; it is written into the frame and held to. */
+  constructor(level: number, plainBytes?: number) {
+    configure(this.#context, level);
+    if (plainBytes !== undefined) this.#context.setPledgedSrcSize(plainBytes);
+  }
+
+  /** What is ready so far; the pieces are the caller's for good. */
+  feed(chunk: Uint8Array): Uint8Array[] {
+    const pieces: Uint8Array[] = [];
+    let rest = chunk;
+    while (rest.byteLength > 0) {
+      const [, produced, consumed] = this.#context.compressStream2(this.#output.room(), rest, EndDirective.continue);
+      this.#output.take(produced, pieces);
+      rest = rest.subarray(consumed);
+    }
+    return pieces;
+  }
+
+  /** Ends the frame. @throws INTERNAL when fewer or more bytes came than were pledged. */
+  finish(): Uint8Array[] {
+    const pieces: Uint8Array[] = [];
+    try {
+      for (let remaining = 1; remaining > 0;) {
+        const [left, produced] = this.#context.compressStream2(this.#output.room(), NO_BYTES, EndDirective.end);
+        this.#output.take(produced, pieces);
+        remaining = left;
+      }
+    } catch (cause) {
+      throw new WaldenError('INTERNAL', 'unable to end a zstd frame: other bytes came than were announced', { cause });
+    }
+    idleCompressors.push(this.#context);
+    return pieces;
+  }
+}
+
+/**
+ * Decompresses a stream of frames and skippable frames, in bounded memory. Use it once.
+ *
+ * Nothing that `feed` has returned is proven before the frame's end (its checksum) has passed, and nothing is known to be
+ * whole before `finish` has returned.
+ */
+export class StreamDecompressor {
+  readonly #context = takeDecompressor();
+  readonly #output = new OutputPieces();
+  readonly #what: string;
+  readonly #head = new Uint8Array(MAGIC_BYTES);
+  #headBytes = 0;
+  #betweenFrames = true;
+
+  /** `what` names the object in errors. */
+  constructor(what: string) {
+    this.#what = what;
+  }
+
+  /**
+   * The pieces are the caller's for good.
+   * @throws FORMAT_INVALID when it does not begin as zstd, CHECKSUM_MISMATCH when it is damaged further on.
+   */
+  feed(chunk: Uint8Array): Uint8Array[] {
+    this.#checkMagic(chunk);
+    const pieces: Uint8Array[] = [];
+    let rest = chunk;
+    for (let full = false; rest.byteLength > 0 || full;) {
+      const room = this.#output.room();
+      const [left, produced, consumed] = this.#step(room, rest);
+      this.#output.take(produced, pieces);
+      rest = rest.subarray(consumed);
+      full = produced === room.byteLength && left !== 0;
+      if (produced > 0 || consumed > 0) this.#betweenFrames = left === 0;
+    }
+    return pieces;
+  }
+
+  /** @throws FORMAT_INVALID when the stream ended inside a frame or held nothing. */
+  finish(): void {
+    if (!this.#betweenFrames || this.#headBytes < MAGIC_BYTES) {
+      throw new WaldenError('FORMAT_INVALID', `${this.#what} ends too early: its last part is missing`);
+    }
+    idleDecompressors.push(this.#context);
+  }
+
+  #step(room: Uint8Array, rest: Uint8Array): readonly [number, number, number] {
+    try {
+      return this.#context.decompressStream(room, rest);
+    } catch (cause) {
+      throw new WaldenError('CHECKSUM_MISMATCH', `unable to decompress ${this.#what}: the stored bytes are damaged`, {
+        cause,
+      });
+    }
+  }
+
+  #checkMagic(chunk: Uint8Array): void {
+    if (this.#headBytes === MAGIC_BYTES) return;
+    const part = chunk.subarray(0, MAGIC_BYTES - this.#headBytes);
+    this.#head.set(part, this.#headBytes);
+    this.#headBytes += part.byteLength;
+    if (this.#headBytes < MAGIC_BYTES) return;
+    const magic = new DataView(this.#head.buffer).getUint32(0, true);
+    if (magic !== MAGIC_FRAME && (magic & 0xffff_fff0) >>> 0 !== MAGIC_SKIPPABLE) {
+      throw new WaldenError('FORMAT_INVALID', `${this.#what} is not compressed with zstd`);
+    }
+  }
+}
+
+/** One frame of all the chunks. Runs on the calling thread. */
+export async function* compressChunks(source: AsyncIterable<Uint8Array>, level: number): AsyncGenerator<Uint8Array> {
+  const compressor = new StreamCompressor(level);
+  for await (const chunk of source) yield* compressor.feed(chunk);
+  yield* compressor.finish();
+}
+
+/** The plain bytes. Runs on the calling thread. @throws as StreamDecompressor. */
+export async function* decompressChunks(source: AsyncIterable<Uint8Array>, what: string): AsyncGenerator<Uint8Array> {
+  const decompressor = new StreamDecompressor(what);
+  for await (const chunk of source) yield* decompressor.feed(chunk);
+  decompressor.finish();
+}
+
+/** A small thing in one frame. */
+export function compressBytes(plain: Uint8Array, level: number): Buffer {
+  return Buffer.from(new FrameCompressor(level).compress(plain));
+}
+
+/** Hands out parts of ever new buffers, so that no piece is written again after it was given away. */
+class OutputPieces {
+  #buffer = new Uint8Array(0);
+  #used = 0;
+
+  room(): Uint8Array {
+    if (this.#buffer.byteLength - this.#used < OUTPUT_BYTES / 8) {
+      this.#buffer = new Uint8Array(new ArrayBuffer(OUTPUT_BYTES));
+      this.#used = 0;
+    }
+    return this.#buffer.subarray(this.#used);
+  }
+
+  take(produced: number, into: Uint8Array[]): void {
+    if (produced === 0) return;
+    into.push(this.#buffer.subarray(this.#used, this.#used + produced));
+    this.#used += produced;
+  }
+}
+
+// Contexts hold megabytes outside the heap, which the collector does not see: those used to their end are used again.
+const idleCompressors: InstanceType<typeof binding.CCtx>[] = [];
+const idleDecompressors: InstanceType<typeof binding.DCtx>[] = [];
+
+function takeCompressor(): InstanceType<typeof binding.CCtx> {
+  return idleCompressors.pop() ?? new binding.CCtx();
+}
+
+function takeDecompressor(): InstanceType<typeof binding.DCtx> {
+  const context = idleDecompressors.pop() ?? new binding.DCtx();
+  context.reset(ResetDirective.sessionAndParameters);
+  return context;
+}
+
+function configure(context: InstanceType<typeof binding.CCtx>, level: number): void {
+  context.reset(ResetDirective.sessionAndParameters);
+  context.setParameter(CParameter.compressionLevel, level);
+  context.setParameter(CParameter.checksumFlag, 1);
+}

@@ -1,0 +1,37 @@
+import { createHash } from 'node:crypto';
+import { WaldenError } from '../errors.ts';
+
+/**
+ * JSON objects that carry the hash of their own content as the last member, `sha256`: of the UTF-8 text
+ * `JSON.stringify(value, null, 2)` without that member. Readable by people, and a changed byte is noticed.
+ */
+
+/** The text to store. */
+export function sealJson(value: Readonly<Record<string, unknown>>): Buffer {
+  return Buffer.from(`${JSON.stringify({ ...value, sha256: hashOf(value) }, null, 2)}\n`);
+}
+
+/** The value without its seal. `what` names the object in errors. @throws FORMAT_INVALID, CHECKSUM_MISMATCH */
+export function openSealedJson(bytes: Uint8Array, what: string): Record<string, unknown> {
+  let json: unknown;
+  try {
+    json = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+  } catch (cause) {
+    throw new WaldenError('FORMAT_INVALID', `${what} is not JSON`, { cause });
+  }
+  if (typeof json !== 'object' || json === null || Array.isArray(json)) {
+    throw new WaldenError('FORMAT_INVALID', `${what} is not a JSON object`);
+  }
+  const { sha256, ...value } = json as Record<string, unknown>;
+  if (typeof sha256 !== 'string') throw new WaldenError('FORMAT_INVALID', `${what} lacks its sha256`);
+  if (hashOf(value) !== sha256) {
+    throw new WaldenError('CHECKSUM_MISMATCH', `${what} was changed: its content does not match its sha256`);
+  }
+  return value;
+}
+
+function hashOf(value: Readonly<Record<string, unknown>>): string {
+  return createHash('sha256')
+    .update(JSON.stringify(value, null, 2))
+    .digest('hex');
+}
