@@ -5,7 +5,7 @@ import type { ClusterIdentity } from '../../catalog/catalog.ts';
 import type { ClusterConfig } from '../config/config.ts';
 import { scriptConfig } from '../config/script-config.ts';
 import { readControlFile } from '../postgres/control-file.ts';
-import { claimCluster, readClusterIdentity } from '../repository/cluster-file.ts';
+import { ensureClusterFile, readClusterFile } from '../repository/cluster-file.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { ArchiveContext } from '../wal/archive-context.ts';
 import { WalFetcher } from '../wal/fetch.ts';
@@ -109,14 +109,14 @@ export class ClusterRoom {
   async #identity(): Promise<ClusterIdentity> {
     let identity: ClusterIdentity | undefined;
     for (const repository of this.repositories) {
-      identity ??= await readClusterIdentity(repository, this.config.name);
+      identity ??= (await readClusterFile(repository, this.config.name))?.history.at(-1);
     }
     if (identity === undefined) {
       const control = await readControlFile(this.config.dataDirectory);
       const { systemIdentifier, majorVersion, segmentBytes } = control;
       identity = { systemIdentifier, majorVersion, segmentBytes };
     }
-    for (const repository of this.repositories) await claimCluster(repository, this.config.name, identity);
+    for (const repository of this.repositories) await ensureClusterFile(repository, this.config.name, identity);
     await this.#deps.catalog.registerCluster(this.config.name, identity);
     return identity;
   }

@@ -64,7 +64,7 @@ export class WalFetcher {
     const running = this.#inFlight.get(file.name);
     if (running !== undefined) return await running;
     const work = this.#queue
-      .add(() => this.#fetchIntoSpool(file), { priority })
+      .add(() => this.#fetchIntoSpool(file), { priority, throwOnTimeout: true })
       .finally(() => {
         this.#inFlight.delete(file.name);
       });

@@ -1,13 +1,13 @@
 import { randomUUID } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isWaldenError, WaldenError } from '../errors.ts';
 import type { WalFileRecord } from '../../catalog/catalog.ts';
-import type { ObjectBody, Sha256Hex } from '../../storage-drivers/driver.ts';
+import type { Sha256Hex } from '../../storage-drivers/driver.ts';
 import { microsFromDate } from '../postgres/timestamp.ts';
 import { type ParsedWalName, segmentNumberOfName } from '../postgres/wal-name.ts';
 import { walKey } from '../repository/keys.ts';
+import { bodyOfFile } from '../repository/object-bytes.ts';
 import type { Repository } from '../repository/repository.ts';
 import { readWalObjectHeader } from '../repository/wal-object.ts';
 import { archiveTask, type ArchiveOutput, hashTask } from './archive-task.ts';
@@ -100,7 +100,7 @@ async function putObject(
     history: output.history,
   };
   try {
-    await repository.driver.put(key, stagedBody(staged, output), { ifExists: 'fail' });
+    await repository.driver.put(key, bodyOfFile(staged, { bytes: output.storedBytes, sha256: output.storedSha256 }), { ifExists: 'fail' });
     return record;
   } catch (error) {
     if (!isWaldenError(error, 'STORAGE_OBJECT_EXISTS')) throw error;
@@ -133,8 +133,4 @@ function assertSameBytes(file: ParsedWalName, stored: WalFileRecord, sha256: Sha
     `${file.name} is in repository ${stored.repository} with other bytes; nothing was overwritten`,
     { details: { key: stored.key, stored: stored.sha256, offered: sha256 } },
   );
-}
-
-function stagedBody(path: string, output: ArchiveOutput): ObjectBody {
-  return { size: output.storedBytes, sha256: output.storedSha256, path, open: () => createReadStream(path) };
 }

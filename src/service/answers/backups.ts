@@ -1,6 +1,7 @@
 import { WaldenError } from '../../errors.ts';
 import type { BackupRecord, Catalog, ClusterName } from '../../../catalog/catalog.ts';
 import { formatMicros } from '../../postgres/timestamp.ts';
+import { readBackupRecord } from '../../repository/backup-record.ts';
 import { readManifest } from '../../repository/manifest-reader.ts';
 import { backupId } from '../../repository/names.ts';
 import type { Repository } from '../../repository/repository.ts';
@@ -33,7 +34,8 @@ export async function* backupFiles(
   if (repository === undefined || backup.state !== 'complete') {
     throw new WaldenError('BACKUP_INVALID', `backup ${backup.id} is not complete in a repository of this cluster`);
   }
-  for await (const entry of readManifest(repository, backup.cluster, backup.id)) {
+  const stored = await readBackupRecord(repository, backup.cluster, backup.id);
+  for await (const entry of readManifest(repository, stored)) {
     yield {
       path: entry.path,
       type: entry.type,
