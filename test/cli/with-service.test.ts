@@ -162,10 +162,12 @@ describe('following a job', () => {
     'cancels it on %s, waits for its end and says interrupted',
     async (signal) => {
       const error = { code: 'INTERRUPTED', message: 'the job was cancelled', hint: 'begin it again', details: {} };
+      let sent = false;
       const { asked } = await serve(({ method, path }) => {
         if (path.endsWith('/cancel')) return { document: job({ state: 'cancelled', error, progress: null }) };
         if (method === 'POST') return { document: { job: job({}) } };
-        child.process.kill(signal);
+        if (!sent) child.process.kill(signal);
+        sent = true;
         return { document: job({}) };
       });
       const child = startWalden(['backup', 'main', '--config', config]);
