@@ -32,19 +32,18 @@ function directoryOf(user) {
   return directory;
 }
 
-/** Whether the user can run Node on a file of the project and of its modules. */
+/** Whether Node, run as the user, ends well with this program. */
+function succeeds(user, program, ...parameters) {
+  const options = { cwd: '/', uid: user.uid, gid: user.gid, stdio: 'ignore' };
+  return spawnSync(process.execPath, ['-e', program, ...parameters], options).status === 0;
+}
+
 function canRead(user, directory) {
-  const probe = `const fs = require('node:fs');
+  const program = `const fs = require('node:fs');
     fs.readdirSync(process.argv[1]);
     fs.readFileSync(process.argv[1] + '/package.json');
     fs.readdirSync(fs.realpathSync(process.argv[1] + '/node_modules'));`;
-  const done = spawnSync(process.execPath, ['-e', probe, directory], {
-    cwd: '/',
-    uid: user.uid,
-    gid: user.gid,
-    stdio: 'ignore',
-  });
-  return done.status === 0;
+  return succeeds(user, program, directory);
 }
 
 /** A copy of the project for the user; node_modules that are a link are copied as what they point at. */
@@ -80,15 +79,23 @@ async function runAsUser(command) {
   const user = unprivilegedUser();
   const home = directoryOf(user);
   try {
+    const path = [process.env.PATH];
     let cwd = process.cwd();
-    if (!canRead(user, project)) {
+    if (!succeeds(user, '')) {
+      path.unshift(join(home, 'bin'));
+      cpSync(process.execPath, join(home, 'bin', 'node'));
+      console.error(`as-user: ${user.name} cannot run ${process.execPath}: running a copy of it`);
+    }
+    if (path.length > 1 || !canRead(user, project)) {
       cwd = copyFor(user, home);
+      path.unshift(join(cwd, 'node_modules', '.bin'));
       console.error(`as-user: ${user.name} cannot read ${project}: running in a copy, ${cwd}`);
     }
     const temporary = join(home, 'tmp');
     mkdirSync(temporary);
     chownSync(temporary, user.uid, user.gid);
-    const env = { ...process.env, HOME: home, TMPDIR: temporary, USER: user.name, LOGNAME: user.name };
+    const names = { USER: user.name, LOGNAME: user.name };
+    const env = { ...process.env, ...names, HOME: home, TMPDIR: temporary, PATH: path.join(':') };
     return await run(command, { cwd, env, uid: user.uid, gid: user.gid });
   } finally {
     // Servers that were killed a moment ago may still write: try again for a while.
