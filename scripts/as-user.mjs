@@ -58,16 +58,24 @@ function copyFor(user, home) {
   return copy;
 }
 
-/** Runs the command with this process's streams, passes signals on and resolves with its exit status. */
-function run(command, options) {
-  return new Promise((resolve, reject) => {
-    const child = spawn(command[0], command.slice(1), { stdio: 'inherit', ...options });
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
-      // From a terminal the child has had the signal already: what matters here is that this process waits for it.
-      process.on(signal, () => {
-        if (signal !== 'SIGINT' || !process.stdin.isTTY) child.kill(signal);
-      });
-    }
+// Caught from the start, so that what was made is removed also when the signal comes before the command runs.
+let child;
+let caught;
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
+  process.on(signal, () => {
+    caught = signal;
+    // From a terminal the command has had its SIGINT already.
+    if (signal !== 'SIGINT' || !process.stdin.isTTY) child?.kill(signal);
+  });
+}
+
+/** Runs the command with this process's streams and resolves with its exit status. */
+async function run(command, options) {
+  // Lets a signal that came during the copying be seen.
+  await new Promise((resolve) => setImmediate(resolve));
+  if (caught !== undefined) return 128 + os.signals[caught];
+  return await new Promise((resolve, reject) => {
+    child = spawn(command[0], command.slice(1), { stdio: 'inherit', ...options });
     child.once('error', reject);
     child.once('exit', (status, signal) => {
       resolve(status ?? 128 + (os.signals[signal] ?? 0));
