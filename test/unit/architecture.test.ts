@@ -87,8 +87,8 @@ function isTypesOnly(statement: ts.ImportDeclaration | ts.ExportDeclaration): bo
   if (ts.isExportDeclaration(statement)) return statement.isTypeOnly;
   const clause = statement.importClause;
   if (clause === undefined) return false;
-  const { isTypeOnly, name, namedBindings } = clause;
-  if (isTypeOnly) return true;
+  const { phaseModifier, name, namedBindings } = clause;
+  if (phaseModifier === ts.SyntaxKind.TypeKeyword) return true;
   if (name !== undefined || namedBindings === undefined || !ts.isNamedImports(namedBindings)) return false;
   return namedBindings.elements.every((element) => element.isTypeOnly);
 }
