@@ -86,8 +86,8 @@ export const BackupFileDocument = Type.Object({
   path: Type.String(),
   type: Type.String(),
   bytes: Type.Integer(),
-  mode: Type.Integer(),
-  modifiedAt: Moment,
+  mode: Nullable(Type.Integer()),
+  modifiedAt: Nullable(Moment),
   sha256: Nullable(Type.String()),
 });
 

@@ -1,0 +1,45 @@
+import type { Static } from 'typebox';
+import type { Catalog } from '../../../catalog/catalog.ts';
+import type { ClusterConfig } from '../../config/config.ts';
+import { parseTimelineHistory } from '../../postgres/timeline-history.ts';
+import { findGaps } from '../../wal/gaps.ts';
+import type { WalGapsDocument, WalListDocument, WalRangeDocument } from '../api.ts';
+import { momentOrNull, runOfSegments } from './documents.ts';
+
+/** What the archive holds, as unbroken runs per timeline. */
+export async function walList(catalog: Catalog, cluster: ClusterConfig): Promise<WalListDocument> {
+  const identity = await catalog.clusterIdentity(cluster.name);
+  const ranges: Static<typeof WalRangeDocument>[] = [];
+  if (identity === undefined) return { cluster: cluster.name, ranges };
+  for (const repository of cluster.repositories) {
+    for (const range of await catalog.walRanges(repository, cluster.name)) {
+      const span = { timeline: range.timeline, from: range.first, to: range.last };
+      const commits = await catalog.commitBounds(repository, cluster.name, span);
+      ranges.push({
+        repository,
+        ...runOfSegments(range, identity.segmentBytes),
+        storedBytes: range.storedBytes,
+        firstCommit: momentOrNull(commits.first),
+        lastCommit: momentOrNull(commits.last),
+      });
+    }
+  }
+  return { cluster: cluster.name, ranges };
+}
+
+/** What is missing in each repository between what it holds. */
+export async function walGaps(catalog: Catalog, cluster: ClusterConfig): Promise<WalGapsDocument> {
+  const identity = await catalog.clusterIdentity(cluster.name);
+  const gaps: WalGapsDocument['gaps'] = [];
+  if (identity === undefined) return { cluster: cluster.name, gaps };
+  for (const repository of cluster.repositories) {
+    const ranges = await catalog.walRanges(repository, cluster.name);
+    const histories = (await catalog.timelineHistories(repository, cluster.name)).map((record) =>
+      parseTimelineHistory(record.history ?? '', record.timeline),
+    );
+    for (const gap of findGaps(ranges, histories, identity.segmentBytes)) {
+      gaps.push({ repository, ...runOfSegments(gap, identity.segmentBytes) });
+    }
+  }
+  return { cluster: cluster.name, gaps };
+}

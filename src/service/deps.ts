@@ -1,0 +1,25 @@
+import type { Catalog, RepositoryName } from '../../catalog/catalog.ts';
+import type { Config } from '../config/config.ts';
+import type { Clock } from '../platform/clock.ts';
+import type { WorkerPool } from '../platform/worker-pool.ts';
+import type { Repository } from '../repository/repository.ts';
+
+/** Says something to the operator's log. Facts are structured; no secrets. */
+export interface ServiceLog {
+  info(facts: Readonly<Record<string, unknown>>, message: string): void;
+  warn(facts: Readonly<Record<string, unknown>>, message: string): void;
+  error(facts: Readonly<Record<string, unknown>>, message: string): void;
+}
+
+/** What the service is made of; compose.ts puts it together. */
+export interface ServiceDeps {
+  readonly config: Config;
+  readonly version: string;
+  readonly catalog: Catalog;
+  readonly repositories: ReadonlyMap<RepositoryName, Repository>;
+  readonly pool: WorkerPool;
+  readonly clock: Clock;
+  readonly log: ServiceLog;
+  /** Builds the catalog anew beside the old one, swaps it in, and says what differed. */
+  readonly rebuildCatalog: (signal: AbortSignal) => Promise<readonly string[]>;
+}

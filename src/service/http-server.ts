@@ -1,0 +1,89 @@
+import { chmod, rm } from 'node:fs/promises';
+import { createConnection } from 'node:net';
+import swagger from '@fastify/swagger';
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
+import fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify';
+import { systemErrorCode, WaldenError } from '../errors.ts';
+import { sendError } from './http-errors.ts';
+import { backupRoutes } from './routes/backups.ts';
+import { jobRoutes } from './routes/jobs.ts';
+import { statusRoutes } from './routes/status.ts';
+import { walRoutes } from './routes/wal.ts';
+import type { ServiceRooms } from './rooms.ts';
+
+export type Server = FastifyInstance;
+
+/** A segment is at most 1 GiB. */
+const MAX_BODY_BYTES = 1024 * 1024 * 1024;
+
+/** The HTTP API over the rooms; it decides nothing itself. */
+export async function createHttpServer(rooms: ServiceRooms, log: FastifyBaseLogger): Promise<Server> {
+  const server = fastify({
+    loggerInstance: log,
+    disableRequestLogging: true,
+    bodyLimit: MAX_BODY_BYTES,
+    ajv: { customOptions: { removeAdditional: false, coerceTypes: false } },
+  }).withTypeProvider<TypeBoxTypeProvider>();
+  await server.register(swagger, {
+    openapi: {
+      info: { title: 'Walden', description: 'Backup and WAL archive server for PostgreSQL', version: '1' },
+    },
+  });
+  server.setErrorHandler((error, request, reply) => sendError(error, request, reply));
+  server.setNotFoundHandler((request, reply) =>
+    sendError(
+      new WaldenError('NOT_FOUND', `there is no ${request.method} ${request.url}`, { hint: 'see /v1/openapi.json' }),
+      request,
+      reply,
+    ),
+  );
+  // An uploaded WAL file goes to the disk as it comes, never into memory as a whole.
+  server.addContentTypeParser('application/octet-stream', (_request, payload, done) => {
+    done(null, payload);
+  });
+  statusRoutes(server, rooms);
+  walRoutes(server, rooms);
+  backupRoutes(server, rooms);
+  jobRoutes(server, rooms);
+  server.get('/v1/openapi.json', { schema: { hide: true } }, () => server.swagger());
+  return server;
+}
+
+/**
+ * Listens on the unix socket, readable and writable by the owner and its group only, from the first moment on.
+ * @throws LOCK_HELD when something answers there, LOCAL_IO
+ */
+export async function listenOnSocket(server: Server, path: string): Promise<void> {
+  if (await answers(path)) {
+    throw new WaldenError('LOCK_HELD', `another process listens on ${path}`, {
+      hint: 'stop it, or give this service a socket of its own',
+    });
+  }
+  await rm(path, { force: true });
+  const before = process.umask(0o117);
+  try {
+    await server.listen({ path });
+    await chmod(path, 0o660);
+  } catch (cause) {
+    throw new WaldenError('LOCAL_IO', `unable to listen on ${path} (${systemErrorCode(cause) ?? 'unknown'})`, {
+      hint: 'the directory of the socket must exist and be writable for the user of the service',
+      cause,
+    });
+  } finally {
+    process.umask(before);
+  }
+}
+
+async function answers(path: string): Promise<boolean> {
+  return await new Promise((resolve) => {
+    const probe = createConnection({ path });
+    probe.once('connect', () => {
+      probe.destroy();
+      resolve(true);
+    });
+    // Nobody there, or a file that a killed service left.
+    probe.once('error', () => {
+      resolve(false);
+    });
+  });
+}

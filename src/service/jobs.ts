@@ -1,0 +1,141 @@
+import { randomUUID } from 'node:crypto';
+import { errorToDocument, isWaldenError, toWaldenError, WaldenError } from '../errors.ts';
+import type { Catalog, ClusterName, JobKind, JobRecord } from '../../catalog/catalog.ts';
+import type { Clock } from '../platform/clock.ts';
+import { microsFromDate } from '../postgres/timestamp.ts';
+
+export interface JobProgress {
+  readonly phase: string;
+  readonly doneBytes: number;
+  readonly totalBytes: number;
+  readonly files: number;
+  readonly bytesPerSecond: number;
+}
+
+export interface JobControls {
+  readonly signal: AbortSignal;
+  readonly onProgress: (progress: JobProgress) => void;
+}
+
+export interface JobView {
+  readonly record: JobRecord;
+  /** Only while it runs. */
+  readonly progress: JobProgress | undefined;
+}
+
+interface RunningJob {
+  readonly controller: AbortController;
+  readonly done: Promise<void>;
+  progress: JobProgress | undefined;
+}
+
+/** Long work in the background of the service: recorded in the catalog, watched and cancelled by its id. */
+export class JobRunner {
+  readonly #catalog: Catalog;
+  readonly #clock: Clock;
+  readonly #note: (message: string, facts: Readonly<Record<string, unknown>>) => void;
+  readonly #running = new Map<string, RunningJob>();
+  #stopped = false;
+
+  constructor(
+    catalog: Catalog,
+    clock: Clock,
+    note: (message: string, facts: Readonly<Record<string, unknown>>) => void,
+  ) {
+    this.#catalog = catalog;
+    this.#clock = clock;
+    this.#note = note;
+  }
+
+  /** Jobs of a service that died: they cannot be running. */
+  async failInterrupted(): Promise<void> {
+    const error = errorToDocument(new WaldenError('INTERRUPTED', 'the service ended while this job ran'));
+    for (const job of await this.#catalog.jobs(Number.MAX_SAFE_INTEGER)) {
+      if (job.state === 'running') await this.#finish(job.id, 'failed', error, null);
+    }
+  }
+
+  /** Starts `work` and returns at once. `result` must be JSON. */
+  async start(
+    kind: JobKind,
+    cluster: ClusterName | undefined,
+    work: (controls: JobControls) => Promise<unknown>,
+  ): Promise<JobView> {
+    if (this.#stopped) throw new WaldenError('INTERRUPTED', 'the service is stopping');
+    const id = randomUUID();
+    await this.#catalog.createJob({ id, kind, cluster, startedAt: microsFromDate(this.#clock.now()) });
+    const controller = new AbortController();
+    const job: RunningJob = {
+      controller,
+      done: this.#run(id, (onProgress) => work({ signal: controller.signal, onProgress }), controller.signal),
+      progress: undefined,
+    };
+    this.#running.set(id, job);
+    return await this.view(id);
+  }
+
+  /** @throws NOT_FOUND */
+  async view(id: string): Promise<JobView> {
+    const record = await this.#catalog.job(id);
+    if (record === undefined) throw new WaldenError('NOT_FOUND', `there is no job ${id}`);
+    return { record, progress: record.state === 'running' ? this.#running.get(id)?.progress : undefined };
+  }
+
+  async list(limit: number): Promise<readonly JobView[]> {
+    const records = await this.#catalog.jobs(limit);
+    return records.map((record) => ({
+      record,
+      progress: record.state === 'running' ? this.#running.get(record.id)?.progress : undefined,
+    }));
+  }
+
+  /** Asks the job to end and waits until it has. A job that ended before is left as it is. */
+  async cancel(id: string): Promise<JobView> {
+    const job = this.#running.get(id);
+    job?.controller.abort(new WaldenError('INTERRUPTED', 'the job was cancelled'));
+    await job?.done;
+    return await this.view(id);
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    for (const job of this.#running.values()) {
+      job.controller.abort(new WaldenError('INTERRUPTED', 'the service was stopped'));
+    }
+    await Promise.all([...this.#running.values()].map((job) => job.done));
+  }
+
+  async #run(
+    id: string,
+    work: (onProgress: (progress: JobProgress) => void) => Promise<unknown>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    // The caller registers the job first: work that ends at once would not find itself.
+    await Promise.resolve();
+    try {
+      const result = await work((progress) => {
+        const job = this.#running.get(id);
+        if (job !== undefined) job.progress = progress;
+      });
+      await this.#finish(id, 'done', undefined, result ?? null);
+    } catch (error) {
+      const cancelled = signal.aborted && isWaldenError(error, 'INTERRUPTED');
+      this.#note(`job ${id} ${cancelled ? 'was cancelled' : 'failed'}: ${toWaldenError(error).message}`, {
+        job: id,
+        error: errorToDocument(error),
+      });
+      await this.#finish(id, cancelled ? 'cancelled' : 'failed', errorToDocument(error), null);
+    } finally {
+      this.#running.delete(id);
+    }
+  }
+
+  async #finish(id: string, state: JobRecord['state'], error: JobRecord['error'], result: unknown): Promise<void> {
+    try {
+      await this.#catalog.finishJob({ id, state, error, result, finishedAt: microsFromDate(this.#clock.now()) });
+    } catch (cause) {
+      // Nobody waits for this promise with a handler: the next start marks the job as interrupted.
+      this.#note(`unable to record the end of job ${id}: ${toWaldenError(cause).message}`, { job: id });
+    }
+  }
+}

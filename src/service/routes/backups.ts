@@ -1,0 +1,110 @@
+import { Readable } from 'node:stream';
+import { Type } from 'typebox';
+import { takeBackup } from '../../backup/take-backup.ts';
+import { restoreCluster } from '../../restore/restore-cluster.ts';
+import { makePlan } from '../../restore/plan.ts';
+import { BackupDocument, BackupList, BackupRequest, JobDocument, PlanDocument, RestoreRequest } from '../api.ts';
+import { backupFiles, findBackup } from '../answers/backups.ts';
+import { backupDocument, jobDocument } from '../answers/documents.ts';
+import type { Server } from '../http-server.ts';
+import { restoreCommand } from '../restore-command.ts';
+import { clusterRoom, type ServiceRooms } from '../rooms.ts';
+
+const ClusterParams = Type.Object({ cluster: Type.String({ maxLength: 100 }) });
+const BackupParams = Type.Object({ cluster: Type.String({ maxLength: 100 }), id: Type.String({ maxLength: 100 }) });
+const Started = Type.Object({ job: JobDocument });
+interface ClusterRoute {
+  readonly Params: { readonly cluster: string };
+}
+interface BackupRoute {
+  readonly Params: { readonly cluster: string; readonly id: string };
+}
+
+/** Base backups: list, show, take; and giving them back: plan, restore. */
+export function backupRoutes(server: Server, rooms: ServiceRooms): void {
+  readingRoutes(server, rooms);
+  workingRoutes(server, rooms);
+}
+
+function readingRoutes(server: Server, rooms: ServiceRooms): void {
+  const { catalog } = rooms.deps;
+  server.get<ClusterRoute>(
+    '/v1/clusters/:cluster/backups',
+    { schema: { params: ClusterParams, response: { 200: BackupList } } },
+    async (request) => {
+      const { name } = clusterRoom(rooms, request.params.cluster).config;
+      return { cluster: name, backups: (await catalog.backups(name)).map(backupDocument) };
+    },
+  );
+  server.get<BackupRoute>(
+    '/v1/clusters/:cluster/backups/:id',
+    { schema: { params: BackupParams, response: { 200: BackupDocument } } },
+    async (request) => {
+      const { name } = clusterRoom(rooms, request.params.cluster).config;
+      return backupDocument(await findBackup(catalog, name, request.params.id));
+    },
+  );
+  server.get<BackupRoute>(
+    '/v1/clusters/:cluster/backups/:id/files',
+    { schema: { params: BackupParams } },
+    async (request, reply) => {
+      const room = clusterRoom(rooms, request.params.cluster);
+      const backup = await findBackup(catalog, room.config.name, request.params.id);
+      const lines = backupFiles(room.repositories, backup);
+      return await reply.type('application/x-ndjson').send(Readable.from(asNdjson(lines)));
+    },
+  );
+}
+
+function workingRoutes(server: Server, rooms: ServiceRooms): void {
+  const { deps, jobs } = rooms;
+  server.post<ClusterRoute & { readonly Body: BackupRequest }>(
+    '/v1/clusters/:cluster/backups',
+    { schema: { params: ClusterParams, body: BackupRequest, response: { 202: Started } } },
+    async (request, reply) => {
+      const room = clusterRoom(rooms, request.params.cluster);
+      const { identity } = await room.context();
+      const { body } = request;
+      const job = await jobs.start('backup', room.config.name, async (controls) => {
+        const { config, ...rest } = deps;
+        const backupRequest = {
+          cluster: room.config,
+          identity,
+          workers: body.workers ?? config.service.workers,
+          compressionLevel: body.compressionLevel ?? room.config.backupCompressionLevel,
+          label: body.label ?? 'walden',
+        };
+        const records = await takeBackup({ ...rest, repositories: room.repositories }, backupRequest, controls);
+        return { backups: records.map(backupDocument) };
+      });
+      return await reply.code(202).send({ job: jobDocument(job) });
+    },
+  );
+  server.post<ClusterRoute & { readonly Body: RestoreRequest }>(
+    '/v1/clusters/:cluster/plan',
+    { schema: { params: ClusterParams, body: RestoreRequest, response: { 200: PlanDocument } } },
+    async (request) => {
+      const room = clusterRoom(rooms, request.params.cluster);
+      return await makePlan({ ...deps, repositories: room.repositories }, room.config.name, request.body);
+    },
+  );
+  server.post<ClusterRoute & { readonly Body: RestoreRequest }>(
+    '/v1/clusters/:cluster/restores',
+    { schema: { params: ClusterParams, body: RestoreRequest, response: { 202: Started } } },
+    async (request, reply) => {
+      const room = clusterRoom(rooms, request.params.cluster);
+      const job = await jobs.start('restore', room.config.name, (controls) =>
+        restoreCluster(
+          { ...deps, repositories: room.repositories },
+          { cluster: room.config.name, request: request.body, restoreCommand: restoreCommand(room.scriptConfigPath) },
+          controls,
+        ),
+      );
+      return await reply.code(202).send({ job: jobDocument(job) });
+    },
+  );
+}
+
+async function* asNdjson(documents: AsyncIterable<unknown>): AsyncGenerator<string> {
+  for await (const document of documents) yield `${JSON.stringify(document)}\n`;
+}

@@ -1,0 +1,80 @@
+import { randomUUID } from 'node:crypto';
+import { createWriteStream } from 'node:fs';
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { Type } from 'typebox';
+import { WaldenError } from '../../errors.ts';
+import { parseWalName } from '../../postgres/wal-name.ts';
+import { WalGaps, WalList } from '../api.ts';
+import { walGaps, walList } from '../answers/wal.ts';
+import { sendText, wantsText } from '../http-errors.ts';
+import type { Server } from '../http-server.ts';
+import { clusterRoom, type ServiceRooms } from '../rooms.ts';
+
+const ClusterParams = Type.Object({ cluster: Type.String({ maxLength: 100 }) });
+const WalParams = Type.Object({ cluster: Type.String({ maxLength: 100 }), name: Type.String({ maxLength: 200 }) });
+interface WalRoute {
+  readonly Params: { readonly cluster: string; readonly name: string };
+}
+
+/** The way of WAL files in and out. The scripts of the database host call these. */
+export function walRoutes(server: Server, rooms: ServiceRooms): void {
+  const { catalog } = rooms.deps;
+
+  server.post<WalRoute>(
+    '/v1/clusters/:cluster/wal/:name/push',
+    { schema: { params: WalParams } },
+    async (request, reply) => {
+      const pusher = await clusterRoom(rooms, request.params.cluster).pusher();
+      await pusher.push(request.params.name);
+      return done(request, reply, { name: request.params.name });
+    },
+  );
+
+  server.put<WalRoute>('/v1/clusters/:cluster/wal/:name', { schema: { params: WalParams } }, async (request, reply) => {
+    const room = clusterRoom(rooms, request.params.cluster);
+    const { name } = parseWalName(request.params.name);
+    const { stagingDirectory } = await room.context();
+    const staged = join(stagingDirectory, `upload.${randomUUID()}`);
+    await mkdir(stagingDirectory, { recursive: true, mode: 0o750 });
+    try {
+      await pipeline(request.body as Readable, createWriteStream(staged, { flags: 'wx', mode: 0o640 }));
+      await (await room.pusher()).pushFrom(name, staged);
+    } finally {
+      await rm(staged, { force: true });
+    }
+    return done(request, reply, { name });
+  });
+
+  server.post<WalRoute>(
+    '/v1/clusters/:cluster/wal/:name/fetch',
+    { schema: { params: WalParams } },
+    async (request, reply) => {
+      const room = clusterRoom(rooms, request.params.cluster);
+      const { name } = parseWalName(request.params.name);
+      const outcome = await (await room.fetcher()).fetch(name);
+      if (outcome === 'absent') {
+        throw new WaldenError('ARCHIVE_FILE_MISSING', `no repository of cluster ${room.config.name} has ${name}`);
+      }
+      return done(request, reply, { path: room.spool.prefetchedPath(name) });
+    },
+  );
+
+  server.get<{ Params: { readonly cluster: string } }>(
+    '/v1/clusters/:cluster/wal',
+    { schema: { params: ClusterParams, response: { 200: WalList } } },
+    async (request) => await walList(catalog, clusterRoom(rooms, request.params.cluster).config),
+  );
+  server.get<{ Params: { readonly cluster: string } }>(
+    '/v1/clusters/:cluster/wal/gaps',
+    { schema: { params: ClusterParams, response: { 200: WalGaps } } },
+    async (request) => await walGaps(catalog, clusterRoom(rooms, request.params.cluster).config),
+  );
+}
+
+function done(request: FastifyRequest, reply: FastifyReply, document: Readonly<Record<string, string>>): FastifyReply {
+  return wantsText(request) ? sendText(reply, 0) : reply.send(document);
+}

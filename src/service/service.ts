@@ -1,0 +1,51 @@
+import type { FastifyBaseLogger } from 'fastify';
+import { reconcileBackups } from '../backup/reconcile.ts';
+import { errorToDocument, toWaldenError } from '../errors.ts';
+import { ClusterRoom } from './cluster-room.ts';
+import type { ServiceDeps } from './deps.ts';
+import { createHttpServer, listenOnSocket } from './http-server.ts';
+import { JobRunner } from './jobs.ts';
+import type { ServiceRooms } from './rooms.ts';
+
+export interface RunningService {
+  /** Ends jobs, refuses what waits, finishes what is being stored, and closes the socket. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Starts the service. What a killed one left is put right first: jobs that cannot be running are failed, backups are
+ * completed or failed by what their repository says.
+ * @throws LOCK_HELD, LOCAL_IO, and what the repositories throw
+ */
+export async function startService(deps: ServiceDeps, log: FastifyBaseLogger): Promise<RunningService> {
+  const jobs = new JobRunner(deps.catalog, deps.clock, (message, facts) => {
+    deps.log.warn(facts, message);
+  });
+  await jobs.failInterrupted();
+  const clusters = new Map<string, ClusterRoom>();
+  for (const config of deps.config.clusters.values()) {
+    const room = new ClusterRoom(deps, config);
+    await room.prepare();
+    clusters.set(config.name, room);
+    await reconcileBackups(deps, config.name, room.repositories);
+    // A cluster that is not there yet must not keep the service from serving the others.
+    await room.context().catch((error: unknown) => {
+      const failure = toWaldenError(error);
+      deps.log.warn(
+        { cluster: config.name, error: errorToDocument(failure) },
+        `cluster ${config.name}: ${failure.message}`,
+      );
+    });
+  }
+  const rooms: ServiceRooms = { deps, startedAt: deps.clock.now(), jobs, clusters };
+  const server = await createHttpServer(rooms, log);
+  await listenOnSocket(server, deps.config.service.socket);
+  deps.log.info({ socket: deps.config.service.socket, clusters: [...clusters.keys()] }, 'ready');
+  return {
+    async stop() {
+      await jobs.stop();
+      await Promise.all([...clusters.values()].map((room) => room.stop()));
+      await server.close();
+    },
+  };
+}

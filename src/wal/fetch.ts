@@ -1,0 +1,151 @@
+import { randomUUID } from 'node:crypto';
+import { type FSWatcher, watch } from 'node:fs';
+import { access, rename, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import PQueue from 'p-queue';
+import { isWaldenError, WaldenError } from '../errors.ts';
+import { type ParsedWalName, parseWalName, type WalFileName } from '../postgres/wal-name.ts';
+import type { ArchiveContext } from './archive-context.ts';
+import { openWalObject } from './open-object.ts';
+import type { Spool } from './spool.ts';
+import { successors } from './successors.ts';
+
+const REQUESTED = 1;
+const AHEAD = 0;
+/** Files kept ready ahead of recovery: more gained nothing on two cores. */
+const AHEAD_FILES = 8;
+const AHEAD_BYTES = 256 * 1024 * 1024;
+/** Prefetched files that nobody took: recovery ended, or went another way. */
+const KEPT_FILES = 64;
+
+export type FetchOutcome = 'ready' | 'absent';
+
+/**
+ * The way out for one cluster's WAL: puts the file that recovery asks for into the spool, verified, and the next ones
+ * after it, so that its next calls find them there. Each file that is taken out of the spool moves the look-ahead on.
+ *
+ * 'absent' is a proof: every repository answered that it has none. What prefetching did not find proves nothing.
+ */
+export class WalFetcher {
+  readonly #context: ArchiveContext;
+  readonly #spool: Spool;
+  readonly #queue: PQueue;
+  readonly #inFlight = new Map<WalFileName, Promise<FetchOutcome>>();
+  readonly #aheadFiles: number;
+  #watcher: FSWatcher | undefined;
+  #stopped = false;
+
+  constructor(context: ArchiveContext, spool: Spool) {
+    this.#context = context;
+    this.#spool = spool;
+    this.#queue = new PQueue({ concurrency: context.pool.threads });
+    const fitting = Math.floor(AHEAD_BYTES / context.identity.segmentBytes);
+    this.#aheadFiles = Math.max(1, Math.min(AHEAD_FILES, fitting));
+  }
+
+  /** The name's file waits at `spool.prefetchedPath(name)` when this resolves with 'ready'. */
+  async fetch(name: string): Promise<FetchOutcome> {
+    if (this.#stopped) throw new WaldenError('INTERRUPTED', 'the service is stopping');
+    const file = parseWalName(name);
+    this.#watch();
+    const outcome = await this.#bring(file, REQUESTED);
+    if (outcome === 'ready') this.#lookAhead(file);
+    return outcome;
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#watcher?.close();
+    await this.#queue.onIdle();
+  }
+
+  async #bring(file: ParsedWalName, priority: number): Promise<FetchOutcome> {
+    if (await exists(this.#spool.prefetchedPath(file.name))) return 'ready';
+    const running = this.#inFlight.get(file.name);
+    if (running !== undefined) return await running;
+    const work = this.#queue
+      .add(() => this.#fetchIntoSpool(file), { priority, throwOnTimeout: true })
+      .finally(() => {
+        this.#inFlight.delete(file.name);
+      });
+    this.#inFlight.set(file.name, work);
+    return await work;
+  }
+
+  /** Asks the repositories in order. One that fails makes 'absent' impossible, unless another has the file. */
+  async #fetchIntoSpool(file: ParsedWalName): Promise<FetchOutcome> {
+    if (this.#stopped) throw new WaldenError('INTERRUPTED', 'the service is stopping');
+    const staged = join(this.#spool.fetchDirectory, `.${file.name}.${randomUUID()}`);
+    let failure: unknown;
+    for (const repository of this.#context.repositories) {
+      try {
+        await openWalObject(this.#context, repository, file, staged);
+        await rename(staged, this.#spool.prefetchedPath(file.name));
+        return 'ready';
+      } catch (error) {
+        await rm(staged, { force: true });
+        if (!isWaldenError(error, 'STORAGE_OBJECT_MISSING')) failure ??= error;
+      }
+    }
+    if (failure !== undefined) throw failure;
+    return 'absent';
+  }
+
+  #lookAhead(file: ParsedWalName): void {
+    this.#prefetchAfter(file).catch(() => {
+      // Recovery asks for each file itself, and hears then what is wrong with it.
+    });
+  }
+
+  async #prefetchAfter(file: ParsedWalName): Promise<void> {
+    if (this.#stopped || file.kind !== 'segment') return;
+    await this.#discardLeftovers();
+    for (const next of await successors(this.#context, file, this.#aheadFiles)) {
+      this.#bring(parseWalName(next), AHEAD).catch(() => {
+        // As above.
+      });
+    }
+  }
+
+  /** Recovery that jumped or ended leaves files behind: the oldest go. */
+  async #discardLeftovers(): Promise<void> {
+    const names = await this.#spool.prefetched();
+    if (names.length <= KEPT_FILES) return;
+    const aged = await Promise.all(
+      names.map(async (name) => {
+        const path = join(this.#spool.fetchDirectory, name);
+        const found = await stat(path).catch(() => undefined);
+        return { path, modified: found?.mtimeMs ?? 0 };
+      }),
+    );
+    aged.sort((a, b) => a.modified - b.modified);
+    for (const { path } of aged.slice(0, names.length - KEPT_FILES)) await rm(path, { force: true });
+  }
+
+  /** Without a watch (some network file systems have none) the look-ahead only moves on with each request. */
+  #watch(): void {
+    if (this.#watcher !== undefined) return;
+    this.#watcher = watch(this.#spool.fetchDirectory, { persistent: false }, (_event, name) => {
+      if (name !== null && !name.startsWith('.')) void this.#noticeTaken(name);
+    });
+    this.#watcher.on('error', () => {
+      this.#watcher?.close();
+      this.#watcher = undefined;
+    });
+  }
+
+  async #noticeTaken(name: string): Promise<void> {
+    if (!/^[0-9A-F]{24}$/.test(name) || (await exists(this.#spool.prefetchedPath(name as WalFileName)))) return;
+    this.#lookAhead(parseWalName(name));
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await access(path);
+    return true;
+  } catch {
+    // Whatever the reason, it cannot be taken from there.
+    return false;
+  }
+}

@@ -1,0 +1,143 @@
+import { join } from 'node:path';
+import PQueue from 'p-queue';
+import { errorToDocument, isWaldenError, WaldenError } from '../errors.ts';
+import { readControlFile } from '../postgres/control-file.ts';
+import { microsFromDate } from '../postgres/timestamp.ts';
+import { type ParsedWalName, parseWalName, type WalFileName } from '../postgres/wal-name.ts';
+import type { ArchiveContext } from './archive-context.ts';
+import { readyFiles } from './archive-status.ts';
+import type { Spool } from './spool.ts';
+import { storeWalFile } from './store.ts';
+
+/** PostgreSQL is waiting for this one; look-ahead is not. */
+const REQUESTED = 1;
+const AHEAD = 0;
+
+/**
+ * The way in for one cluster's WAL. PostgreSQL asks for one file at a time; while that one is archived, so is every other
+ * that is ready, oldest first, and each is acknowledged in the spool once it is durable everywhere, so that PostgreSQL's
+ * next calls find their answer there.
+ *
+ * A failure ahead is told to nobody: when PostgreSQL asks for that file, it is tried anew and the error is told then.
+ */
+export class WalPusher {
+  readonly #context: ArchiveContext;
+  readonly #dataDirectory: string;
+  readonly #spool: Spool;
+  readonly #queue: PQueue;
+  readonly #inFlight = new Map<WalFileName, Promise<void>>();
+  #scanning: Promise<void> | undefined;
+  #stopped = false;
+
+  constructor(context: ArchiveContext, place: { readonly dataDirectory: string; readonly spool: Spool }) {
+    this.#context = context;
+    this.#dataDirectory = place.dataDirectory;
+    this.#spool = place.spool;
+    // One more than the workers, so that none waits while another's file is linked and recorded.
+    this.#queue = new PQueue({ concurrency: context.pool.threads + 1 });
+  }
+
+  /** Archives `pg_wal/<name>` of the cluster's data directory. Resolves when it is durable. */
+  async push(name: string): Promise<void> {
+    const file = parseWalName(name);
+    this.#assertRunning();
+    await this.#enqueue(file, REQUESTED, this.#lookAheadAfter(file));
+  }
+
+  /** Archives a file that lies elsewhere: one left by a dead primary, say. The caller removes `path` afterwards. */
+  async pushFrom(name: string, path: string): Promise<void> {
+    const file = parseWalName(name);
+    this.#assertRunning();
+    await this.#queue.add(() => this.#archive(file, path), { priority: REQUESTED });
+  }
+
+  /** Takes no more, refuses what waits, ends what runs. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await this.#queue.onIdle();
+  }
+
+  async #enqueue(file: ParsedWalName, priority: number, then: () => void = () => undefined): Promise<void> {
+    const running = this.#inFlight.get(file.name);
+    if (running !== undefined) {
+      if (priority === REQUESTED) this.#hurry(file.name);
+      then();
+      await running;
+      return;
+    }
+    const work = this.#queue
+      .add(() => this.#archiveLocal(file), { id: file.name, priority })
+      .finally(() => {
+        this.#inFlight.delete(file.name);
+      });
+    this.#inFlight.set(file.name, work);
+    then();
+    await work;
+  }
+
+  #hurry(name: WalFileName): void {
+    try {
+      this.#queue.setPriority(name, REQUESTED);
+    } catch {
+      // It runs already: nothing is faster than that.
+    }
+  }
+
+  /** Starts one scan for more files, unless one is under way. */
+  #lookAheadAfter(file: ParsedWalName): () => void {
+    return () => {
+      this.#scanning ??= this.#lookAhead(file.name)
+        // A directory that cannot be listed only means no look-ahead; PostgreSQL still asks for each file.
+        .catch(() => undefined)
+        .finally(() => (this.#scanning = undefined));
+    };
+  }
+
+  async #lookAhead(requested: WalFileName): Promise<void> {
+    const ready = await readyFiles(this.#dataDirectory);
+    const names = new Set<string>(ready.map((file) => file.name));
+    await this.#spool.forgetAcknowledgements((name) => !names.has(name));
+    const acknowledged = await this.#spool.acknowledged();
+    const ahead = ready.filter((file) => file.name !== requested && !acknowledged.has(file.name));
+    for (const file of ahead) {
+      if (this.#stopped) return;
+      // Its error is recorded by #archive and told when PostgreSQL asks for the file.
+      this.#enqueue(file, AHEAD).catch(() => undefined);
+    }
+  }
+
+  async #archiveLocal(file: ParsedWalName): Promise<void> {
+    if (file.kind === 'history' || file.kind === 'backup') await this.#assertOwnDataDirectory();
+    await this.#archive(file, join(this.#dataDirectory, 'pg_wal', file.name));
+    await this.#spool.acknowledge(file.name);
+  }
+
+  async #archive(file: ParsedWalName, path: string): Promise<void> {
+    this.#assertRunning();
+    const { catalog, cluster, clock } = this.#context;
+    try {
+      await storeWalFile(this.#context, file, path);
+    } catch (error) {
+      // Not there any more: PostgreSQL had it archived in the meantime.
+      if (!isWaldenError(error, 'ARCHIVE_FILE_MISSING')) {
+        await catalog.recordRefusal(cluster, file.name, errorToDocument(error), microsFromDate(clock.now()));
+      }
+      throw error;
+    }
+    await catalog.clearRefusal(cluster, file.name);
+  }
+
+  /** A text file does not say whose it is; the data directory that it lies in does. */
+  async #assertOwnDataDirectory(): Promise<void> {
+    const { systemIdentifier } = await readControlFile(this.#dataDirectory);
+    if (systemIdentifier === this.#context.identity.systemIdentifier) return;
+    throw new WaldenError(
+      'SERVER_MISMATCH',
+      `the data directory ${this.#dataDirectory} has system identifier ${systemIdentifier}, cluster ${this.#context.cluster} has ${this.#context.identity.systemIdentifier}`,
+    );
+  }
+
+  #assertRunning(): void {
+    if (this.#stopped) throw new WaldenError('INTERRUPTED', 'the service is stopping');
+  }
+}

@@ -1,0 +1,118 @@
+import { mkdir, readdir, readFile, rename, rm, unlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { systemErrorCode, WaldenError } from '../errors.ts';
+import type { SystemIdentifier } from '../postgres/lsn.ts';
+import { parseWalName, type WalFileName } from '../postgres/wal-name.ts';
+
+/**
+ * The spool: a directory on the database host where acknowledgements and prefetched WAL files wait for the scripts.
+ *
+ *   push/<file>.ok   this file is durable in every repository; believed by walden-push while not older than the file
+ *   fetch/<file>     a verified WAL file, ready to be moved to where restore_command wants it
+ *   identity         the system identifier that all of this belongs to
+ *
+ * Losing it costs time, never data. It is emptied when the cluster behind it has become another one, since an
+ * acknowledgement for a segment of the old cluster must never be believed for one of the new.
+ */
+export class Spool {
+  readonly #pushDirectory: string;
+  readonly fetchDirectory: string;
+  readonly #identityFile: string;
+  readonly directory: string;
+
+  constructor(directory: string) {
+    this.directory = directory;
+    this.#pushDirectory = join(directory, 'push');
+    this.fetchDirectory = join(directory, 'fetch');
+    this.#identityFile = join(directory, 'identity');
+  }
+
+  /** Makes the directories; nothing is believed yet. @throws LOCAL_IO */
+  async open(): Promise<void> {
+    try {
+      await mkdir(this.#pushDirectory, { recursive: true, mode: 0o750 });
+      await mkdir(this.fetchDirectory, { recursive: true, mode: 0o750 });
+    } catch (cause) {
+      throw new WaldenError('LOCAL_IO', `unable to make the spool ${this.directory}: ${messageOf(cause)}`, { cause });
+    }
+  }
+
+  /** Empties the spool unless it belongs to this cluster already. */
+  async claim(identifier: SystemIdentifier): Promise<void> {
+    if ((await readIfPresent(this.#identityFile)) === identifier) return;
+    await this.forgetAcknowledgements(() => true);
+    await this.clearPrefetched();
+    await writeWhole(this.#identityFile, identifier);
+  }
+
+  /** Only after the file is durable in every repository that the cluster requires. */
+  async acknowledge(file: WalFileName): Promise<void> {
+    await writeWhole(this.#acknowledgement(file), '');
+  }
+
+  async acknowledged(): Promise<ReadonlySet<WalFileName>> {
+    const names = new Set<WalFileName>();
+    for (const entry of await readdir(this.#pushDirectory)) {
+      if (entry.endsWith('.ok')) names.add(parseWalName(entry.slice(0, -'.ok'.length)).name);
+    }
+    return names;
+  }
+
+  /** Removes the acknowledgements that `unwanted` names, and the rubbish of a crash. */
+  async forgetAcknowledgements(unwanted: (file: string) => boolean): Promise<void> {
+    for (const entry of await readdir(this.#pushDirectory)) {
+      if (!entry.endsWith('.ok') || unwanted(entry.slice(0, -'.ok'.length))) {
+        await rm(join(this.#pushDirectory, entry), { force: true });
+      }
+    }
+  }
+
+  async forgetAcknowledgement(file: WalFileName): Promise<void> {
+    await rm(this.#acknowledgement(file), { force: true });
+  }
+
+  prefetchedPath(file: WalFileName): string {
+    return join(this.fetchDirectory, file);
+  }
+
+  async prefetched(): Promise<readonly string[]> {
+    return (await readdir(this.fetchDirectory)).filter((entry) => !entry.startsWith('.'));
+  }
+
+  async clearPrefetched(): Promise<void> {
+    for (const entry of await readdir(this.fetchDirectory)) await removeIfPresent(join(this.fetchDirectory, entry));
+  }
+
+  #acknowledgement(file: WalFileName): string {
+    return join(this.#pushDirectory, `${file}.ok`);
+  }
+}
+
+/** Whole or not at all, and with a fresh modification time, which is what walden-push compares. */
+async function writeWhole(path: string, text: string): Promise<void> {
+  const staged = `${path}.tmp`;
+  await writeFile(staged, text, { mode: 0o640 });
+  await rename(staged, path);
+}
+
+async function readIfPresent(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+async function removeIfPresent(path: string): Promise<void> {
+  try {
+    await unlink(path);
+  } catch (error) {
+    // A script may have taken it in the meantime.
+    if (systemErrorCode(error) !== 'ENOENT') throw error;
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

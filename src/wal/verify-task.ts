@@ -1,0 +1,88 @@
+import { createHash } from 'node:crypto';
+import { closeSync, constants, openSync, unlinkSync, writeSync } from 'node:fs';
+import { WaldenError } from '../errors.ts';
+import type { Sha256Hex } from '../../storage-drivers/driver.ts';
+import { type ByteChannelPort, receiveBytes } from '../platform/byte-channel.ts';
+import { workerTask } from '../platform/worker-pool.ts';
+import type { SystemIdentifier } from '../postgres/lsn.ts';
+import type { WalFileName } from '../postgres/wal-name.ts';
+import { StreamDecompressor } from '../repository/codec.ts';
+import { decodeWalObjectHeader, WAL_HEADER_BYTES, type WalObjectHeader } from '../repository/wal-object.ts';
+
+/** On a worker: opens a stored WAL object, checks every byte against its head, and writes the plain file if asked to. */
+export const verifyTask = workerTask<VerifyInput, VerifyOutput>('verifyWalObject');
+
+export interface VerifyInput {
+  /** The object's bytes arrive here. */
+  readonly bytes: ByteChannelPort;
+  readonly name: WalFileName;
+  readonly systemIdentifier: SystemIdentifier;
+  /** A file to be made with the plain bytes; it is not fsynced. */
+  readonly target: string | undefined;
+}
+
+export interface VerifyOutput {
+  readonly sha256: Sha256Hex;
+  readonly plainBytes: number;
+}
+
+/** @throws FORMAT_INVALID, CHECKSUM_MISMATCH, SERVER_MISMATCH, and what the sender's source throws. No file is left then. */
+export async function verifyWalObject(input: VerifyInput): Promise<VerifyOutput> {
+  if (input.target === undefined) return await verify(input, () => undefined);
+  const descriptor = openSync(input.target, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o640);
+  try {
+    return await verify(input, (piece) => {
+      for (let done = 0; done < piece.length;) done += writeSync(descriptor, piece, done);
+    });
+  } catch (error) {
+    unlinkSync(input.target);
+    throw error;
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+async function verify(input: VerifyInput, write: (piece: Uint8Array) => void): Promise<VerifyOutput> {
+  const decompressor = new StreamDecompressor(`the stored object of ${input.name}`);
+  const hash = createHash('sha256');
+  let plainBytes = 0;
+  const take = (pieces: Iterable<Uint8Array>): void => {
+    for (const piece of pieces) {
+      hash.update(piece);
+      plainBytes += piece.length;
+      write(piece);
+    }
+  };
+  const head = Buffer.alloc(WAL_HEADER_BYTES);
+  let headBytes = 0;
+  for await (const chunk of receiveBytes(input.bytes)) {
+    if (headBytes < WAL_HEADER_BYTES) {
+      const part = chunk.subarray(0, WAL_HEADER_BYTES - headBytes);
+      head.set(part, headBytes);
+      headBytes += part.length;
+    }
+    take(decompressor.feed(chunk));
+  }
+  decompressor.finish();
+  const header = decodeWalObjectHeader(head.subarray(0, headBytes), `the stored object of ${input.name}`);
+  const sha256 = hash.digest('hex') as Sha256Hex;
+  assertIsWhatIsNamed(input, header, { sha256, plainBytes });
+  return { sha256, plainBytes };
+}
+
+function assertIsWhatIsNamed(input: VerifyInput, header: WalObjectHeader, found: VerifyOutput): void {
+  if (header.file.name !== input.name) {
+    throw new WaldenError('CHECKSUM_MISMATCH', `the stored object of ${input.name} holds ${header.file.name}`);
+  }
+  if (header.identity.systemIdentifier !== input.systemIdentifier) {
+    throw new WaldenError(
+      'SERVER_MISMATCH',
+      `the stored object of ${input.name} belongs to system identifier ${header.identity.systemIdentifier}, not ${input.systemIdentifier}`,
+    );
+  }
+  if (header.sha256 !== found.sha256 || header.plainBytes !== found.plainBytes) {
+    throw new WaldenError('CHECKSUM_MISMATCH', `the stored object of ${input.name} is not what was archived`, {
+      details: { expected: header.sha256, found: found.sha256 },
+    });
+  }
+}

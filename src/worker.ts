@@ -1,0 +1,12 @@
+/** The entry file of the worker threads: every task by its name. */
+import { packFiles as packFilesWork } from './backup/pack-files-task.ts';
+import { asWorkerFunction } from './platform/worker-pool.ts';
+import { restoreFiles as restoreFilesWork } from './restore/restore-files-task.ts';
+import { archiveWalFile as archiveWork, hashFile as hashWork } from './wal/archive-task.ts';
+import { verifyWalObject as verifyWork } from './wal/verify-task.ts';
+
+export const archiveWalFile = asWorkerFunction(archiveWork);
+export const hashFile = asWorkerFunction(hashWork);
+export const verifyWalObject = asWorkerFunction(verifyWork);
+export const packFiles = asWorkerFunction(packFilesWork);
+export const restoreFiles = asWorkerFunction(restoreFilesWork);
