@@ -12,6 +12,8 @@ import { storeWalFile } from './store.ts';
 /** PostgreSQL is waiting for this one; look-ahead is not. */
 const REQUESTED = 1;
 const AHEAD = 0;
+/** A refused file that PostgreSQL no longer waits for, and nobody has offered for an hour, is history. */
+const REFUSAL_KEPT_MICROS = 3_600_000_000;
 
 /**
  * The way in for one cluster's WAL. PostgreSQL asks for one file at a time; while that one is archived, so is every other
@@ -97,12 +99,21 @@ export class WalPusher {
     const ready = await readyFiles(this.#dataDirectory);
     const names = new Set<string>(ready.map((file) => file.name));
     await this.#spool.forgetAcknowledgements((name) => !names.has(name));
+    await this.#forgetOldRefusals(names);
     const acknowledged = await this.#spool.acknowledged();
     const ahead = ready.filter((file) => file.name !== requested && !acknowledged.has(file.name));
     for (const file of ahead) {
       if (this.#stopped) return;
       // Its error is recorded by #archive and told when PostgreSQL asks for the file.
       this.#enqueue(file, AHEAD).catch(() => undefined);
+    }
+  }
+
+  async #forgetOldRefusals(ready: ReadonlySet<string>): Promise<void> {
+    const { catalog, cluster, clock } = this.#context;
+    const now = microsFromDate(clock.now());
+    for (const { name, lastAt } of await catalog.refusals(cluster)) {
+      if (!ready.has(name) && now - lastAt > REFUSAL_KEPT_MICROS) await catalog.clearRefusal(cluster, name);
     }
   }
 

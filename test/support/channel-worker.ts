@@ -4,9 +4,10 @@ import { type ByteChannelPort, receiveBytes } from '../../src/platform/byte-chan
 import { asWorkerFunction, workerTask } from '../../src/platform/worker-pool.ts';
 
 /** Worker functions for the tests of the pool and of the channel. */
-export const hashChannelTask = workerTask<{ port: ByteChannelPort; stopAfter?: number }, { sha256: string; bytes: number }>(
-  'hashChannel',
-);
+export const hashChannelTask = workerTask<
+  { port: ByteChannelPort; stopAfter?: number },
+  { sha256: string; bytes: number }
+>('hashChannel');
 export const failTask = workerTask<string, never>('fail');
 
 export const hashChannel = asWorkerFunction(async (input: { port: ByteChannelPort; stopAfter?: number }) => {

@@ -1,0 +1,83 @@
+import { isAbsolute, resolve } from 'node:path';
+import type { Option } from './option-table.ts';
+import type { TomlValue } from './toml-file.ts';
+
+export type CheckedValue = string | number | readonly string[];
+
+/** What is wrong with a value, in words. */
+export interface Refusal {
+  readonly refused: string;
+}
+
+/** One value against its line of the option table. Pure: whether a path exists is another question. */
+export function checkOption(option: Option, value: TomlValue): CheckedValue | Refusal {
+  switch (option.type) {
+    case 'path':
+      return checkPath(value, option.maxBytes);
+    case 'text':
+      return checkText(value);
+    case 'choice': {
+      const text = checkText(value);
+      if (typeof text !== 'string' || option.choices.includes(text)) return text;
+      return { refused: `${JSON.stringify(text)} is not one of ${quotedList(option.choices)}` };
+    }
+    case 'integer':
+      return checkInteger(value, option);
+    case 'names':
+      return checkNames(value);
+  }
+}
+
+function checkText(value: TomlValue): string | Refusal {
+  if (value.type !== 'text') return { refused: `must be text in quotes, not ${describe(value)}` };
+  if (value.text.trim() === '') return { refused: 'must not be empty' };
+  if (/[\0\n\r]/.test(value.text)) return { refused: 'must be one line' };
+  return value.text;
+}
+
+function checkPath(value: TomlValue, maxBytes: number | undefined): string | Refusal {
+  const text = checkText(value);
+  if (typeof text !== 'string') return text;
+  if (!isAbsolute(text)) return { refused: `must be an absolute path, not ${JSON.stringify(text)}` };
+  if (maxBytes !== undefined && Buffer.byteLength(text) > maxBytes) {
+    return { refused: `must not be longer than ${maxBytes} bytes, and has ${Buffer.byteLength(text)}` };
+  }
+  return resolve(text);
+}
+
+function checkInteger(value: TomlValue, { minimum, maximum }: { minimum: number; maximum: number }): number | Refusal {
+  if (value.type !== 'integer') return { refused: `must be a whole number, not ${describe(value)}` };
+  if (value.integer < minimum || value.integer > maximum) {
+    return { refused: `must be between ${minimum} and ${maximum}, not ${value.integer.toString()}` };
+  }
+  return Number(value.integer);
+}
+
+function checkNames(value: TomlValue): readonly string[] | Refusal {
+  if (value.type !== 'list') return { refused: `must be a list like ["local"], not ${describe(value)}` };
+  const names: string[] = [];
+  for (const item of value.items) {
+    const name = checkText(item);
+    if (typeof name !== 'string') return { refused: `each element ${name.refused}` };
+    if (names.includes(name)) return { refused: `names ${JSON.stringify(name)} twice` };
+    names.push(name);
+  }
+  return names.length === 0 ? { refused: 'must name at least one' } : names;
+}
+
+function describe(value: TomlValue): string {
+  switch (value.type) {
+    case 'text':
+      return 'text';
+    case 'integer':
+      return `the number ${value.integer.toString()}`;
+    case 'list':
+      return 'a list';
+    case 'other':
+      return value.what;
+  }
+}
+
+function quotedList(words: readonly string[]): string {
+  return words.map((word) => JSON.stringify(word)).join(', ');
+}

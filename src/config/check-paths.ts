@@ -1,0 +1,82 @@
+import { stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { ClusterName, RepositoryName } from '../../catalog/catalog.ts';
+import { systemErrorCode } from '../errors.ts';
+import type { CheckedSections } from './check-sections.ts';
+import type { Config } from './config.ts';
+import type { ConfigProblems } from './problems.ts';
+
+/** Files that every data directory has, running or not. */
+const DATA_DIRECTORY_FILES = ['PG_VERSION', 'global/pg_control'];
+
+/**
+ * Looks at the disk. A data directory must be one. What Walden makes by itself (state directory, repositories, spools)
+ * may be absent as long as the directory above it, or one of Walden's own, is there to make it in.
+ */
+export async function checkConfigPaths(
+  sections: CheckedSections,
+  config: Config,
+  problems: ConfigProblems,
+): Promise<void> {
+  const { service } = sections;
+  const own = [config.service.stateDirectory];
+  if (service !== undefined) {
+    const refuse = (key: 'state_directory' | 'socket', fact: string | undefined): void => {
+      if (fact !== undefined) problems.add(service.lineOf(key), `service.${key}`, fact);
+    };
+    refuse('state_directory', await whyNotMade(config.service.stateDirectory, []));
+    refuse('socket', await whyNoParent(config.service.socket, own));
+  }
+  for (const section of sections.repositories) {
+    const repository = config.repositories.get(section.name as RepositoryName);
+    if (repository === undefined) continue;
+    const fact = await whyNotMade(repository.path, own);
+    if (fact !== undefined) problems.add(section.lineOf('path'), `repository.${section.name}.path`, fact);
+  }
+  for (const section of sections.clusters) {
+    const cluster = config.clusters.get(section.name as ClusterName);
+    if (cluster === undefined) continue;
+    const data = await whyNotData(cluster.dataDirectory);
+    if (data !== undefined) {
+      problems.add(section.lineOf('data_directory'), `cluster.${section.name}.data_directory`, data);
+    }
+    const spool = await whyNotMade(dirname(cluster.spoolDirectory), own);
+    if (spool !== undefined) {
+      problems.add(section.lineOf('spool_directory'), `cluster.${section.name}.spool_directory`, spool);
+    }
+  }
+}
+
+async function whyNotData(path: string): Promise<string | undefined> {
+  const found = await kindOf(path);
+  if (found !== 'directory') return `${path} ${found}`;
+  for (const file of DATA_DIRECTORY_FILES) {
+    const kind = await kindOf(join(path, file));
+    if (kind === 'does not exist')
+      return `${path} does not look like a data directory of PostgreSQL: it has no ${file}`;
+    if (kind !== 'is not a directory') return `${path}/${file} ${kind}`;
+  }
+  return undefined;
+}
+
+async function whyNotMade(path: string, own: readonly string[]): Promise<string | undefined> {
+  const found = await kindOf(path);
+  if (found === 'directory') return undefined;
+  return found === 'does not exist' ? await whyNoParent(path, own) : `${path} ${found}`;
+}
+
+async function whyNoParent(path: string, own: readonly string[]): Promise<string | undefined> {
+  if (own.some((directory) => path.startsWith(`${directory}/`))) return undefined;
+  const parent = dirname(path);
+  const found = await kindOf(parent);
+  return found === 'directory' ? undefined : `the directory ${parent} ${found}`;
+}
+
+async function kindOf(path: string): Promise<string> {
+  try {
+    return (await stat(path)).isDirectory() ? 'directory' : 'is not a directory';
+  } catch (error) {
+    const code = systemErrorCode(error);
+    return code === 'ENOENT' || code === 'ENOTDIR' ? 'does not exist' : `cannot be looked at (${code ?? 'unknown'})`;
+  }
+}

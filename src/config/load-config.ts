@@ -1,0 +1,141 @@
+import { readFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import { join, resolve } from 'node:path';
+import type { ClusterName, RepositoryName } from '../../catalog/catalog.ts';
+import { isWaldenError, systemErrorCode, WaldenError } from '../errors.ts';
+import { clusterName, repositoryName } from '../repository/names.ts';
+import { checkConfigPaths } from './check-paths.ts';
+import { checkPlaces } from './check-places.ts';
+import { type CheckedSection, type CheckedSections, checkSections } from './check-sections.ts';
+import type { ClusterConfig, Config, RepositoryConfig } from './config.ts';
+import { CONFIG_FLAG, CONFIG_VARIABLE, DEFAULT_CONFIG_PATH } from './option-table.ts';
+import { ConfigProblems } from './problems.ts';
+import { didYouMean } from './suggest.ts';
+import { readToml } from './toml-file.ts';
+
+export interface LoadConfigOptions {
+  /** Default: `/etc/walden/walden.toml`. See `configPath`. */
+  readonly path?: string | undefined;
+  /** Whether directories must exist too, and data directories look like ones. */
+  readonly checkPaths?: boolean | undefined;
+}
+
+/** The flag, else the environment, else the default place. */
+export function configPath(flag: string | undefined, variable: string | undefined): string {
+  return resolve(flag ?? (variable === '' ? undefined : variable) ?? DEFAULT_CONFIG_PATH);
+}
+
+/** @throws CONFIG_INVALID that tells every error of the file at once, each with its line and key. */
+export async function loadConfig({ path, checkPaths = false }: LoadConfigOptions = {}): Promise<Config> {
+  const source = resolve(path ?? DEFAULT_CONFIG_PATH);
+  const text = await readSource(source);
+  const problems = new ConfigProblems(source);
+  const sections = readSections(text, problems);
+  const config = sections === undefined ? undefined : assemble(sections, source, problems);
+  if (checkPaths && sections !== undefined && config !== undefined) await checkConfigPaths(sections, config, problems);
+  problems.throwIfAny();
+  if (config === undefined) throw new WaldenError('INTERNAL', `the errors of ${source} got lost`);
+  return config;
+}
+
+/** The same from text, without looking at the disk. @throws CONFIG_INVALID */
+export function parseConfig(text: string, source: string): Config {
+  const problems = new ConfigProblems(source);
+  const sections = readSections(text, problems);
+  const config = sections === undefined ? undefined : assemble(sections, source, problems);
+  problems.throwIfAny();
+  if (config === undefined) throw new WaldenError('INTERNAL', `the errors of ${source} got lost`);
+  return config;
+}
+
+async function readSource(source: string): Promise<string> {
+  try {
+    return await readFile(source, 'utf8');
+  } catch (cause) {
+    const reason = systemErrorCode(cause);
+    const fact = reason === 'ENOENT' ? 'it does not exist' : (reason ?? String(cause));
+    throw new WaldenError('CONFIG_INVALID', `unable to read the configuration ${source}: ${fact}`, {
+      hint: `name it with ${CONFIG_FLAG} FILE or ${CONFIG_VARIABLE}; docs/options.md shows a small one`,
+      cause,
+    });
+  }
+}
+
+function readSections(text: string, problems: ConfigProblems): CheckedSections | undefined {
+  const file = readToml(text, problems);
+  return file === undefined ? undefined : checkSections(file, problems);
+}
+
+function assemble(sections: CheckedSections, source: string, problems: ConfigProblems): Config | undefined {
+  const repositories = new Map<RepositoryName, RepositoryConfig>();
+  for (const section of sections.repositories) {
+    const name = checkedName(repositoryName, section, problems);
+    if (name !== undefined) repositories.set(name, { name, driver: section.values.driver, path: section.values.path });
+  }
+  const { service } = sections;
+  const clusters = new Map<ClusterName, ClusterConfig>();
+  for (const section of sections.clusters) {
+    checkRepositories(section, sections.repositoryNames, problems);
+    const name = checkedName(clusterName, section, problems);
+    if (name === undefined || service === undefined) continue;
+    clusters.set(name, clusterConfig(name, section, service.values.state_directory));
+  }
+  if (service === undefined) return undefined;
+  const config: Config = {
+    source,
+    service: {
+      stateDirectory: service.values.state_directory,
+      socket: service.values.socket,
+      workers: service.values.workers ?? availableParallelism(),
+    },
+    repositories,
+    clusters,
+  };
+  checkPlaces(sections, config, problems);
+  return config;
+}
+
+function clusterConfig(
+  name: ClusterName,
+  { values }: CheckedSection<'cluster'>,
+  stateDirectory: string,
+): ClusterConfig {
+  return {
+    name,
+    dataDirectory: values.data_directory,
+    conninfo: values.conninfo,
+    // Each was looked up among the names that `repositoryName` accepted.
+    repositories: values.repositories as readonly RepositoryName[],
+    spoolDirectory: join(values.spool_directory ?? join(stateDirectory, 'spool'), name),
+    walCompressionLevel: values.wal_compression_level,
+    backupCompressionLevel: values.backup_compression_level,
+    walPushTimeoutSeconds: values.wal_push_timeout,
+    walFetchTimeoutSeconds: values.wal_fetch_timeout,
+  };
+}
+
+function checkRepositories(
+  section: CheckedSection<'cluster'>,
+  known: ReadonlySet<string>,
+  problems: ConfigProblems,
+): void {
+  for (const name of section.values.repositories) {
+    if (known.has(name)) continue;
+    const fact = `there is no section [repository.${name}]${didYouMean(name, known)}`;
+    problems.add(section.lineOf('repositories'), `cluster.${section.name}.repositories`, fact);
+  }
+}
+
+function checkedName<Name extends string>(
+  check: (text: string) => Name,
+  { kind, name, line }: CheckedSection,
+  problems: ConfigProblems,
+): Name | undefined {
+  try {
+    return check(name);
+  } catch (error) {
+    if (!isWaldenError(error)) throw error;
+    problems.add(line, `${kind}.${name}`, `${error.message}: ${error.hint}`);
+    return undefined;
+  }
+}

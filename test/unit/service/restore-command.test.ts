@@ -1,0 +1,39 @@
+import { execFileSync } from 'node:child_process';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { offlineRestoreCommand, restoreCommand, scriptPath } from '../../../src/service/restore-command.ts';
+
+/** What PostgreSQL does with a command setting: `%%` is a percent sign, `%f` and `%p` are replaced. */
+function substitute(command: string): string {
+  return command.replaceAll(/%(.)/g, (_all, letter: string) =>
+    letter === 'f' ? 'NAME' : letter === 'p' ? 'PATH' : letter,
+  );
+}
+
+/** The words that a shell makes of a command, its first word replaced. */
+function words(command: string): readonly string[] {
+  const text = execFileSync('sh', ['-c', `set -- ${command}; for word; do printf '%s\\0' "$word"; done`], {
+    encoding: 'utf8',
+  });
+  return text.split('\0').slice(0, -1);
+}
+
+describe('the generated restore_command', () => {
+  it('passes the script configuration whole, whatever its path is called', () => {
+    const path = fc.string({ minLength: 1 }).filter((text) => !text.includes('\0') && !/[\n\r]/.test(text));
+    fc.assert(
+      fc.property(path, (config) => {
+        expect(words(substitute(restoreCommand(config)))).toEqual([scriptPath('walden-fetch'), config, 'NAME', 'PATH']);
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  it('needs no service when it reads a repository directly', () => {
+    expect(words(substitute(offlineRestoreCommand("/mnt/it's 100% here", 'main')))).toEqual([
+      process.execPath,
+      scriptPath('walden'),
+      ...['wal', 'fetch', '--repository-path', "/mnt/it's 100% here", 'main', 'NAME', 'PATH'],
+    ]);
+  });
+});
