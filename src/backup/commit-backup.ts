@@ -1,4 +1,4 @@
-import { errorToDocument, isWaldenError, toWaldenError, WaldenError } from '../errors.ts';
+import { errorToDocument, isWaldenError, toWaldenError, type WaldenError } from '../errors.ts';
 import type { BackupFacts, BackupRecord, BackupStart } from '../../catalog/catalog.ts';
 import { encodeBackupRecord, type StoredBackup } from '../repository/backup-record.ts';
 import { backupRecordKey, manifestKey } from '../repository/keys.ts';

@@ -1,17 +1,16 @@
 import type { BackupFacts, BackupId } from '../../catalog/catalog.ts';
 import type { StoredObject } from '../repository/object-bytes.ts';
 import type { Session } from '../postgres/session.ts';
-import type { BackupDeps } from './backup-deps.ts';
+import type { BackupDeps, BackupRequest } from './backup-deps.ts';
 import { startBackupMode, type StoppedBackup, stopBackupMode } from './backup-mode.ts';
 import { corruptPages } from './corrupt-pages.ts';
 import type { EntryRecord } from './entry-record.ts';
 import { stageControlFile, stageText } from './last-files.ts';
 import { type BadPage, type PackFilesOutput, type PackMember, STOP } from './pack-input.ts';
-import { PackWriter } from './pack-writer.ts';
-import { directoryMembers, planTasks, type Survey, surveyDataDirectory } from './plan-tasks.ts';
+import { PackWriter, throwFirstFailure } from './pack-writer.ts';
+import { directoryMembers, planTasks, surveyDataDirectory } from './plan-tasks.ts';
 import type { ServerFacts } from './preflight.ts';
 import type { ProgressReport } from './progress.ts';
-import type { BackupRequest } from './take-backup.ts';
 
 /** How often the progress is told, and how many of these go by before the session is tried. */
 const TICK_MS = 500;
@@ -66,7 +65,7 @@ export async function copyCluster(context: CopyContext): Promise<CopiedCluster> 
       await packs.pack(asTasks([directoryMembers(survey)]), 1, undefined);
       await packs.pack(planTasks(survey, listOptions(context)), request.workers, pages);
     });
-    const { stopped, last } = await stopAndStage(context, survey);
+    const { stopped, last } = await stopAndStage(context);
     progress.enter('storing the last packs');
     const stored = await packs.finish(last);
     return {
@@ -87,15 +86,11 @@ export async function copyCluster(context: CopyContext): Promise<CopiedCluster> 
 /** pg_control as it was before the stop, then backup_label, then PostgreSQL's manifest that names both. */
 async function stopAndStage(
   context: CopyContext,
-  survey: Survey,
 ): Promise<{ readonly stopped: StoppedBackup; readonly last: readonly PackMember[] }> {
   const { deps, request, directory, signal, session, server, entries, progress } = context;
   const controlFile = await stageControlFile(request.cluster.dataDirectory, directory, deps.clock, signal);
   progress.enter('ending backup mode');
   const stopped = await stopBackupMode(session, server.serverVersion);
-  if (stopped.tablespaceMap === '' && survey.tablespaces.length > 0) {
-    deps.log.info({ cluster: request.cluster.name }, 'a tablespace was made or removed while the backup ran');
-  }
   const label = await stageText(directory, 'backup_label', stopped.backupLabel, controlFile);
   const { timeline, startLsn, stopLsn } = stopped;
   await entries.endPostgres([label, controlFile], { timeline, start: startLsn, stop: stopLsn });
@@ -137,13 +132,13 @@ async function* asTasks(tasks: readonly (readonly PackMember[])[]): AsyncGenerat
  */
 async function whileTicking(context: CopyContext, work: () => Promise<void>): Promise<void> {
   const ended = new AbortController();
-  const ticking = tick(context, ended.signal);
-  try {
-    await work();
-  } finally {
-    ended.abort();
-  }
-  await ticking;
+  const outcomes = await Promise.allSettled([
+    work().finally(() => {
+      ended.abort();
+    }),
+    tick(context, ended.signal),
+  ]);
+  throwFirstFailure(outcomes);
 }
 
 async function tick(context: CopyContext, ended: AbortSignal): Promise<void> {

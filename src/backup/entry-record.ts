@@ -20,6 +20,7 @@ export class EntryRecord {
   readonly #backupManifest: BackupManifestFile;
   #files = 0;
   #plainBytes = 0;
+  #postgresEnded = false;
 
   static async create(directory: string, id: BackupId, identity: ClusterIdentity): Promise<EntryRecord> {
     const walden = await StagedFile.create(join(directory, 'manifest.ndjson.zst'));
@@ -43,12 +44,12 @@ export class EntryRecord {
   }
 
   /** An entry that was packed. Until `endPostgres` a file is named in PostgreSQL's manifest too. */
-  add(entry: ManifestEntry, where: 'both' | 'walden' = 'both'): void {
+  add(entry: ManifestEntry): void {
     this.#line(this.#encoder.entry(entry));
     if (entry.type !== 'file') return;
     this.#files += 1;
     this.#plainBytes += entry.size;
-    if (where === 'both') this.#backupManifest.add(entry);
+    if (!this.#postgresEnded) this.#backupManifest.add(entry);
   }
 
   /** PostgreSQL's manifest names these too, although they are packed after it or with it. */
@@ -58,6 +59,7 @@ export class EntryRecord {
   ): Promise<void> {
     for (const file of last) this.#backupManifest.add(file);
     this.#backupManifest.end(wal);
+    this.#postgresEnded = true;
     await this.postgres.finish();
   }
 

@@ -155,7 +155,7 @@ export class PackWriter {
 }
 
 /** What went wrong, rather than what was stopped because of it. */
-function throwFirstFailure(outcomes: readonly PromiseSettledResult<void>[]): void {
+export function throwFirstFailure(outcomes: readonly PromiseSettledResult<void>[]): void {
   const failures = outcomes.filter((outcome) => outcome.status === 'rejected');
   const cause = failures.find(({ reason }) => !isWaldenError(reason, 'INTERRUPTED')) ?? failures[0];
   if (cause !== undefined) throw cause.reason;

@@ -1,44 +1,23 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { errorToDocument, toWaldenError, WaldenError } from '../errors.ts';
-import type { BackupFacts, BackupId, BackupRecord, BackupStart, ClusterIdentity } from '../../catalog/catalog.ts';
-import type { ClusterConfig } from '../config/config.ts';
+import type { BackupFacts, BackupId, BackupRecord, BackupStart } from '../../catalog/catalog.ts';
 import { openSession, type Session } from '../postgres/session.ts';
 import { microsFromDate } from '../postgres/timestamp.ts';
 import { isActive, markActive, markEnded } from './active-backups.ts';
-import type { BackupDeps } from './backup-deps.ts';
+import type { BackupControls, BackupDeps, BackupRequest } from './backup-deps.ts';
 import { chooseBackupId } from './choose-id.ts';
 import { commitBackup, type CommitFailure, storeManifest } from './commit-backup.ts';
 import { type CopiedCluster, type CopyContext, copyCluster } from './copy-cluster.ts';
 import { EntryRecord } from './entry-record.ts';
 import { createPackControl, STOP } from './pack-input.ts';
 import { checkServer, type ServerFacts } from './preflight.ts';
-import { type BackupProgress, ProgressReport } from './progress.ts';
+import { ProgressReport } from './progress.ts';
 import { reconcileBackups } from './reconcile.ts';
 import { removeBackupObjects, stagingName, sweepBackups, sweepStaging } from './sweep.ts';
 import { neededWal, waitForWal } from './wait-for-wal.ts';
 
 const WAL_PATIENCE_SECONDS = 180;
-
-export interface BackupRequest {
-  readonly cluster: Pick<ClusterConfig, 'name' | 'dataDirectory' | 'conninfo'>;
-  readonly identity: ClusterIdentity;
-  /** Files read at the same time. */
-  readonly workers: number;
-  /** Of zstd. */
-  readonly compressionLevel: number;
-  /** For people; PostgreSQL writes it into backup_label. */
-  readonly label: string;
-  /** How long to wait for WAL while none arrives; 180 unless told. */
-  readonly walPatienceSeconds?: number;
-  /** Size at which a pack is closed; 512 MiB unless told. */
-  readonly packBytes?: number;
-}
-
-export interface BackupControls {
-  readonly signal: AbortSignal;
-  readonly onProgress: (progress: BackupProgress) => void;
-}
 
 /**
  * Takes a full base backup from the files of a running server, into every repository of the cluster from one read.
