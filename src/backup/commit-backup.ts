@@ -22,17 +22,11 @@ export async function storeManifest(
 }
 
 /** One repository in which the commit failed. */
-export class CommitFailure {
+export interface CommitFailure {
   readonly repository: Repository;
   readonly error: WaldenError;
-  /** Whether `backup.json` may exist all the same: then nothing of the backup may be removed by hand. */
+  /** Whether `backup.json` may exist all the same: then nothing of the backup may be removed yet. */
   readonly uncertain: boolean;
-
-  constructor(repository: Repository, error: WaldenError, uncertain: boolean) {
-    this.repository = repository;
-    this.error = error;
-    this.uncertain = uncertain;
-  }
 }
 
 export interface CommitOutcome {
@@ -59,7 +53,7 @@ export async function commitBackup(
       await repository.driver.put(backupRecordKey(start.cluster, start.id), bodyOfBytes(bytes), { ifExists: 'fail' });
     } catch (error) {
       const known = isWaldenError(error, 'STORAGE_DENIED', 'STORAGE_FULL');
-      failures.push(new CommitFailure(repository, toWaldenError(error), !known));
+      failures.push({ repository, error: toWaldenError(error), uncertain: !known });
       continue;
     }
     committed.push({ ...own, state: 'complete', facts, error: undefined });

@@ -86,7 +86,7 @@ export class PackWriter {
 
   async #lane(tasks: AsyncIterator<readonly PackMember[]>, pages: PageRules | undefined): Promise<void> {
     const { packBytes = PACK_BYTES, signal } = this.#settings;
-    let pack: OpenPack | undefined;
+    let pack = this.#open.shift();
     let published: Promise<void> = Promise.resolve();
     for (let next = await tasks.next(); next.done !== true; next = await tasks.next()) {
       signal.throwIfAborted();

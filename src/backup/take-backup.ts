@@ -127,7 +127,7 @@ async function work(opened: OpenedBackup): ReturnType<typeof commitBackup> {
   } finally {
     controls.signal.removeEventListener('abort', stop);
     await entries?.abandon();
-    await rm(directory, { recursive: true, force: true });
+    await removeStaged(opened, directory);
   }
 }
 
@@ -147,9 +147,8 @@ async function copyAndCommit(opened: OpenedBackup, context: CopyContext): Return
   signal.throwIfAborted();
   const facts = factsOf(opened, copied, entries, manifest.bytes);
   const { backupLabel, tablespaceMap } = stopped;
-  const outcome = await commitBackup(deps, start, facts, { backupLabel, tablespaceMap, packs, manifest });
-  progress.enter('done');
-  return outcome;
+  // Nothing may fail after this: the backup exists from here on.
+  return await commitBackup(deps, start, facts, { backupLabel, tablespaceMap, packs, manifest });
 }
 
 function factsOf(
@@ -197,21 +196,37 @@ async function stagingDirectory(deps: BackupDeps, start: OpenedBackup['start']):
   return directory;
 }
 
+/** Never fails: when this runs the backup may exist already. The next backup sweeps what stays. */
+async function removeStaged({ deps, start }: OpenedBackup, directory: string): Promise<void> {
+  try {
+    await rm(directory, { recursive: true, force: true });
+  } catch (error) {
+    const { message } = toWaldenError(error);
+    deps.log.warn({ cluster: start.cluster, backup: start.id }, `unable to remove ${directory}: ${message}`);
+  }
+}
+
 /** The failed entry comes first: from then on the next run knows what to sweep. */
 async function giveUp(deps: BackupDeps, start: OpenedBackup['start'], error: WaldenError): Promise<void> {
   const { cluster, id } = start;
-  for (const repository of deps.repositories) {
-    await deps.catalog.failBackup(repository.name, cluster, id, errorToDocument(error));
-    await removeNow(deps, repository, cluster, id);
-  }
   deps.log.warn({ cluster, backup: id }, `backup ${id} failed, and backup mode was ended: ${error.message}`);
+  for (const repository of deps.repositories) {
+    await recordFailure(deps, start, { repository, error, uncertain: false });
+  }
 }
 
+/** Never fails, so that the first error is the one that is told. */
 async function recordFailure(deps: BackupDeps, start: OpenedBackup['start'], failure: CommitFailure): Promise<void> {
   const { repository, error, uncertain } = failure;
-  await deps.catalog.failBackup(repository.name, start.cluster, start.id, errorToDocument(error));
+  const { cluster, id } = start;
+  try {
+    await deps.catalog.failBackup(repository.name, cluster, id, errorToDocument(error));
+  } catch (unrecorded) {
+    const { message } = toWaldenError(unrecorded);
+    deps.log.warn({ cluster, backup: id, repository: repository.name }, `unable to record the failure: ${message}`);
+  }
   // Where backup.json may yet appear, the next sweep looks what came of it.
-  if (!uncertain) await removeNow(deps, repository, start.cluster, start.id);
+  if (!uncertain) await removeNow(deps, repository, cluster, id);
 }
 
 async function removeNow(

@@ -56,17 +56,21 @@ export async function waitForWal(
       const now = clock.now().getTime();
       if (state !== seen) since = now;
       seen = state;
-      if (now - since > patienceSeconds * 1000) throw timeout(needed, missing, name, patienceSeconds);
+      if (now - since > patienceSeconds * 1000) {
+        const segment = segmentName(needed.timeline, missing, needed.segmentBytes);
+        const refusal = (await catalog.refusals(cluster)).find((refused) => refused.name === segment);
+        throw timeout(segment, refusal?.error.message, name, patienceSeconds);
+      }
       await clock.sleep(POLL_MS, signal);
     }
   }
 }
 
-function timeout(needed: NeededWal, missing: bigint, repository: string, patienceSeconds: number): WaldenError {
-  const segment = segmentName(needed.timeline, missing, needed.segmentBytes);
+function timeout(segment: string, refused: string | undefined, repository: string, seconds: number): WaldenError {
+  const fact = refused === undefined ? '' : `; it was refused: ${refused}`;
   return new WaldenError(
     'ARCHIVE_TIMEOUT',
-    `the backup needs the segment ${segment}, and nothing arrived in repository ${repository} for ${patienceSeconds} seconds`,
+    `the backup needs the segment ${segment}, and nothing arrived in repository ${repository} for ${seconds} seconds${fact}`,
     { details: { segment, repository } },
   );
 }
