@@ -100,7 +100,9 @@ async function putObject(
     history: output.history,
   };
   try {
-    await repository.driver.put(key, bodyOfFile(staged, { bytes: output.storedBytes, sha256: output.storedSha256 }), { ifExists: 'fail' });
+    await repository.driver.put(key, bodyOfFile(staged, { bytes: output.storedBytes, sha256: output.storedSha256 }), {
+      ifExists: 'fail',
+    });
     return record;
   } catch (error) {
     if (!isWaldenError(error, 'STORAGE_OBJECT_EXISTS')) throw error;

@@ -1,0 +1,37 @@
+import { WaldenError } from '../errors.ts';
+import { type Lsn, parseLsn, type TimelineId, timelineId } from './lsn.ts';
+import { parseWalName, type WalFileName } from './wal-name.ts';
+
+export interface BackupLabel {
+  readonly startLsn: Lsn;
+  /** The segment that holds the start. */
+  readonly startSegment: WalFileName;
+  /** Undefined in a file that does not say it: PostgreSQL before 11. */
+  readonly startTimeline: TimelineId | undefined;
+  /** Only in a backup history file. */
+  readonly stopLsn: Lsn | undefined;
+  /** LSN of the backup that this one is an increment of; undefined for a full one. */
+  readonly incrementalFrom: Lsn | undefined;
+}
+
+/**
+ * Parses `backup_label`, and the backup history file (`.backup`), which says the same and where the backup stopped
+ * (build_backup_content in xlogbackup.c).
+ * @throws FORMAT_INVALID
+ */
+export function parseBackupLabel(text: string): BackupLabel {
+  const start = /^START WAL LOCATION: ([0-9A-F]+\/[0-9A-F]+) \(file ([0-9A-F]{24})\)$/m.exec(text);
+  if (start?.[1] === undefined || start[2] === undefined) {
+    throw new WaldenError('FORMAT_INVALID', 'the backup label does not say where the backup starts');
+  }
+  const stop = /^STOP WAL LOCATION: ([0-9A-F]+\/[0-9A-F]+) \(file [0-9A-F]{24}\)$/m.exec(text)?.[1];
+  const timeline = /^START TIMELINE: (\d+)$/m.exec(text)?.[1];
+  const from = /^INCREMENTAL FROM LSN: ([0-9A-F]+\/[0-9A-F]+)$/m.exec(text)?.[1];
+  return {
+    startLsn: parseLsn(start[1]),
+    startSegment: parseWalName(start[2]).name,
+    startTimeline: timeline === undefined ? undefined : timelineId(Number(timeline)),
+    stopLsn: stop === undefined ? undefined : parseLsn(stop),
+    incrementalFrom: from === undefined ? undefined : parseLsn(from),
+  };
+}

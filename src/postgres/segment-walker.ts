@@ -1,0 +1,274 @@
+import { WaldenError } from '../errors.ts';
+import { crc32c } from './crc32c.ts';
+import { formatLsn, type Lsn, lsn, type SystemIdentifier, type TimelineId } from './lsn.ts';
+import { type TransactionEnd, WalIndexBuilder, type WalIndexFound } from './wal-index-builder.ts';
+import { type SegmentBytes, segmentStart } from './wal-name.ts';
+import {
+  FIRST_IS_CONTRECORD,
+  FIRST_IS_OVERWRITE_CONTRECORD,
+  LONG_HEADER,
+  LONG_HEADER_BYTES,
+  readSegmentHeader,
+  SHORT_HEADER_BYTES,
+  WAL_PAGE_BYTES,
+} from './wal-page.ts';
+import { RECORD_HEADER_BYTES, recordKind } from './wal-record.ts';
+
+/** What the segment must be. */
+export interface SegmentExpectation {
+  readonly timeline: TimelineId;
+  /** Number of the segment. */
+  readonly segment: bigint;
+  readonly segmentBytes: SegmentBytes;
+  readonly systemIdentifier: SystemIdentifier;
+  readonly majorVersion: number;
+  /** A `partial` file may end anywhere; what follows its last record is leftovers. */
+  readonly kind: 'segment' | 'partial';
+  /** Called for the end of every transaction, in order. */
+  readonly onTransaction?: ((transaction: TransactionEnd) => void) | undefined;
+}
+
+/** Of a record that is cut by a page's end, this much is kept to look into; its checksum covers all of it. */
+const KEPT_BYTES = 64 * 1024;
+/** tot_len is an unsigned 32-bit value, but no record is longer than this (XLogRecordMaxSize and what came before it). */
+const MAX_RECORD_BYTES = 0x7fff_ffff;
+
+/**
+ * Walks the records of one segment as its bytes pass by, in bounded memory:
+ *
+ * - between records: the next one begins at an 8-byte boundary, and its length stands on this page;
+ * - inside a record that is cut by the end of a page: gathering the rest from the next pages, the checksum on the way. The
+ *   rest of a record that began in an earlier segment has no known checksum and is passed over;
+ * - after a switch record: nothing more, the rest of the file is filling.
+ *
+ * A whole segment ends inside a record (the next segment continues it), exactly at a record's end, or after a switch. Any
+ * other end is a half-written or recycled file.
+ */
+export class SegmentWalker {
+  readonly #expected: SegmentExpectation;
+  readonly #start: Lsn;
+  readonly #startLow: number;
+  readonly #startHigh: number;
+  readonly #index: WalIndexBuilder;
+  readonly #kept = new Uint8Array(KEPT_BYTES);
+  #rest = new Uint8Array(0);
+  /** Where the next page begins in the segment. */
+  #offset = 0;
+  #pageTimeline = 0;
+  #ended = false;
+  /** Start of the record before, or -1 where it is not known. */
+  #previous = -1;
+  /** The record that is cut by the end of a page; `#remaining` is 0 when there is none. */
+  #remaining = 0;
+  #recordStart = 0;
+  #recordBytes = 0;
+  #gathered = 0;
+  #crc = 0;
+  /** False for the rest of a record of an earlier segment. */
+  #checked = false;
+
+  constructor(expected: SegmentExpectation) {
+    this.#expected = expected;
+    this.#start = segmentStart(expected.segment, expected.segmentBytes);
+    this.#startLow = Number(this.#start & 0xffff_ffffn);
+    this.#startHigh = Number(this.#start >> 32n);
+    this.#index = new WalIndexBuilder(this.#start, expected.majorVersion, expected.onTransaction);
+  }
+
+  /** The next bytes of the file, in order. @throws FORMAT_INVALID, SERVER_MISMATCH */
+  feed(chunk: Uint8Array): void {
+    let bytes = chunk;
+    if (this.#rest.length > 0) {
+      bytes = Buffer.concat([this.#rest, chunk]);
+      this.#rest = new Uint8Array(0);
+    }
+    const whole = bytes.length - (bytes.length % WAL_PAGE_BYTES);
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    for (let at = 0; at < whole && !this.#ended; at += WAL_PAGE_BYTES) {
+      this.#page(bytes, view, at);
+      this.#offset += WAL_PAGE_BYTES;
+    }
+    if (whole < bytes.length) this.#rest = Uint8Array.from(bytes.subarray(whole));
+  }
+
+  /** @throws FORMAT_INVALID when the file was not a whole segment. */
+  finish(): WalIndexFound {
+    const { kind, segmentBytes } = this.#expected;
+    if (kind === 'segment' && !this.#ended && this.#offset !== segmentBytes) {
+      throw this.#invalid(this.#offset, `the file ends there instead of after ${segmentBytes} bytes`);
+    }
+    return this.#index.found();
+  }
+
+  #page(bytes: Uint8Array, view: DataView, at: number): void {
+    const bodyAt = at + (this.#offset === 0 ? LONG_HEADER_BYTES : SHORT_HEADER_BYTES);
+    if (!this.#pageHeader(bytes, view, at)) return;
+    const end = at + WAL_PAGE_BYTES;
+    let position = bodyAt;
+    if (this.#remaining > 0) {
+      position = this.#continueRecord(bytes, bodyAt, at);
+      if (this.#remaining > 0) return;
+    }
+    while (position < end && !this.#ended) position = this.#record(bytes, view, position, end, at);
+  }
+
+  /** Checks the header of a page and what it says about a cut record; false when the walk ends before this page. */
+  #pageHeader(bytes: Uint8Array, view: DataView, at: number): boolean {
+    if (this.#offset === 0) this.#longHeader(bytes.subarray(at, at + LONG_HEADER_BYTES));
+    const info = view.getUint16(at + 2, true);
+    const timeline = view.getUint32(at + 4, true);
+    const sound =
+      view.getUint32(at + 8, true) === this.#startLow + this.#offset &&
+      view.getUint32(at + 12, true) === this.#startHigh &&
+      (info & ~0xf) === 0 &&
+      ((info & LONG_HEADER) !== 0) === (this.#offset === 0) &&
+      timeline >= this.#pageTimeline &&
+      timeline <= this.#expected.timeline;
+    if (!sound) return this.#stop(this.#offset, 'there is no page of this segment there');
+    this.#pageTimeline = timeline;
+    return this.#continuation(info, view.getUint32(at + 16, true));
+  }
+
+  #longHeader(bytes: Uint8Array): void {
+    const header = readSegmentHeader(bytes);
+    const { systemIdentifier, majorVersion, segmentBytes } = this.#expected;
+    if (header.systemIdentifier !== systemIdentifier) {
+      throw this.#mismatch(`system identifier ${header.systemIdentifier}`, systemIdentifier);
+    }
+    if (header.majorVersion !== majorVersion) {
+      throw this.#mismatch(`PostgreSQL ${header.majorVersion}`, majorVersion.toString());
+    }
+    if (header.segmentBytes !== segmentBytes) {
+      throw this.#mismatch(`segments of ${header.segmentBytes} bytes`, segmentBytes.toString());
+    }
+    if (header.pageAddress !== this.#start || header.timeline > this.#expected.timeline) {
+      throw new WaldenError(
+        'FORMAT_INVALID',
+        `it is the segment of timeline ${header.timeline} at ${formatLsn(header.pageAddress)}, not at ${formatLsn(this.#start)}`,
+        { hint: 'this is a recycled file, or a file under the name of another' },
+      );
+    }
+  }
+
+  #continuation(info: number, remaining: number): boolean {
+    const continues = (info & FIRST_IS_CONTRECORD) !== 0;
+    if ((info & FIRST_IS_OVERWRITE_CONTRECORD) !== 0) {
+      // After a crash the server gave the cut record up and went on with a new one here.
+      this.#remaining = 0;
+      this.#previous = -1;
+      return continues ? this.#stop(this.#offset, 'the page contradicts itself') : true;
+    }
+    if (this.#offset === 0) {
+      this.#remaining = continues ? remaining : 0;
+      this.#checked = false;
+      return true;
+    }
+    if (continues === this.#remaining > 0 && (!continues || remaining === this.#remaining)) return true;
+    return this.#stop(this.#offset, 'the page does not continue the one before');
+  }
+
+  /** Takes the next part of a cut record; returns where the next record begins. */
+  #continueRecord(bytes: Uint8Array, from: number, pageAt: number): number {
+    const part = Math.min(this.#remaining, pageAt + WAL_PAGE_BYTES - from);
+    this.#remaining -= part;
+    if (this.#checked) this.#gather(bytes, from, from + part);
+    const next = aligned(from + part);
+    if (this.#remaining === 0 && this.#checked) this.#takeGathered(this.#offset + next - pageAt);
+    return next;
+  }
+
+  /** The record that begins here; returns where the next one does. */
+  #record(bytes: Uint8Array, view: DataView, position: number, end: number, pageAt: number): number {
+    const offset = this.#offset + (position - pageAt);
+    const length = view.getUint32(position, true);
+    if (length < RECORD_HEADER_BYTES || length > MAX_RECORD_BYTES) {
+      this.#stop(offset, length === 0 ? 'the WAL ends there' : `a record cannot have ${length} bytes`);
+      return end;
+    }
+    this.#recordStart = offset;
+    this.#recordBytes = length;
+    if (position + length > end) {
+      this.#remaining = length - (end - position);
+      this.#checked = true;
+      this.#gathered = 0;
+      this.#crc = 0;
+      this.#gather(bytes, position, end);
+      return end;
+    }
+    const crc = crc32c(
+      bytes,
+      position,
+      position + 20,
+      crc32c(bytes, position + RECORD_HEADER_BYTES, position + length),
+    );
+    if (crc !== view.getUint32(position + 20, true)) {
+      this.#stop(offset, 'the record there has a wrong checksum');
+      return end;
+    }
+    if (!this.#follows(view.getUint32(position + 8, true), view.getUint32(position + 12, true))) return end;
+    if (recordKind(view.getUint8(position + 17), view.getUint8(position + 16)) !== 'other') {
+      this.#take(new DataView(view.buffer, view.byteOffset + position, length), offset + aligned(length));
+    }
+    return position + aligned(length);
+  }
+
+  /** Keeps the beginning of a cut record and sums up its checksum: data first, its header last. */
+  #gather(bytes: Uint8Array, from: number, to: number): void {
+    if (this.#gathered < KEPT_BYTES) {
+      this.#kept.set(bytes.subarray(from, Math.min(to, from + KEPT_BYTES - this.#gathered)), this.#gathered);
+    }
+    const dataFrom = from + Math.max(0, RECORD_HEADER_BYTES - this.#gathered);
+    if (dataFrom < to) this.#crc = crc32c(bytes, dataFrom, to, this.#crc);
+    this.#gathered += to - from;
+  }
+
+  #takeGathered(endOffset: number): void {
+    const record = new DataView(this.#kept.buffer, 0, Math.min(this.#recordBytes, KEPT_BYTES));
+    if (crc32c(this.#kept, 0, 20, this.#crc) !== record.getUint32(20, true)) {
+      this.#stop(this.#recordStart, 'the record there has a wrong checksum');
+    } else if (this.#follows(record.getUint32(8, true), record.getUint32(12, true))) {
+      this.#take(record, endOffset);
+    }
+  }
+
+  #take(record: DataView, endOffset: number): void {
+    const kind = recordKind(record.getUint8(17), record.getUint8(16));
+    if (kind === 'other') return;
+    if (kind === 'switch') this.#ended = true;
+    else this.#index.add(kind, record, endOffset);
+  }
+
+  /** Each record points back to the one before: leftovers of an earlier life of the file do not. */
+  #follows(previousLow: number, previousHigh: number): boolean {
+    const known = this.#previous >= 0;
+    if (known && (previousLow !== this.#startLow + this.#previous || previousHigh !== this.#startHigh)) {
+      return this.#stop(this.#recordStart, 'the record there does not follow the one before');
+    }
+    this.#previous = this.#recordStart;
+    return true;
+  }
+
+  /** A partial file ends quietly where its records do. */
+  #stop(offset: number, fact: string): false {
+    if (this.#expected.kind === 'segment' || offset === 0) throw this.#invalid(offset, fact);
+    this.#ended = true;
+    return false;
+  }
+
+  #invalid(offset: number, fact: string): WaldenError {
+    return new WaldenError(
+      'FORMAT_INVALID',
+      `its WAL is not whole at ${formatLsn(lsn(this.#start + BigInt(offset)))}: ${fact}`,
+      { hint: 'the file is half-written, recycled or damaged; nothing of it was stored', details: { offset } },
+    );
+  }
+
+  #mismatch(found: string, expected: string): WaldenError {
+    return new WaldenError('SERVER_MISMATCH', `it was written by a server with ${found}, expected was ${expected}`);
+  }
+}
+
+/** Records begin at multiples of 8 (MAXALIGN). */
+function aligned(position: number): number {
+  return (position + 7) & ~7;
+}
