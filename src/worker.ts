@@ -2,6 +2,7 @@
 import { packFiles as packFilesWork } from './backup/pack-files-task.ts';
 import { asWorkerFunction } from './platform/worker-pool.ts';
 import { restoreFiles as restoreFilesWork } from './restore/restore-files-task.ts';
+import { searchSegment as searchSegmentWork } from './restore/search-segment-task.ts';
 import { archiveWalFile as archiveWork, hashFile as hashWork } from './wal/archive-task.ts';
 import { verifyWalObject as verifyWork } from './wal/verify-task.ts';
 
@@ -10,3 +11,4 @@ export const hashFile = asWorkerFunction(hashWork);
 export const verifyWalObject = asWorkerFunction(verifyWork);
 export const packFiles = asWorkerFunction(packFilesWork);
 export const restoreFiles = asWorkerFunction(restoreFilesWork);
+export const searchSegment = asWorkerFunction(searchSegmentWork);

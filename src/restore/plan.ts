@@ -56,7 +56,9 @@ export async function planRestore(
   for (const repository of deps.repositories) {
     try {
       const choice = await planFrom(deps, repository, cluster, target, signal);
-      const passedOver = refusals.map((one) => `repository ${one.repository.name} cannot serve it: ${one.error.message}`);
+      const passedOver = refusals.map(
+        (one) => `repository ${one.repository.name} cannot serve it: ${one.error.message}`,
+      );
       return await completePlan(deps, { cluster, repository, target, choice }, request, passedOver);
     } catch (error) {
       if (!isWaldenError(error, 'TARGET_UNREACHABLE', 'ARCHIVE_GAP')) throw error;
@@ -108,7 +110,8 @@ async function readArchive(
   const backups = (await catalog.backups(cluster)).flatMap((backup): readonly CompleteBackup[] => {
     const { facts } = backup;
     const wanted = target.backup === undefined || target.backup === backup.id;
-    if (facts === undefined || backup.state !== 'complete' || backup.repository !== repository.name || !wanted) return [];
+    if (facts === undefined || backup.state !== 'complete' || backup.repository !== repository.name || !wanted)
+      return [];
     return [{ ...backup, facts }];
   });
   const [first] = backups;
@@ -156,7 +159,9 @@ async function spaceNotes(directory: string, bytes: number): Promise<readonly st
       const { bavail, bsize } = await statfs(path);
       const free = bavail * bsize;
       if (free >= bytes) return [];
-      return [`only ${mebibytes(free)} MiB are free where ${directory} is to be; the backup has ${mebibytes(bytes)} MiB`];
+      return [
+        `only ${mebibytes(free)} MiB are free where ${directory} is to be; the backup has ${mebibytes(bytes)} MiB`,
+      ];
     } catch (error) {
       // Looked at only for a note: what cannot be looked at is told when it is written to.
       if (systemErrorCode(error) !== 'ENOENT' || path === '/') return [];

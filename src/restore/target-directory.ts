@@ -168,7 +168,12 @@ async function makeDirectory(directory: string, owner: Owner | undefined): Promi
   for (let path = directory; path.length >= first.length; path = dirname(path)) await chown(path, owner.uid, owner.gid);
 }
 
-export async function writeDurably(path: string, text: string, owner: Owner | undefined, mode = 0o600): Promise<void> {
+export async function writeDurably(
+  path: string,
+  text: string | Uint8Array,
+  owner: Owner | undefined,
+  mode = 0o600,
+): Promise<void> {
   const file = await open(path, 'w', mode);
   try {
     await file.writeFile(text);
