@@ -98,10 +98,11 @@ export class WalBlockTable {
   }
 
   /** A segment that was not there. Only inside the transaction that inserts it. */
-  add(archive: ArchiveId, timeline: TimelineId, segment: bigint, index: WalIndex): void {
+  add(archive: ArchiveId, timeline: TimelineId, segment: bigint, index: WalIndex | undefined): void {
     const block = segment / BLOCK_SEGMENTS;
     const row = this.#find.get(archive, timeline, block);
-    this.#write(archive, timeline, block, join(row === undefined ? NOTHING : blockOf(row), summaryOf(index)));
+    const added = index === undefined ? NOTHING : summaryOf(index);
+    this.#write(archive, timeline, block, join(row === undefined ? NOTHING : blockOf(row), added));
   }
 
   /** A segment of this block changed or went: sums up anew. */
@@ -119,10 +120,9 @@ export class WalBlockTable {
       this.#blockBounds.get(archive, span.timeline, ...blocks),
       this.#segmentBounds.get(archive, span.timeline, ...tail),
     ];
-    const known = (value: Micros | undefined): value is Micros => value !== undefined;
     return {
-      first: rows.map((row) => optionalMicros(row?.first ?? null)).filter(known).reduce(earlier, undefined),
-      last: rows.map((row) => optionalMicros(row?.last ?? null)).filter(known).reduce(later, undefined),
+      first: rows.map((row) => optionalMicros(row?.first ?? null)).reduce(earlier, undefined),
+      last: rows.map((row) => optionalMicros(row?.last ?? null)).reduce(later, undefined),
     };
   }
 
