@@ -121,7 +121,9 @@ function listOptions({ request, deps }: CopyContext): Parameters<typeof surveyDa
   };
 }
 
-async function* asTasks(tasks: readonly (readonly PackMember[])[]): AsyncGenerator<readonly PackMember[]> {
+async function* asTasks(
+  tasks: readonly (readonly PackMember[])[],
+): AsyncGenerator<readonly PackMember[], void, undefined> {
   for (const task of tasks) yield await Promise.resolve(task);
 }
 
