@@ -3,6 +3,7 @@ import { packFiles as packFilesWork } from './backup/pack-files-task.ts';
 import { sealPack as sealPackWork } from './backup/seal-pack-task.ts';
 import { asWorkerFunction } from './platform/worker-pool.ts';
 import { restoreFiles as restoreFilesWork } from './restore/restore-files-task.ts';
+import { searchSegment as searchSegmentWork } from './restore/search-segment-task.ts';
 import { archiveWalFile as archiveWork, hashFile as hashWork } from './wal/archive-task.ts';
 import { verifyWalObject as verifyWork } from './wal/verify-task.ts';
 
@@ -12,3 +13,4 @@ export const verifyWalObject = asWorkerFunction(verifyWork);
 export const packFiles = asWorkerFunction(packFilesWork);
 export const sealPack = asWorkerFunction(sealPackWork);
 export const restoreFiles = asWorkerFunction(restoreFilesWork);
+export const searchSegment = asWorkerFunction(searchSegmentWork);
