@@ -2,6 +2,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isWaldenError } from '../errors.ts';
 import type { BackupId, ClusterName } from '../../catalog/catalog.ts';
+import { syncFile } from '../platform/files.ts';
 import type { WorkerPool } from '../platform/worker-pool.ts';
 import { packKey } from '../repository/keys.ts';
 import { bodyOfFile, type StoredObject } from '../repository/object-bytes.ts';
@@ -14,7 +15,6 @@ import {
   sealPackTask,
   STOP,
 } from './pack-input.ts';
-import { syncFile } from './staged-file.ts';
 
 /** A pack is closed when it has grown beyond this. */
 const PACK_BYTES = 512 * 1024 * 1024;
