@@ -1,0 +1,80 @@
+import pg from 'pg';
+import { WaldenError } from '../errors.ts';
+import { parseConninfo } from './conninfo.ts';
+
+/** One connection to PostgreSQL, for what must happen in one session. */
+export interface Session {
+  /** 64-bit integers come as text. @throws SERVER_QUERY, SERVER_UNREACHABLE when the connection is lost */
+  query(text: string, values?: readonly unknown[]): Promise<readonly Record<string, unknown>[]>;
+  /** May be called again. */
+  close(): Promise<void>;
+}
+
+const CONNECT_TIMEOUT_MS = 10_000;
+const CLOSE_TIMEOUT_MS = 5_000;
+/** pg_backup_start waits for a checkpoint, which may take long on a busy server. */
+const QUERY_TIMEOUT_MS = 3_600_000;
+
+/** @throws SERVER_UNREACHABLE; the connection string, which may hold a password, never stands in an error. */
+export async function openSession(conninfo: string): Promise<Session> {
+  const client = new pg.Client({
+    ...parseConninfo(conninfo),
+    application_name: 'walden',
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    query_timeout: QUERY_TIMEOUT_MS,
+    keepAlive: true,
+  });
+  let lost: Error | undefined;
+  // Without a listener a lost connection would end the process; the next query tells it.
+  client.on('error', (error) => (lost = error));
+  try {
+    await client.connect();
+  } catch (cause) {
+    throw new WaldenError('SERVER_UNREACHABLE', `unable to connect to PostgreSQL: ${messageOf(cause)}`, { cause });
+  }
+  let closed: Promise<void> | undefined;
+  return {
+    async query(text, values = []) {
+      try {
+        const result = await client.query<Record<string, unknown>>(text, [...values]);
+        return result.rows;
+      } catch (cause) {
+        if (lost !== undefined || !(cause instanceof pg.DatabaseError)) {
+          throw new WaldenError(
+            'SERVER_UNREACHABLE',
+            `the connection to PostgreSQL was lost: ${messageOf(lost ?? cause)}`,
+            {
+              cause,
+            },
+          );
+        }
+        throw new WaldenError('SERVER_QUERY', `PostgreSQL refused a query: ${cause.message}`, {
+          details: { sqlstate: cause.code, query: text },
+          cause,
+        });
+      }
+    },
+    close() {
+      closed ??= endWithin(client);
+      return closed;
+    },
+  };
+}
+
+async function endWithin(client: pg.Client): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(() => {
+      // The server does not answer: leaving is all that is left.
+      client.connection.stream.destroy();
+      resolve();
+    }, CLOSE_TIMEOUT_MS);
+  });
+  await Promise.race([client.end().catch(() => undefined), late]);
+  clearTimeout(timer);
+}
+
+function messageOf(error: unknown): string {
+  if (error instanceof AggregateError) return error.errors.map(messageOf).join('; ');
+  return error instanceof Error ? error.message : String(error);
+}
