@@ -43,7 +43,8 @@ export async function stopBackupMode(session: Session, serverVersion: number): P
     [],
   );
   const backupLabel = textOf(row, 'labelfile');
-  const { startLsn, timeline } = parseBackupLabel(backupLabel);
+  const { startLsn, startTimeline: timeline } = parseBackupLabel(backupLabel);
+  if (timeline === undefined) throw new WaldenError('INTERNAL', 'the backup label of the server names no timeline');
   return {
     timeline,
     startLsn,
