@@ -32,19 +32,18 @@ function directoryOf(user) {
   return directory;
 }
 
-/** Whether the user can run Node on a file of the project and of its modules. */
+/** Whether Node, run as the user, ends well with this program. */
+function succeeds(user, program, ...parameters) {
+  const options = { cwd: '/', uid: user.uid, gid: user.gid, stdio: 'ignore' };
+  return spawnSync(process.execPath, ['-e', program, ...parameters], options).status === 0;
+}
+
 function canRead(user, directory) {
-  const probe = `const fs = require('node:fs');
+  const program = `const fs = require('node:fs');
     fs.readdirSync(process.argv[1]);
     fs.readFileSync(process.argv[1] + '/package.json');
     fs.readdirSync(fs.realpathSync(process.argv[1] + '/node_modules'));`;
-  const done = spawnSync(process.execPath, ['-e', probe, directory], {
-    cwd: '/',
-    uid: user.uid,
-    gid: user.gid,
-    stdio: 'ignore',
-  });
-  return done.status === 0;
+  return succeeds(user, program, directory);
 }
 
 /** A copy of the project for the user; node_modules that are a link are copied as what they point at. */
@@ -59,16 +58,24 @@ function copyFor(user, home) {
   return copy;
 }
 
-/** Runs the command with this process's streams, passes signals on and resolves with its exit status. */
-function run(command, options) {
-  return new Promise((resolve, reject) => {
-    const child = spawn(command[0], command.slice(1), { stdio: 'inherit', ...options });
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
-      // From a terminal the child has had the signal already: what matters here is that this process waits for it.
-      process.on(signal, () => {
-        if (signal !== 'SIGINT' || !process.stdin.isTTY) child.kill(signal);
-      });
-    }
+// Caught from the start, so that what was made is removed also when the signal comes before the command runs.
+let child;
+let caught;
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
+  process.on(signal, () => {
+    caught = signal;
+    // From a terminal the command has had its SIGINT already.
+    if (signal !== 'SIGINT' || !process.stdin.isTTY) child?.kill(signal);
+  });
+}
+
+/** Runs the command with this process's streams and resolves with its exit status. */
+async function run(command, options) {
+  // Lets a signal that came during the copying be seen.
+  await new Promise((resolve) => setImmediate(resolve));
+  if (caught !== undefined) return 128 + os.signals[caught];
+  return await new Promise((resolve, reject) => {
+    child = spawn(command[0], command.slice(1), { stdio: 'inherit', ...options });
     child.once('error', reject);
     child.once('exit', (status, signal) => {
       resolve(status ?? 128 + (os.signals[signal] ?? 0));
@@ -80,15 +87,23 @@ async function runAsUser(command) {
   const user = unprivilegedUser();
   const home = directoryOf(user);
   try {
+    const path = [process.env.PATH];
     let cwd = process.cwd();
-    if (!canRead(user, project)) {
+    if (!succeeds(user, '')) {
+      path.unshift(join(home, 'bin'));
+      cpSync(process.execPath, join(home, 'bin', 'node'));
+      console.error(`as-user: ${user.name} cannot run ${process.execPath}: running a copy of it`);
+    }
+    if (path.length > 1 || !canRead(user, project)) {
       cwd = copyFor(user, home);
+      path.unshift(join(cwd, 'node_modules', '.bin'));
       console.error(`as-user: ${user.name} cannot read ${project}: running in a copy, ${cwd}`);
     }
     const temporary = join(home, 'tmp');
     mkdirSync(temporary);
     chownSync(temporary, user.uid, user.gid);
-    const env = { ...process.env, HOME: home, TMPDIR: temporary, USER: user.name, LOGNAME: user.name };
+    const names = { USER: user.name, LOGNAME: user.name };
+    const env = { ...process.env, ...names, HOME: home, TMPDIR: temporary, PATH: path.join(':') };
     return await run(command, { cwd, env, uid: user.uid, gid: user.gid });
   } finally {
     // Servers that were killed a moment ago may still write: try again for a while.

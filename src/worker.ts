@@ -1,7 +1,9 @@
 /** The entry file of the worker threads: every task by its name. */
 import { packFiles as packFilesWork } from './backup/pack-files-task.ts';
+import { sealPack as sealPackWork } from './backup/seal-pack-task.ts';
 import { asWorkerFunction } from './platform/worker-pool.ts';
 import { restoreFiles as restoreFilesWork } from './restore/restore-files-task.ts';
+import { searchSegment as searchSegmentWork } from './restore/search-segment-task.ts';
 import { archiveWalFile as archiveWork, hashFile as hashWork } from './wal/archive-task.ts';
 import { verifyWalObject as verifyWork } from './wal/verify-task.ts';
 
@@ -9,4 +11,6 @@ export const archiveWalFile = asWorkerFunction(archiveWork);
 export const hashFile = asWorkerFunction(hashWork);
 export const verifyWalObject = asWorkerFunction(verifyWork);
 export const packFiles = asWorkerFunction(packFilesWork);
+export const sealPack = asWorkerFunction(sealPackWork);
 export const restoreFiles = asWorkerFunction(restoreFilesWork);
+export const searchSegment = asWorkerFunction(searchSegmentWork);

@@ -9,11 +9,26 @@ import type { ConfigProblems } from './problems.ts';
 /** Files that every data directory has, running or not. */
 const DATA_DIRECTORY_FILES = ['PG_VERSION', 'global/pg_control'];
 
+/** Looks at the disk: a data directory must be there and be one. */
+export async function checkDataDirectories(
+  sections: CheckedSections,
+  config: Config,
+  problems: ConfigProblems,
+): Promise<void> {
+  for (const section of sections.clusters) {
+    const cluster = config.clusters.get(section.name as ClusterName);
+    if (cluster === undefined) continue;
+    const fact = await whyNotData(cluster.dataDirectory);
+    if (fact === undefined) continue;
+    problems.add(section.lineOf('data_directory'), `cluster.${section.name}.data_directory`, fact);
+  }
+}
+
 /**
- * Looks at the disk. A data directory must be one. What Walden makes by itself (state directory, repositories, spools)
- * may be absent as long as the directory above it, or one of Walden's own, is there to make it in.
+ * What Walden makes by itself (state directory, socket, repositories, spools) may be absent as long as the directory
+ * above it, or one of Walden's own, is there to make it in.
  */
-export async function checkConfigPaths(
+export async function checkOwnPaths(
   sections: CheckedSections,
   config: Config,
   problems: ConfigProblems,
@@ -36,10 +51,6 @@ export async function checkConfigPaths(
   for (const section of sections.clusters) {
     const cluster = config.clusters.get(section.name as ClusterName);
     if (cluster === undefined) continue;
-    const data = await whyNotData(cluster.dataDirectory);
-    if (data !== undefined) {
-      problems.add(section.lineOf('data_directory'), `cluster.${section.name}.data_directory`, data);
-    }
     const spool = await whyNotMade(dirname(cluster.spoolDirectory), own);
     if (spool !== undefined) {
       problems.add(section.lineOf('spool_directory'), `cluster.${section.name}.spool_directory`, spool);

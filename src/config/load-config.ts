@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path';
 import type { ClusterName, RepositoryName } from '../../catalog/catalog.ts';
 import { isWaldenError, systemErrorCode, WaldenError } from '../errors.ts';
 import { clusterName, repositoryName } from '../repository/names.ts';
-import { checkConfigPaths } from './check-paths.ts';
+import { checkDataDirectories, checkOwnPaths } from './check-paths.ts';
 import { checkPlaces } from './check-places.ts';
 import { type CheckedSection, type CheckedSections, checkSections } from './check-sections.ts';
 import type { ClusterConfig, Config, RepositoryConfig } from './config.ts';
@@ -16,8 +16,8 @@ import { readToml } from './toml-file.ts';
 export interface LoadConfigOptions {
   /** Default: `/etc/walden/walden.toml`. See `configPath`. */
   readonly path?: string | undefined;
-  /** Whether directories must exist too, and data directories look like ones. */
-  readonly checkPaths?: boolean | undefined;
+  /** Whether directories must exist too, and data directories look like ones; `own`: without the data directories. */
+  readonly checkPaths?: boolean | 'own' | undefined;
 }
 
 /** The flag, else the environment, else the default place. */
@@ -32,7 +32,10 @@ export async function loadConfig({ path, checkPaths = false }: LoadConfigOptions
   const problems = new ConfigProblems(source);
   const sections = readSections(text, problems);
   const config = sections === undefined ? undefined : assemble(sections, source, problems);
-  if (checkPaths && sections !== undefined && config !== undefined) await checkConfigPaths(sections, config, problems);
+  if (checkPaths !== false && sections !== undefined && config !== undefined) {
+    await checkOwnPaths(sections, config, problems);
+    if (checkPaths === true) await checkDataDirectories(sections, config, problems);
+  }
   problems.throwIfAny();
   if (config === undefined) throw new WaldenError('INTERNAL', `the errors of ${source} got lost`);
   return config;

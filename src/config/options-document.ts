@@ -45,7 +45,6 @@ export function optionsDocument(): string {
     '',
     `- \`${CONFIG_VARIABLE}\`: the configuration file, where \`${CONFIG_FLAG}\` is not given.`,
     `- \`${LOG_LEVEL_VARIABLE}\`: how much the service logs: \`debug\`, \`info\` (the default), \`warn\` or \`error\`.`,
-    '- `NO_COLOR`: set to anything, no colours are used.',
     '',
   ].join('\n');
 }

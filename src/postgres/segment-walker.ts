@@ -91,6 +91,11 @@ export class SegmentWalker {
     if (whole < bytes.length) this.#rest = Uint8Array.from(bytes.subarray(whole));
   }
 
+  /** Where the last record that stands wholly in what was fed begins; undefined when there was none. */
+  get lastRecord(): Lsn | undefined {
+    return this.#previous < 0 ? undefined : lsn(this.#start + BigInt(this.#previous));
+  }
+
   /** @throws FORMAT_INVALID when the file was not a whole segment. */
   finish(): WalIndexFound {
     const { kind, segmentBytes } = this.#expected;

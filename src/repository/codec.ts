@@ -129,9 +129,8 @@ export class StreamDecompressor {
    * @throws FORMAT_INVALID when it does not begin as zstd, CHECKSUM_MISMATCH when it is damaged further on.
    */
   feed(chunk: Uint8Array): Uint8Array[] {
-    this.#checkMagic(chunk);
     const pieces: Uint8Array[] = [];
-    let rest = chunk;
+    let rest = this.#pastMagic(chunk);
     for (let full = false; rest.byteLength > 0 || full;) {
       const room = this.#output.room();
       const [left, produced, consumed] = this.#step(room, rest);
@@ -161,16 +160,18 @@ export class StreamDecompressor {
     }
   }
 
-  #checkMagic(chunk: Uint8Array): void {
-    if (this.#headBytes === MAGIC_BYTES) return;
+  /** Holds the first bytes back until they are enough to know the format by. */
+  #pastMagic(chunk: Uint8Array): Uint8Array {
+    if (this.#headBytes === MAGIC_BYTES) return chunk;
     const part = chunk.subarray(0, MAGIC_BYTES - this.#headBytes);
     this.#head.set(part, this.#headBytes);
     this.#headBytes += part.byteLength;
-    if (this.#headBytes < MAGIC_BYTES) return;
+    if (this.#headBytes < MAGIC_BYTES) return NO_BYTES;
     const magic = new DataView(this.#head.buffer).getUint32(0, true);
     if (magic !== MAGIC_FRAME && (magic & 0xffff_fff0) >>> 0 !== MAGIC_SKIPPABLE) {
       throw new WaldenError('FORMAT_INVALID', `${this.#what} is not compressed with zstd`);
     }
+    return part.byteLength === MAGIC_BYTES ? chunk : Buffer.concat([this.#head, chunk.subarray(part.byteLength)]);
   }
 }
 

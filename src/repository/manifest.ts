@@ -197,7 +197,7 @@ export class ManifestParser {
       return json;
     }
     if (lines.tablespace.Check(json)) {
-      const sound = json.path === `pg_tblspc/${json.oid}` && /^\/[^\0\n]*$/.test(json.location);
+      const sound = json.path === `pg_tblspc/${json.oid}` && /^\/[^\0]*$/.test(json.location);
       if (!sound) throw this.#invalid(`names a tablespace badly in line ${this.#line}`);
       return json;
     }

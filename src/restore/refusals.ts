@@ -9,9 +9,9 @@ import {
   type PathView,
   runOfBackup,
   type WalPlace,
-} from './archive-view.ts';
+} from '../wal/archive-view.ts';
 import type { Candidate, CandidateFacts } from './choose.ts';
-import { timelineOfSegment } from './path-coverage.ts';
+import { timelineOfSegment } from '../wal/path-coverage.ts';
 import { describeTarget, type RecoveryTarget } from './target.ts';
 
 /**
@@ -23,15 +23,16 @@ export type Nearest =
   | { readonly kind: 'lsn'; readonly value: string }
   | { readonly kind: 'latest'; readonly value: string | undefined };
 
-export function noBackupOnPath(view: PathView): WaldenError {
-  const { archive, timeline } = view;
-  if (archive.backups.length === 0) {
-    return new WaldenError(
-      'TARGET_UNREACHABLE',
-      `repository ${archive.repository} holds no complete backup of cluster ${archive.cluster}`,
-      { hint: `take one with: walden backup ${archive.cluster}` },
-    );
-  }
+export function noBackup({ repository, cluster }: Pick<ArchiveView, 'repository' | 'cluster'>): WaldenError {
+  return new WaldenError(
+    'TARGET_UNREACHABLE',
+    `repository ${repository} holds no complete backup of cluster ${cluster}`,
+    { hint: `take one with: walden backup ${cluster}` },
+  );
+}
+
+export function noBackupOnPath({ archive, timeline }: PathView): WaldenError {
+  if (archive.backups.length === 0) return noBackup(archive);
   const others = [...new Set(archive.backups.map(({ facts }) => facts.timeline))].join(', ');
   return new WaldenError(
     'TARGET_UNREACHABLE',

@@ -1,9 +1,9 @@
-import type { BackupRecord, WalRange } from '../../../catalog/catalog.ts';
+import type { WalRange } from '../../../catalog/catalog.ts';
 import type { Micros } from '../../postgres/timestamp.ts';
-import { formatLsn } from '../../postgres/lsn.ts';
 import { formatMicros } from '../../postgres/timestamp.ts';
 import { type SegmentBytes, segmentName } from '../../postgres/wal-name.ts';
-import type { BackupDocument, JobDocument } from '../api.ts';
+import type { JobDocument } from '../api.ts';
+import { backupDocument } from '../../repository/backup-document.ts';
 import type { JobView } from '../jobs.ts';
 
 /** From the domain's values to the documents of the API. */
@@ -12,36 +12,7 @@ export function momentOrNull(value: Micros | undefined): string | null {
   return value === undefined ? null : formatMicros(value);
 }
 
-export function backupDocument({ facts, error, ...backup }: BackupRecord): BackupDocument {
-  return {
-    repository: backup.repository,
-    cluster: backup.cluster,
-    id: backup.id,
-    label: backup.label,
-    state: backup.state,
-    startedAt: formatMicros(backup.startedAt),
-    error: error === undefined ? null : { ...error },
-    facts:
-      facts === undefined
-        ? null
-        : {
-            systemIdentifier: facts.identity.systemIdentifier,
-            majorVersion: facts.identity.majorVersion,
-            segmentBytes: facts.identity.segmentBytes,
-            timeline: facts.timeline,
-            startLsn: formatLsn(facts.startLsn),
-            stopLsn: formatLsn(facts.stopLsn),
-            stoppedAt: formatMicros(facts.stoppedAt),
-            finishedAt: formatMicros(facts.finishedAt),
-            files: facts.files,
-            plainBytes: facts.plainBytes,
-            storedBytes: facts.storedBytes,
-            checksumsVerified: facts.checksumsVerified,
-            corruptPages: facts.corruptPages.map(({ path, blocks }) => ({ path, blocks: [...blocks] })),
-            tablespaces: facts.tablespaces.map(({ oid, location }) => ({ oid, location })),
-          },
-  };
-}
+export { backupDocument };
 
 export function jobDocument({ record, progress }: JobView): JobDocument {
   return {

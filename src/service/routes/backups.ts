@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { Type } from 'typebox';
 import { takeBackup } from '../../backup/take-backup.ts';
@@ -7,7 +8,7 @@ import { BackupDocument, BackupList, BackupRequest, JobDocument, PlanDocument, R
 import { backupFiles, findBackup } from '../answers/backups.ts';
 import { backupDocument, jobDocument } from '../answers/documents.ts';
 import type { Server } from '../http-server.ts';
-import { restoreCommand } from '../restore-command.ts';
+import { restoreCommand } from '../../config/command-line.ts';
 import { clusterRoom, type ServiceRooms } from '../rooms.ts';
 
 const ClusterParams = Type.Object({ cluster: Type.String({ maxLength: 100 }) });
@@ -74,7 +75,9 @@ function workingRoutes(server: Server, rooms: ServiceRooms): void {
           compressionLevel: body.compressionLevel ?? room.config.backupCompressionLevel,
           label: body.label ?? 'walden',
         };
-        const records = await takeBackup({ ...rest, repositories: room.repositories }, backupRequest, controls);
+        const stagingDirectory = join(config.service.stateDirectory, 'staging');
+        const backupDeps = { ...rest, repositories: room.repositories, stagingDirectory };
+        const records = await takeBackup(backupDeps, backupRequest, controls);
         return { backups: records.map(backupDocument) };
       });
       return await reply.code(202).send({ job: jobDocument(job) });

@@ -1,0 +1,49 @@
+import type { Catalog, ClusterIdentity } from '../../catalog/catalog.ts';
+import type { ClusterConfig } from '../config/config.ts';
+import type { Clock } from '../platform/clock.ts';
+import type { WorkerPool } from '../platform/worker-pool.ts';
+import type { Repository } from '../repository/repository.ts';
+import type { BackupProgress } from './progress.ts';
+
+/** What backups say to the operator's log. */
+export interface BackupLog {
+  info(facts: Readonly<Record<string, unknown>>, message: string): void;
+  warn(facts: Readonly<Record<string, unknown>>, message: string): void;
+}
+
+/** What is needed to look after the backups of a cluster. */
+export interface BackupKeeping {
+  readonly catalog: Catalog;
+  readonly log: BackupLog;
+}
+
+/** What is needed to take one. */
+export interface BackupDeps extends BackupKeeping {
+  readonly repositories: readonly Repository[];
+  readonly pool: WorkerPool;
+  readonly clock: Clock;
+  /** Version of Walden, for the record. */
+  readonly version: string;
+  /** For packs on their way, where the first repository has no place of its own for them. */
+  readonly stagingDirectory: string;
+}
+
+export interface BackupRequest {
+  readonly cluster: Pick<ClusterConfig, 'name' | 'dataDirectory' | 'conninfo'>;
+  readonly identity: ClusterIdentity;
+  /** Files read at the same time. */
+  readonly workers: number;
+  /** Of zstd. */
+  readonly compressionLevel: number;
+  /** For people; PostgreSQL writes it into backup_label. */
+  readonly label: string;
+  /** How long to wait for WAL while none arrives; 180 unless told. */
+  readonly walPatienceSeconds?: number;
+  /** Size at which a pack is closed; 512 MiB unless told. */
+  readonly packBytes?: number;
+}
+
+export interface BackupControls {
+  readonly signal: AbortSignal;
+  readonly onProgress: (progress: BackupProgress) => void;
+}

@@ -1,0 +1,79 @@
+import { errorToDocument, isWaldenError, toWaldenError, type WaldenError } from '../errors.ts';
+import type { BackupFacts, BackupRecord, BackupStart } from '../../catalog/catalog.ts';
+import { encodeBackupRecord, type StoredBackup } from '../repository/backup-record.ts';
+import { backupRecordKey, manifestKey } from '../repository/keys.ts';
+import { bodyOfBytes, bodyOfFile, type StoredObject } from '../repository/object-bytes.ts';
+import type { Repository } from '../repository/repository.ts';
+import type { BackupDeps } from './backup-deps.ts';
+
+/** Stores the manifest in every repository. */
+export async function storeManifest(
+  repositories: readonly Repository[],
+  start: Pick<BackupStart, 'cluster' | 'id'>,
+  manifest: StoredObject & { readonly path: string },
+  signal: AbortSignal,
+): Promise<void> {
+  const key = manifestKey(start.cluster, start.id);
+  const body = bodyOfFile(manifest.path, manifest);
+  const outcomes = await Promise.allSettled(
+    repositories.map(({ driver }) => driver.put(key, body, { ifExists: 'fail', signal })),
+  );
+  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
+}
+
+/** One repository in which the commit failed. */
+export interface CommitFailure {
+  readonly repository: Repository;
+  readonly error: WaldenError;
+  /** Whether `backup.json` may exist all the same: then nothing of the backup may be removed yet. */
+  readonly uncertain: boolean;
+}
+
+export interface CommitOutcome {
+  readonly committed: readonly BackupRecord[];
+  readonly failures: readonly CommitFailure[];
+}
+
+/**
+ * Writes `backup.json`, repository by repository, and then tells the catalog: from this moment the backup exists there. Not
+ * to be interrupted. A repository that fails does not take the backup from the others.
+ */
+export async function commitBackup(
+  deps: Pick<BackupDeps, 'catalog' | 'log' | 'repositories' | 'version'>,
+  start: Omit<BackupStart, 'repository'>,
+  facts: BackupFacts,
+  rest: Pick<StoredBackup, 'backupLabel' | 'tablespaceMap' | 'packs' | 'manifest'>,
+): Promise<CommitOutcome> {
+  const committed: BackupRecord[] = [];
+  const failures: CommitFailure[] = [];
+  for (const repository of deps.repositories) {
+    const own: BackupStart = { repository: repository.name, ...start };
+    const bytes = encodeBackupRecord({ start: own, facts, ...rest, waldenVersion: deps.version });
+    try {
+      await repository.driver.put(backupRecordKey(start.cluster, start.id), bodyOfBytes(bytes), { ifExists: 'fail' });
+    } catch (error) {
+      const known = isWaldenError(error, 'STORAGE_DENIED', 'STORAGE_FULL');
+      failures.push({ repository, error: toWaldenError(error), uncertain: !known });
+      continue;
+    }
+    committed.push({ ...own, state: 'complete', facts, error: undefined });
+    await tellCatalog(deps, own, facts);
+  }
+  return { committed, failures };
+}
+
+/** The backup exists whatever the catalog says: when it cannot be told now, the next start does it. */
+async function tellCatalog(
+  { catalog, log }: Pick<BackupDeps, 'catalog' | 'log'>,
+  start: BackupStart,
+  facts: BackupFacts,
+): Promise<void> {
+  try {
+    await catalog.completeBackup(start, facts);
+  } catch (error) {
+    log.warn(
+      { cluster: start.cluster, backup: start.id, repository: start.repository, error: errorToDocument(error) },
+      `backup ${start.id} is complete, but the catalog could not be told; the next backup or start does it`,
+    );
+  }
+}

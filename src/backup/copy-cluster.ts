@@ -1,0 +1,158 @@
+import type { BackupFacts, BackupId } from '../../catalog/catalog.ts';
+import type { StoredObject } from '../repository/object-bytes.ts';
+import type { Session } from '../postgres/session.ts';
+import type { BackupDeps, BackupRequest } from './backup-deps.ts';
+import { startBackupMode, type StoppedBackup, stopBackupMode } from './backup-mode.ts';
+import { corruptPages } from './corrupt-pages.ts';
+import type { EntryRecord } from './entry-record.ts';
+import { stageControlFile, stageText } from './last-files.ts';
+import { type BadPage, type PackFilesOutput, type PackMember, STOP } from './pack-input.ts';
+import { PackWriter, throwFirstFailure } from './pack-writer.ts';
+import { directoryMembers, planTasks, surveyDataDirectory } from './plan-tasks.ts';
+import type { ServerFacts } from './preflight.ts';
+import type { ProgressReport } from './progress.ts';
+
+/** How often the progress is told, and how many of these go by before the session is tried. */
+const TICK_MS = 500;
+const TICKS_PER_PING = 40;
+
+export interface CopyContext {
+  readonly deps: BackupDeps;
+  readonly request: BackupRequest;
+  readonly id: BackupId;
+  readonly session: Session;
+  readonly server: ServerFacts;
+  /** For staged files; removed by the caller. */
+  readonly directory: string;
+  readonly entries: EntryRecord;
+  readonly control: BigInt64Array<SharedArrayBuffer>;
+  readonly progress: ProgressReport;
+  readonly signal: AbortSignal;
+}
+
+export interface CopiedCluster {
+  readonly stopped: StoppedBackup;
+  readonly packs: readonly StoredObject[];
+  readonly corrupt: BackupFacts['corruptPages'];
+  readonly checksumsVerified: boolean;
+  readonly tablespaces: BackupFacts['tablespaces'];
+}
+
+/**
+ * From pg_backup_start to the last stored pack. Whatever is thrown, no worker and no transfer is under way any more when
+ * this rejects; backup mode ends with the caller's session.
+ */
+export async function copyCluster(context: CopyContext): Promise<CopiedCluster> {
+  const { session, server, request, progress, signal, deps } = context;
+  const badPages: BadPage[] = [];
+  const packs = new PackWriter({
+    ...{ cluster: request.cluster.name, id: context.id, repositories: deps.repositories, pool: deps.pool },
+    ...{ compressionLevel: request.compressionLevel, directory: context.directory, packBytes: request.packBytes },
+    ...{ control: context.control, signal },
+    onPacked: (output) => {
+      record(context, output, badPages);
+    },
+  });
+  try {
+    progress.enter('waiting for a checkpoint');
+    const startLsn = await startBackupMode(session, server.serverVersion, request.label);
+    signal.throwIfAborted();
+    const pages = server.dataChecksums ? { startLsn, segmentBlocks: server.segmentBlocks } : undefined;
+    const survey = await surveyDataDirectory(listOptions(context), signal);
+    progress.beginCopy(survey.totalBytes);
+    await whileTicking(context, async () => {
+      await packs.pack(asTasks([directoryMembers(survey)]), 1, undefined);
+      await packs.pack(planTasks(survey, listOptions(context)), request.workers, pages);
+    });
+    const { stopped, last } = await stopAndStage(context);
+    progress.enter('storing the last packs');
+    const stored = await packs.finish(last);
+    return {
+      stopped,
+      packs: stored,
+      corrupt: corruptPages(badPages, stopped.stopLsn),
+      checksumsVerified: server.dataChecksums,
+      tablespaces: survey.tablespaces,
+    };
+  } catch (error) {
+    Atomics.store(context.control, STOP, 1n);
+    // The first failure is the one to tell; what else fails now comes of it.
+    await packs.settle().catch(() => undefined);
+    throw error;
+  }
+}
+
+/** pg_control as it was before the stop, then backup_label, then PostgreSQL's manifest that names both. */
+async function stopAndStage(
+  context: CopyContext,
+): Promise<{ readonly stopped: StoppedBackup; readonly last: readonly PackMember[] }> {
+  const { request, directory, session, server, entries, progress } = context;
+  const controlFile = await stageControlFile(request.cluster.dataDirectory, directory);
+  progress.enter('ending backup mode');
+  const stopped = await stopBackupMode(session, server.serverVersion);
+  const label = await stageText(directory, 'backup_label', stopped.backupLabel, controlFile);
+  const { timeline, startLsn, stopLsn } = stopped;
+  await entries.endPostgres([label, controlFile], { timeline, start: startLsn, stop: stopLsn });
+  const { attributes } = controlFile.member;
+  const manifest: PackMember = {
+    type: 'file',
+    path: 'backup_manifest',
+    source: entries.postgres.path,
+    ...(attributes === undefined ? {} : { attributes }),
+  };
+  return { stopped, last: [label.member, manifest, controlFile.member] };
+}
+
+function record({ entries, progress, deps, request }: CopyContext, output: PackFilesOutput, bad: BadPage[]): void {
+  for (const entry of output.entries) entries.add(entry);
+  for (const page of output.badPages) bad.push(page);
+  for (const note of output.notes) deps.log.warn({ cluster: request.cluster.name }, note);
+  progress.addFiles(output.entries.filter(({ type }) => type === 'file').length);
+  progress.report();
+}
+
+function listOptions({ request, deps }: CopyContext): Parameters<typeof surveyDataDirectory>[0] {
+  return {
+    dataDirectory: request.cluster.dataDirectory,
+    majorVersion: request.identity.majorVersion,
+    note: (message) => {
+      deps.log.warn({ cluster: request.cluster.name }, message);
+    },
+  };
+}
+
+async function* asTasks(
+  tasks: readonly (readonly PackMember[])[],
+): AsyncGenerator<readonly PackMember[], void, undefined> {
+  for (const task of tasks) yield await Promise.resolve(task);
+}
+
+/**
+ * Tells the progress while `work` goes on, and tries the session from time to time: when it is lost, PostgreSQL has ended
+ * backup mode, and hours of copying would be for nothing.
+ */
+async function whileTicking(context: CopyContext, work: () => Promise<void>): Promise<void> {
+  const ended = new AbortController();
+  const outcomes = await Promise.allSettled([
+    work().finally(() => {
+      ended.abort();
+    }),
+    tick(context, ended.signal),
+  ]);
+  throwFirstFailure(outcomes);
+}
+
+async function tick(context: CopyContext, ended: AbortSignal): Promise<void> {
+  const { progress, session, deps, control } = context;
+  try {
+    for (let ticks = 1; !ended.aborted; ticks += 1) {
+      await deps.clock.sleep(TICK_MS, ended);
+      progress.report();
+      if (ticks % TICKS_PER_PING === 0) await session.query('select 1');
+    }
+  } catch (error) {
+    if (ended.aborted) return;
+    Atomics.store(control, STOP, 1n);
+    throw error;
+  }
+}

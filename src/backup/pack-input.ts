@@ -1,0 +1,79 @@
+import { workerTask } from '../platform/worker-pool.ts';
+import type { ManifestEntry } from '../repository/manifest.ts';
+import type { StoredObject } from '../repository/object-bytes.ts';
+
+/** What goes to and comes from the workers that pack files; see pack-files-task.ts. */
+
+export interface PackMember {
+  readonly type: 'file' | 'directory' | 'tablespace';
+  /** In the backup. */
+  readonly path: string;
+  /** To be read. */
+  readonly source: string;
+  /** For a tablespace. */
+  readonly tablespace?: { readonly oid: number; readonly location: string };
+  /** Instead of what the source has: for files that stand in for others. */
+  readonly attributes?: FileAttributes;
+}
+
+export interface FileAttributes {
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  /** Microseconds since 1970. */
+  readonly mtime: number;
+}
+
+export interface PageRules {
+  /** Where the backup began: a page changed after it will be written again by recovery. */
+  readonly startLsn: bigint;
+  /** Blocks in one file of a relation (`segment_size`). */
+  readonly segmentBlocks: number;
+}
+
+export interface PackFilesInput {
+  /** The staged pack, extended at `offset`. */
+  readonly pack: string;
+  readonly packNumber: number;
+  readonly offset: number;
+  readonly compressionLevel: number;
+  readonly members: readonly PackMember[];
+  /** Undefined when the cluster has no page checksums. */
+  readonly pages: PageRules | undefined;
+  /** Two BigInt64: bytes read so far (added to), and not 0 when the work is to stop. */
+  readonly control: SharedArrayBuffer;
+}
+
+/** A page whose checksum is wrong even after it was read several times. */
+export interface BadPage {
+  readonly path: string;
+  /** In this file, from 0. */
+  readonly block: number;
+  /** Set when the page claims to be newer than the start of the backup: recovery replaces it, if that is true. */
+  readonly lsn: bigint | undefined;
+}
+
+export interface PackFilesOutput {
+  readonly entries: readonly ManifestEntry[];
+  readonly badPages: readonly BadPage[];
+  /** In words: what could not be packed. Files that vanished are none of it. */
+  readonly notes: readonly string[];
+  /** Where the pack ends now. */
+  readonly offset: number;
+}
+
+export interface SealPackInput {
+  readonly pack: string;
+  readonly offset: number;
+}
+
+export const packFilesTask = workerTask<PackFilesInput, PackFilesOutput>('packFiles');
+export const sealPackTask = workerTask<SealPackInput, StoredObject>('sealPack');
+
+/** Index into `control`. */
+export const DONE_BYTES = 0;
+export const STOP = 1;
+
+export function createPackControl(): BigInt64Array<SharedArrayBuffer> {
+  return new BigInt64Array(new SharedArrayBuffer(2 * BigInt64Array.BYTES_PER_ELEMENT));
+}

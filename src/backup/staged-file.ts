@@ -1,0 +1,80 @@
+import { createHash } from 'node:crypto';
+import { type FileHandle, open } from 'node:fs/promises';
+import { writeSync } from 'node:fs';
+import { systemErrorCode, WaldenError } from '../errors.ts';
+import type { Sha256Hex } from '../../storage-drivers/driver.ts';
+import type { StoredObject } from '../repository/object-bytes.ts';
+
+const GATHER_BYTES = 256 * 1024;
+
+/** A file in the staging directory that grows by small pieces and is hashed on the way. */
+export class StagedFile {
+  readonly path: string;
+  readonly #handle: FileHandle;
+  readonly #hash = createHash('sha256');
+  #gathered: Uint8Array[] = [];
+  #gatheredBytes = 0;
+  #bytes = 0;
+
+  /** @throws LOCAL_IO */
+  static async create(path: string): Promise<StagedFile> {
+    try {
+      return new StagedFile(path, await open(path, 'wx', 0o640));
+    } catch (cause) {
+      throw writeFailure(path, cause);
+    }
+  }
+
+  private constructor(path: string, handle: FileHandle) {
+    this.path = path;
+    this.#handle = handle;
+  }
+
+  /** @throws LOCAL_IO, STORAGE_FULL */
+  write(piece: Uint8Array): void {
+    this.#gathered.push(piece);
+    this.#gatheredBytes += piece.byteLength;
+    if (this.#gatheredBytes >= GATHER_BYTES) this.#flush();
+  }
+
+  /** The hash of what was written so far; writing may go on. */
+  hashSoFar(): string {
+    this.#flush();
+    return this.#hash.copy().digest('hex');
+  }
+
+  /** Makes it durable and closes it. */
+  async finish(): Promise<StoredObject> {
+    this.#flush();
+    await this.#handle.sync();
+    await this.#handle.close();
+    return { bytes: this.#bytes, sha256: this.#hash.digest('hex') as Sha256Hex };
+  }
+
+  /** After a failure; the file is removed with its directory. */
+  async abandon(): Promise<void> {
+    // Closed by `finish` before: nothing is left to do.
+    await this.#handle.close().catch(() => undefined);
+  }
+
+  #flush(): void {
+    const bytes = Buffer.concat(this.#gathered, this.#gatheredBytes);
+    this.#gathered = [];
+    this.#gatheredBytes = 0;
+    this.#hash.update(bytes);
+    try {
+      for (let done = 0; done < bytes.byteLength;) {
+        done += writeSync(this.#handle.fd, bytes, done, bytes.byteLength - done, this.#bytes + done);
+      }
+    } catch (cause) {
+      throw writeFailure(this.path, cause);
+    }
+    this.#bytes += bytes.byteLength;
+  }
+}
+
+function writeFailure(path: string, cause: unknown): WaldenError {
+  const code = systemErrorCode(cause) === 'ENOSPC' ? 'STORAGE_FULL' : 'LOCAL_IO';
+  const fact = cause instanceof Error ? cause.message : String(cause);
+  return new WaldenError(code, `unable to write the staged file ${path}: ${fact}`, { cause });
+}

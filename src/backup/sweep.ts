@@ -1,0 +1,127 @@
+import { readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { systemErrorCode, toWaldenError } from '../errors.ts';
+import type { BackupId, BackupRecord, ClusterName } from '../../catalog/catalog.ts';
+import type { ObjectKey, StorageDriver } from '../../storage-drivers/driver.ts';
+import { readBackupRecord } from '../repository/backup-record.ts';
+import { backupPrefix, backupRecordKey, backupsPrefix } from '../repository/keys.ts';
+import type { Repository } from '../repository/repository.ts';
+import { isActive } from './active-backups.ts';
+import type { BackupKeeping } from './backup-deps.ts';
+
+/**
+ * Removes what is left of failed and half-removed backups: marks in the catalog, removes the objects, forgets the entry. A
+ * backup with `backup.json` is one, whatever the catalog says, unless its removal was begun. What cannot be removed now
+ * stays marked for the next time.
+ */
+export async function sweepBackups(
+  keeping: BackupKeeping,
+  cluster: ClusterName,
+  repositories: readonly Repository[],
+  signal: AbortSignal,
+): Promise<void> {
+  const rows = await keeping.catalog.backups(cluster);
+  for (const repository of repositories) {
+    const known = new Map(rows.filter((row) => row.repository === repository.name).map((row) => [row.id, row]));
+    try {
+      for await (const found of storedBackups(repository.driver, cluster, signal)) {
+        await sweepFound({ ...keeping, repository, cluster }, found, known.get(found.id));
+        known.delete(found.id);
+      }
+      for (const row of known.values()) {
+        if (row.state === 'failed' || row.state === 'removing') {
+          await keeping.catalog.forgetBackup(repository.name, cluster, row.id);
+        }
+      }
+    } catch (error) {
+      signal.throwIfAborted();
+      const { message } = toWaldenError(error);
+      keeping.log.warn(
+        { cluster, repository: repository.name },
+        `unable to remove what failed backups left: ${message}`,
+      );
+    }
+  }
+}
+
+/**
+ * Removes every object of a backup, the commit record first: from then on the backup does not exist.
+ * @throws the codes of a store out of reach; the rest is left for the next sweep.
+ */
+export async function removeBackupObjects(driver: StorageDriver, cluster: ClusterName, id: BackupId): Promise<void> {
+  await driver.remove(backupRecordKey(cluster, id));
+  const keys: ObjectKey[] = [];
+  for await (const { key } of driver.list(backupPrefix(cluster, id))) keys.push(key);
+  for (const key of keys) await driver.remove(key);
+}
+
+/** Directories in which earlier backups of this cluster staged their packs. The lock must be held. */
+export async function sweepStaging(directory: string, cluster: ClusterName): Promise<void> {
+  const prefix = stagingName(cluster, '' as BackupId);
+  let names: string[];
+  try {
+    names = await readdir(directory);
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return;
+    throw error;
+  }
+  for (const name of names) {
+    // Another cluster's name may begin with this one's.
+    if (!name.startsWith(prefix) || !/^\d{8}T\d{6}[FI]$/.test(name.slice(prefix.length))) continue;
+    await rm(join(directory, name), { recursive: true, force: true });
+  }
+}
+
+export function stagingName(cluster: ClusterName, id: BackupId): string {
+  return `backup-${cluster}-${id}`;
+}
+
+interface Sweep extends BackupKeeping {
+  readonly repository: Repository;
+  readonly cluster: ClusterName;
+}
+
+interface FoundBackup {
+  readonly id: BackupId;
+  readonly complete: boolean;
+}
+
+async function sweepFound(sweep: Sweep, found: FoundBackup, row: BackupRecord | undefined): Promise<void> {
+  const { catalog, log, repository, cluster } = sweep;
+  const facts = { cluster, repository: repository.name, backup: found.id };
+  if (row?.state === 'running' || isActive(catalog, cluster, found.id)) return;
+  if (found.complete && row?.state !== 'removing') {
+    if (row?.state !== 'failed') return;
+    const { start, facts: kept } = await readBackupRecord(repository, cluster, found.id);
+    await catalog.completeBackup(start, kept);
+    log.info(facts, `backup ${found.id} had been completed after all`);
+    return;
+  }
+  if (row?.state === 'complete') {
+    log.warn(
+      facts,
+      `backup ${found.id} has lost its backup.json in repository ${repository.name}; nothing was removed`,
+    );
+    return;
+  }
+  if (row !== undefined) await catalog.markRemoving(repository.name, cluster, found.id);
+  await removeBackupObjects(repository.driver, cluster, found.id);
+  if (row !== undefined) await catalog.forgetBackup(repository.name, cluster, found.id);
+  log.info(facts, `removed what was left of backup ${found.id}`);
+}
+
+/** Keys come in order, and `backup.json` stands before everything else of its backup. */
+async function* storedBackups(
+  driver: StorageDriver,
+  cluster: ClusterName,
+  signal: AbortSignal,
+): AsyncGenerator<FoundBackup, void, undefined> {
+  const prefix = backupsPrefix(cluster);
+  let last: string | undefined;
+  for await (const { key } of driver.list(prefix, { signal })) {
+    const [id = '', ...rest] = key.slice(prefix.length).split('/');
+    if (id === last || !/^\d{8}T\d{6}[FI]$/.test(id)) continue;
+    last = id;
+    yield { id: id as BackupId, complete: rest.join('/') === 'backup.json' };
+  }
+}

@@ -1,0 +1,255 @@
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { errorToDocument, toWaldenError, WaldenError } from '../errors.ts';
+import type { BackupFacts, BackupId, BackupRecord, BackupStart } from '../../catalog/catalog.ts';
+import { openSession, type Session } from '../postgres/session.ts';
+import { microsFromDate } from '../postgres/timestamp.ts';
+import { isActive, markActive, markEnded } from './active-backups.ts';
+import type { BackupControls, BackupDeps, BackupRequest } from './backup-deps.ts';
+import { chooseBackupId } from './choose-id.ts';
+import { commitBackup, type CommitFailure, storeManifest } from './commit-backup.ts';
+import { type CopiedCluster, type CopyContext, copyCluster } from './copy-cluster.ts';
+import { EntryRecord } from './entry-record.ts';
+import { createPackControl, STOP } from './pack-input.ts';
+import { checkServer, type ServerFacts } from './preflight.ts';
+import { ProgressReport } from './progress.ts';
+import { reconcileBackups } from './reconcile.ts';
+import { removeBackupObjects, stagingName, sweepBackups, sweepStaging } from './sweep.ts';
+import { neededWal, waitForWal } from './wait-for-wal.ts';
+
+const WAL_PATIENCE_SECONDS = 180;
+
+/**
+ * Takes a full base backup from the files of a running server, into every repository of the cluster from one read.
+ *
+ * States: opened in the catalog (the lock) → copied, the session in backup mode → stopped → WAL from start to stop seen in
+ * every repository → manifest → `backup.json`, which makes it a backup → complete in the catalog. A failure before
+ * `backup.json` leaves a failed entry, and its objects are removed now or by the next sweep.
+ * @throws LOCK_HELD, SERVER_*, ARCHIVE_TIMEOUT, STORAGE_*, LOCAL_IO, INTERRUPTED (the signal), USAGE (the label)
+ */
+export async function takeBackup(
+  deps: BackupDeps,
+  request: BackupRequest,
+  controls: BackupControls,
+): Promise<BackupRecord[]> {
+  checkLabel(request.label);
+  const { name } = request.cluster;
+  await reconcileBackups(deps, name, deps.repositories);
+  await sweepBackups(deps, name, deps.repositories, controls.signal);
+  const session = await openSession(request.cluster.conninfo);
+  try {
+    const server = await checkServer(
+      session,
+      { identity: request.identity, dataDirectory: request.cluster.dataDirectory },
+      (message) => {
+        deps.log.warn({ cluster: name }, message);
+      },
+    );
+    const start = await openBackup(deps, request);
+    try {
+      return await takeOpened({ deps, request, controls, session, server, start });
+    } finally {
+      markEnded(deps.catalog, name, start.id);
+    }
+  } finally {
+    await session.close();
+  }
+}
+
+interface OpenedBackup {
+  readonly deps: BackupDeps;
+  readonly request: BackupRequest;
+  readonly controls: BackupControls;
+  readonly session: Session;
+  readonly server: ServerFacts;
+  readonly start: Omit<BackupStart, 'repository'>;
+}
+
+async function openBackup(deps: BackupDeps, request: BackupRequest): Promise<OpenedBackup['start']> {
+  const { catalog, repositories, clock } = deps;
+  const { name } = request.cluster;
+  const now = clock.now();
+  const id = await chooseBackupId(deps, name, now);
+  const start = { cluster: name, id, label: request.label, startedAt: microsFromDate(now) };
+  const held = isActive(catalog, name, id);
+  markActive(catalog, name, id);
+  try {
+    await catalog.openBackup(repositories.map((repository) => ({ repository: repository.name, ...start })));
+  } catch (error) {
+    if (!held) markEnded(catalog, name, id);
+    throw error;
+  }
+  deps.log.info({ cluster: name, backup: id }, `backup ${id} begins`);
+  return start;
+}
+
+async function takeOpened(opened: OpenedBackup): Promise<BackupRecord[]> {
+  const { deps, start, controls, session } = opened;
+  let failures: readonly CommitFailure[];
+  let committed: readonly BackupRecord[];
+  try {
+    ({ committed, failures } = await work(opened));
+  } catch (thrown) {
+    const error = reasonOf(thrown, controls.signal);
+    // Ends backup mode before anything else: the server should not wait for a clean-up.
+    await session.close();
+    await giveUp(deps, start, error);
+    throw error;
+  }
+  for (const failure of failures) await recordFailure(deps, start, failure);
+  const [first] = failures;
+  if (first === undefined) return [...committed];
+  const names = committed.map(({ repository }) => repository).join(', ');
+  throw new WaldenError(
+    first.error.code,
+    `backup ${start.id} failed in repository ${first.repository.name}: ${first.error.message}`,
+    names === '' ? {} : { hint: `backup ${start.id} is complete in: ${names}` },
+  );
+}
+
+async function work(opened: OpenedBackup): ReturnType<typeof commitBackup> {
+  const { deps, request, start, controls } = opened;
+  const directory = await stagingDirectory(deps, start);
+  const control = createPackControl();
+  const stop = (): void => {
+    Atomics.store(control, STOP, 1n);
+  };
+  controls.signal.addEventListener('abort', stop);
+  let entries: EntryRecord | undefined;
+  try {
+    controls.signal.throwIfAborted();
+    entries = await EntryRecord.create(directory, start.id, request.identity);
+    const progress = new ProgressReport(deps.clock, control, controls.onProgress);
+    const { session, server } = opened;
+    const { signal } = controls;
+    const context = { deps, request, id: start.id, session, server, directory, entries, control, progress, signal };
+    return await copyAndCommit(opened, context);
+  } finally {
+    controls.signal.removeEventListener('abort', stop);
+    await entries?.abandon();
+    await removeStaged(opened, directory);
+  }
+}
+
+async function copyAndCommit(opened: OpenedBackup, context: CopyContext): ReturnType<typeof commitBackup> {
+  const { deps, request, start } = opened;
+  const { entries, progress, signal } = context;
+  const copied = await copyCluster(context);
+  const { stopped, packs } = copied;
+  tellCorrupt(opened, copied.corrupt);
+  progress.enter('waiting for WAL');
+  const needed = neededWal(stopped.timeline, stopped.startLsn, stopped.stopLsn, request.identity.segmentBytes);
+  const patienceSeconds = request.walPatienceSeconds ?? WAL_PATIENCE_SECONDS;
+  await waitForWal(deps, start.cluster, needed, { signal, patienceSeconds });
+  progress.enter('storing the manifest');
+  const manifest = await entries.endWalden();
+  await storeManifest(deps.repositories, start, { ...manifest, path: entries.walden.path }, signal);
+  signal.throwIfAborted();
+  const facts = factsOf(opened, copied, entries, manifest.bytes);
+  const { backupLabel, tablespaceMap } = stopped;
+  // Nothing may fail after this: the backup exists from here on.
+  return await commitBackup(deps, start, facts, { backupLabel, tablespaceMap, packs, manifest });
+}
+
+function factsOf(
+  { deps, request }: OpenedBackup,
+  copied: CopiedCluster,
+  entries: EntryRecord,
+  manifestBytes: number,
+): BackupFacts {
+  const { stopped, packs, corrupt, checksumsVerified, tablespaces } = copied;
+  return {
+    identity: request.identity,
+    timeline: stopped.timeline,
+    startLsn: stopped.startLsn,
+    stopLsn: stopped.stopLsn,
+    stoppedAt: stopped.stoppedAt,
+    finishedAt: microsFromDate(deps.clock.now()),
+    files: entries.files,
+    plainBytes: entries.plainBytes,
+    storedBytes: packs.reduce((sum, { bytes }) => sum + bytes, manifestBytes),
+    checksumsVerified,
+    corruptPages: corrupt,
+    tablespaces,
+  };
+}
+
+function tellCorrupt({ deps, start }: OpenedBackup, corrupt: BackupFacts['corruptPages']): void {
+  for (const { path, blocks } of corrupt) {
+    deps.log.warn(
+      { cluster: start.cluster, backup: start.id, path, blocks },
+      `${blocks.length} corrupt pages in ${path}: the backup is kept and holds them as they are`,
+    );
+  }
+}
+
+async function stagingDirectory(deps: BackupDeps, start: OpenedBackup['start']): Promise<string> {
+  const place = deps.repositories[0]?.driver.features.stagingDirectory ?? deps.stagingDirectory;
+  await sweepStaging(place, start.cluster);
+  const directory = join(place, stagingName(start.cluster, start.id));
+  try {
+    await mkdir(directory, { recursive: true, mode: 0o700 });
+  } catch (cause) {
+    const fact = cause instanceof Error ? cause.message : String(cause);
+    throw new WaldenError('LOCAL_IO', `unable to make the staging directory ${directory}: ${fact}`, { cause });
+  }
+  return directory;
+}
+
+/** Never fails: when this runs the backup may exist already. The next backup sweeps what stays. */
+async function removeStaged({ deps, start }: OpenedBackup, directory: string): Promise<void> {
+  try {
+    await rm(directory, { recursive: true, force: true });
+  } catch (error) {
+    const { message } = toWaldenError(error);
+    deps.log.warn({ cluster: start.cluster, backup: start.id }, `unable to remove ${directory}: ${message}`);
+  }
+}
+
+/** The failed entry comes first: from then on the next run knows what to sweep. */
+async function giveUp(deps: BackupDeps, start: OpenedBackup['start'], error: WaldenError): Promise<void> {
+  const { cluster, id } = start;
+  deps.log.warn({ cluster, backup: id }, `backup ${id} failed, and backup mode was ended: ${error.message}`);
+  for (const repository of deps.repositories) {
+    await recordFailure(deps, start, { repository, error, uncertain: false });
+  }
+}
+
+/** Never fails, so that the first error is the one that is told. */
+async function recordFailure(deps: BackupDeps, start: OpenedBackup['start'], failure: CommitFailure): Promise<void> {
+  const { repository, error, uncertain } = failure;
+  const { cluster, id } = start;
+  try {
+    await deps.catalog.failBackup(repository.name, cluster, id, errorToDocument(error));
+  } catch (unrecorded) {
+    const { message } = toWaldenError(unrecorded);
+    deps.log.warn({ cluster, backup: id, repository: repository.name }, `unable to record the failure: ${message}`);
+  }
+  // Where backup.json may yet appear, the next sweep looks what came of it.
+  if (!uncertain) await removeNow(deps, repository, cluster, id);
+}
+
+async function removeNow(
+  { log }: BackupDeps,
+  { name, driver }: BackupDeps['repositories'][number],
+  cluster: BackupStart['cluster'],
+  id: BackupId,
+): Promise<void> {
+  try {
+    await removeBackupObjects(driver, cluster, id);
+  } catch (error) {
+    const { message } = toWaldenError(error);
+    log.warn({ cluster, backup: id, repository: name }, `the next backup removes what is left of ${id}: ${message}`);
+  }
+}
+
+function reasonOf(thrown: unknown, signal: AbortSignal): WaldenError {
+  if (!signal.aborted) return toWaldenError(thrown);
+  const reason: unknown = signal.reason;
+  return reason instanceof WaldenError ? reason : new WaldenError('INTERRUPTED', 'the backup was interrupted');
+}
+
+function checkLabel(label: string): void {
+  if (/^[^\p{Cc}]{1,200}$/u.test(label)) return;
+  throw new WaldenError('USAGE', 'the label of a backup must be 1 to 200 characters without line breaks');
+}

@@ -1,0 +1,132 @@
+import type { Command } from 'commander';
+import type { Cli } from './cli.ts';
+
+/** Adds arguments, options, an example and the action. */
+export type DefineCommand = (command: Command, cli: Cli) => void;
+
+export type CommandEntry = { readonly name: string; readonly summary: string } & (
+  { readonly load: () => Promise<DefineCommand> } | { readonly commands: readonly CommandEntry[] }
+);
+
+/** Every command, in the order of `walden --help`. */
+export const COMMANDS: readonly CommandEntry[] = [
+  {
+    name: 'service',
+    summary: 'run the service in the foreground',
+    load: async () => (await import('./commands/service.ts')).defineService,
+  },
+  {
+    name: 'ping',
+    summary: 'ask whether the service is ready',
+    load: async () => (await import('./commands/ping.ts')).definePing,
+  },
+  {
+    name: 'status',
+    summary: 'what can be restored, what waits, what was refused, what runs',
+    load: async () => (await import('./commands/status.ts')).defineStatus,
+  },
+  {
+    name: 'list',
+    summary: 'list the backups of a cluster',
+    load: async () => (await import('./commands/list.ts')).defineList,
+  },
+  {
+    name: 'show',
+    summary: 'show one backup, with its files if asked',
+    load: async () => (await import('./commands/show.ts')).defineShow,
+  },
+  {
+    name: 'backup',
+    summary: 'take a base backup of a running cluster',
+    load: async () => (await import('./commands/backup.ts')).defineBackup,
+  },
+  {
+    name: 'plan',
+    summary: 'say what a restore would do, without touching anything',
+    load: async () => (await import('./commands/plan.ts')).definePlan,
+  },
+  {
+    name: 'restore',
+    summary: 'restore a cluster into a directory',
+    load: async () => (await import('./commands/restore.ts')).defineRestore,
+  },
+  {
+    name: 'wal',
+    summary: 'WAL files: push, fetch, list, gaps',
+    commands: [
+      {
+        name: 'push',
+        summary: 'archive one WAL file (archive_command)',
+        load: async () => (await import('./commands/wal-push.ts')).defineWalPush,
+      },
+      {
+        name: 'fetch',
+        summary: 'fetch one WAL file (restore_command)',
+        load: async () => (await import('./commands/wal-fetch.ts')).defineWalFetch,
+      },
+      {
+        name: 'list',
+        summary: 'what the archive holds, as unbroken ranges',
+        load: async () => (await import('./commands/wal-list.ts')).defineWalList,
+      },
+      {
+        name: 'gaps',
+        summary: 'segments that are missing between others',
+        load: async () => (await import('./commands/wal-gaps.ts')).defineWalGaps,
+      },
+    ],
+  },
+  {
+    name: 'job',
+    summary: 'jobs of the service: list, show, cancel',
+    commands: [
+      {
+        name: 'list',
+        summary: 'list the newest jobs',
+        load: async () => (await import('./commands/job-list.ts')).defineJobList,
+      },
+      {
+        name: 'show',
+        summary: 'show one job',
+        load: async () => (await import('./commands/job-show.ts')).defineJobShow,
+      },
+      {
+        name: 'cancel',
+        summary: 'end a job and wait until it has ended',
+        load: async () => (await import('./commands/job-cancel.ts')).defineJobCancel,
+      },
+    ],
+  },
+  {
+    name: 'catalog',
+    summary: 'the index of the repositories: rebuild',
+    commands: [
+      {
+        name: 'rebuild',
+        summary: 'build the catalog anew from the repositories',
+        load: async () => (await import('./commands/catalog-rebuild.ts')).defineCatalogRebuild,
+      },
+    ],
+  },
+  {
+    name: 'config',
+    summary: 'the configuration: check',
+    commands: [
+      {
+        name: 'check',
+        summary: 'check the configuration file and its directories',
+        load: async () => (await import('./commands/config-check.ts')).defineConfigCheck,
+      },
+    ],
+  },
+  {
+    name: 'script-config',
+    summary: 'print the settings for archive_command and restore_command',
+    load: async () => (await import('./commands/script-config.ts')).defineScriptConfig,
+  },
+  {
+    name: 'openapi',
+    summary: "print the description of the service's API",
+    load: async () => (await import('./commands/openapi.ts')).defineOpenapi,
+  },
+];

@@ -1,0 +1,54 @@
+import type { Command } from 'commander';
+import type { BackupDocument, BackupRequest, JobDocument } from '../../service/api.ts';
+import { clusterPath } from '../api-paths.ts';
+import type { Cli } from '../cli.ts';
+import { addServiceOptions, connect, type ServiceOptions } from '../connection.ts';
+import { example } from '../example.ts';
+import { followJob } from '../follow-job.ts';
+import { wholeNumber } from '../numbers.ts';
+import { renderBackup } from '../render/backups.ts';
+
+interface BackupOptions extends ServiceOptions {
+  readonly workers?: number;
+  readonly compressionLevel?: number;
+  readonly label?: string;
+  readonly wait: boolean;
+}
+
+export function defineBackup(command: Command, cli: Cli): void {
+  addServiceOptions(command)
+    .argument('<cluster>', 'name of the cluster')
+    .description(
+      'Takes a base backup of the running cluster. Interrupting it cancels the backup and leaves nothing behind.',
+    )
+    .option('--workers <number>', 'threads (default: the key workers)', wholeNumber(1, 256))
+    .option('--compression-level <level>', 'zstd level (default: the key backup_compression_level)', wholeNumber(1, 19))
+    .option('--label <text>', 'label for pg_backup_start and walden list')
+    .option('--no-wait', 'start it and come back at once')
+    .addHelpText('after', example('walden backup main --label "before the upgrade"'))
+    .action(async (cluster: string) => {
+      await takeBackup(cli, cluster, command.optsWithGlobals<BackupOptions>());
+    });
+}
+
+async function takeBackup(cli: Cli, cluster: string, options: BackupOptions): Promise<void> {
+  const { workers, compressionLevel, label } = options;
+  const request: BackupRequest = {
+    ...(workers === undefined ? {} : { workers }),
+    ...(compressionLevel === undefined ? {} : { compressionLevel }),
+    ...(label === undefined ? {} : { label }),
+  };
+  const client = await connect(cli, options);
+  const { job } = await client.post<{ readonly job: JobDocument }>(clusterPath(cluster, 'backups'), request);
+  if (!options.wait) {
+    cli.result({ job }, () => `started job ${job.id}; watch it with: walden job show ${job.id}`);
+    return;
+  }
+  const done = await followJob(cli, client, job);
+  cli.result({ job: done }, () => backupsOf(done).map(renderBackup).join('\n\n'));
+}
+
+function backupsOf(job: JobDocument): readonly BackupDocument[] {
+  const { backups = [] } = job.result as { readonly backups?: readonly BackupDocument[] };
+  return backups;
+}

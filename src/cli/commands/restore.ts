@@ -1,0 +1,70 @@
+import type { Command } from 'commander';
+import type { JobDocument, RestoreRequest } from '../../service/api.ts';
+import { clusterPath } from '../api-paths.ts';
+import type { Cli } from '../cli.ts';
+import { addOfflineOptions, connect, isOffline, type OfflineOptions, withRepository } from '../connection.ts';
+import { example } from '../example.ts';
+import { followJob } from '../follow-job.ts';
+import { createProgressBar } from '../render/progress-bar.ts';
+import { renderRestore } from '../render/restore.ts';
+import { addTargetOptions, restoreRequest, type TargetOptions } from '../target-options.ts';
+
+interface RestoreOptions extends OfflineOptions, TargetOptions {
+  readonly to: string;
+}
+
+export function defineRestore(command: Command, cli: Cli): void {
+  addTargetOptions(addOfflineOptions(command))
+    .argument('<cluster>', 'name of the cluster')
+    .requiredOption('--to <directory>', 'the new data directory: absent or empty')
+    .description('Restores a cluster into a directory and writes its recovery settings. Starting the server is yours.')
+    .addHelpText(
+      'after',
+      example(
+        "walden restore main --to /srv/restored --time '2026-11-22 14:03:00+01'",
+        'walden restore main --to /srv/standby --standby',
+        'walden restore main --to /srv/restored --repository-path /mnt/backup/repository',
+      ),
+    )
+    .action(async (cluster: string) => {
+      const options = command.optsWithGlobals<RestoreOptions>();
+      const request = restoreRequest(options, options.to, cli.world.workingDirectory);
+      const outcome = isOffline(options)
+        ? await restoreOffline(cli, cluster, request, options)
+        : await restoreByService(cli, cluster, request, options);
+      cli.result({ cluster, to: request.to, result: outcome }, () => renderRestore(outcome));
+    });
+}
+
+async function restoreByService(
+  cli: Cli,
+  cluster: string,
+  request: RestoreRequest,
+  options: RestoreOptions,
+): Promise<unknown> {
+  const client = await connect(cli, options);
+  const { job } = await client.post<{ readonly job: JobDocument }>(clusterPath(cluster, 'restores'), request);
+  return (await followJob(cli, client, job)).result;
+}
+
+async function restoreOffline(
+  cli: Cli,
+  cluster: string,
+  request: RestoreRequest,
+  options: { readonly repositoryPath: string; readonly workers?: number },
+): Promise<unknown> {
+  const signal = cli.interruption();
+  const bar = createProgressBar(cli.world.stderr);
+  try {
+    return await withRepository(options, (walden) =>
+      walden.restore(cluster, request, {
+        signal,
+        onProgress: (progress) => {
+          bar.show({ progress });
+        },
+      }),
+    );
+  } finally {
+    bar.stop();
+  }
+}

@@ -1,0 +1,77 @@
+import { stat } from 'node:fs/promises';
+import { basename, join, resolve } from 'node:path';
+import type { Command } from 'commander';
+import type { ClusterConfig } from '../../config/config.ts';
+import { systemErrorCode, WaldenError } from '../../errors.ts';
+import { clusterName } from '../../repository/names.ts';
+import { clusterPath } from '../api-paths.ts';
+import { ApiClient } from '../api-client.ts';
+import type { Cli } from '../cli.ts';
+import { addConfigOption, type ConfigOptions, readConfig } from '../connection.ts';
+import { example } from '../example.ts';
+
+export function defineWalPush(command: Command, cli: Cli): void {
+  addConfigOption(command)
+    .argument('<cluster>', 'name of the cluster')
+    .argument('<path>', "the WAL file: PostgreSQL's %p")
+    .description(
+      'Archives one WAL file, as bin/walden-push does without Node. Status 0: durable in every repository; 1 to 125: not.',
+    )
+    .addHelpText('after', example("archive_command = 'walden wal push main %p'"))
+    .action(async (cluster: string, path: string) => {
+      await pushWal(cli, cluster, path, command.optsWithGlobals<ConfigOptions>());
+    });
+}
+
+async function pushWal(cli: Cli, cluster: string, path: string, options: ConfigOptions): Promise<void> {
+  const { clusters, service } = await readConfig(cli, options);
+  const config = clusters.get(clusterName(cluster));
+  if (config === undefined) {
+    throw new WaldenError('NOT_FOUND', `there is no cluster ${cluster}`, {
+      hint: `the configuration has: ${[...clusters.keys()].join(', ')}`,
+    });
+  }
+  const name = basename(path);
+  const file = resolve(cli.world.workingDirectory, path);
+  const own = await isOwn(cli, config, file, name);
+  if (own && (await isAcknowledged(config, file, name))) return;
+  const client = new ApiClient(service.socket);
+  const deadline = { deadlineSeconds: config.walPushTimeoutSeconds };
+  if (own) await client.post(clusterPath(cluster, 'wal', name, 'push'), undefined, deadline);
+  else await client.upload(clusterPath(cluster, 'wal', name), file, await sizeOf(file), deadline);
+}
+
+/**
+ * Whether the file stands in the configured data directory, so that the service can read it and acknowledgements hold:
+ * a restored copy that kept its archive_command has files of the same names with other bytes.
+ */
+async function isOwn(cli: Cli, config: ClusterConfig, file: string, name: string): Promise<boolean> {
+  if (file !== join(resolve(cli.world.workingDirectory), 'pg_wal', name)) return false;
+  const [here, data] = await Promise.all([status(cli.world.workingDirectory), status(config.dataDirectory)]);
+  return here !== undefined && data !== undefined && here.dev === data.dev && here.ino === data.ino;
+}
+
+/** An acknowledgement older than the file is for an earlier file of this name. */
+async function isAcknowledged(config: ClusterConfig, file: string, name: string): Promise<boolean> {
+  const [acknowledgement, segment] = await Promise.all([
+    status(join(config.spoolDirectory, 'push', `${name}.ok`)),
+    status(file),
+  ]);
+  return acknowledgement !== undefined && (segment === undefined || segment.mtimeNs <= acknowledgement.mtimeNs);
+}
+
+async function sizeOf(file: string): Promise<number> {
+  const found = await status(file);
+  if (found !== undefined) return Number(found.size);
+  throw new WaldenError('LOCAL_IO', `unable to archive ${file}: it does not exist`);
+}
+
+async function status(path: string) {
+  try {
+    return await stat(path, { bigint: true });
+  } catch (error) {
+    const code = systemErrorCode(error);
+    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
+    throw new WaldenError('LOCAL_IO', `unable to look at ${path} (${code ?? 'unknown'})`, { cause: error });
+  }
+}

@@ -1,0 +1,30 @@
+import { formatLsn } from '../postgres/lsn.ts';
+import { formatMicros } from '../postgres/timestamp.ts';
+import { segmentName } from '../postgres/wal-name.ts';
+import { backupDocument } from '../repository/backup-document.ts';
+import type { PlanDocument } from '../service/api.ts';
+import { timelineOfSegment } from '../wal/path-coverage.ts';
+import type { RestorePlan } from './plan.ts';
+import { describeTarget } from './target.ts';
+
+export function planDocument(plan: RestorePlan): PlanDocument {
+  const { choice, cluster, repository, target } = plan;
+  const { view, backup } = choice.candidate;
+  const size = view.archive.segmentBytes;
+  const name = (segment: bigint): string => segmentName(timelineOfSegment(view.path, segment, size), segment, size);
+  const replayed = view.path.slice(view.path.findIndex(({ timeline }) => timeline === backup.facts.timeline));
+  return {
+    cluster,
+    repository: repository.name,
+    backup: backupDocument(backup),
+    target: describeTarget(target.target),
+    timeline: view.timeline,
+    path: replayed.map(({ timeline, end }) => ({ timeline, end: end === undefined ? null : formatLsn(end) })),
+    wal: { first: name(choice.from), last: name(choice.to), segments: Number(choice.to - choice.from + 1n) },
+    restoreBytes: backup.facts.plainBytes,
+    storedBytes: backup.facts.storedBytes,
+    estimatedSeconds: plan.estimatedSeconds ?? null,
+    latest: choice.lastCommit === undefined ? null : formatMicros(choice.lastCommit),
+    notes: [...plan.notes],
+  };
+}

@@ -1,0 +1,184 @@
+import { statfs } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import type { Catalog, ClusterName } from '../../catalog/catalog.ts';
+import { isWaldenError, systemErrorCode, WaldenError } from '../errors.ts';
+import type { Clock } from '../platform/clock.ts';
+import type { WorkerPool } from '../platform/worker-pool.ts';
+import { parseTimelineHistory } from '../postgres/timeline-history.ts';
+import { microsFromDate } from '../postgres/timestamp.ts';
+import type { Repository } from '../repository/repository.ts';
+import type { PlanDocument, RestoreRequest } from '../service/api.ts';
+import { type ArchiveView, type CompleteBackup } from '../wal/archive-view.ts';
+import { archiveLookups } from './archive-lookups.ts';
+import type { Choice } from './choose.ts';
+import { decide } from './decide.ts';
+import { planDocument } from './plan-document.ts';
+import { noBackup } from './refusals.ts';
+import { parseTarget, type TargetChoice } from './target.ts';
+
+export interface PlanDeps {
+  readonly catalog: Catalog;
+  /** Of the cluster, in the order in which they are preferred. */
+  readonly repositories: readonly Repository[];
+  readonly pool: WorkerPool;
+  readonly clock: Clock;
+}
+
+/** What a restore would do, decided. */
+export interface RestorePlan {
+  readonly cluster: ClusterName;
+  readonly repository: Repository;
+  readonly target: TargetChoice;
+  readonly choice: Choice;
+  /** By the last measured restore. */
+  readonly estimatedSeconds: number | undefined;
+  readonly notes: readonly string[];
+}
+
+/**
+ * Answers without touching anything but the catalog and, where its index is not exact, single segments.
+ * @throws USAGE, NOT_FOUND, BACKUP_INVALID; TARGET_UNREACHABLE, ARCHIVE_GAP: why it cannot work and the nearest that can
+ */
+export async function makePlan(deps: PlanDeps, cluster: ClusterName, request: RestoreRequest): Promise<PlanDocument> {
+  return planDocument(await planRestore(deps, cluster, request));
+}
+
+/** As makePlan. The first repository that can serve the target is taken; if none can, the first one's refusal is told. */
+export async function planRestore(
+  deps: PlanDeps,
+  cluster: ClusterName,
+  request: RestoreRequest,
+  signal?: AbortSignal,
+): Promise<RestorePlan> {
+  const target = parseTarget(request.target, microsFromDate(deps.clock.now()));
+  await assertBackupUsable(deps, cluster, target);
+  const refusals: { readonly repository: Repository; readonly error: WaldenError }[] = [];
+  for (const repository of deps.repositories) {
+    try {
+      const choice = await planFrom(deps, repository, cluster, target, signal);
+      const passedOver = refusals.map(
+        (one) => `repository ${one.repository.name} cannot serve it: ${one.error.message}`,
+      );
+      return await completePlan(deps, { cluster, repository, target, choice }, request, passedOver);
+    } catch (error) {
+      if (!isWaldenError(error, 'TARGET_UNREACHABLE', 'ARCHIVE_GAP')) throw error;
+      refusals.push({ repository, error });
+    }
+  }
+  throw bestRefusal(refusals.map(({ error }) => error)) ?? noRepositories(cluster);
+}
+
+async function planFrom(
+  deps: PlanDeps,
+  repository: Repository,
+  cluster: ClusterName,
+  target: TargetChoice,
+  signal: AbortSignal | undefined,
+): Promise<Choice> {
+  const archive = await readArchive(deps.catalog, repository, cluster, target);
+  if (archive === undefined) throw noBackup({ cluster, repository: repository.name });
+  return await decide(archive, target, archiveLookups({ ...deps, repository, cluster, archive }, signal));
+}
+
+async function completePlan(
+  { catalog }: PlanDeps,
+  decided: Pick<RestorePlan, 'cluster' | 'repository' | 'target' | 'choice'>,
+  request: RestoreRequest,
+  passedOver: readonly string[],
+): Promise<RestorePlan> {
+  const { facts } = decided.choice.candidate.backup;
+  const rate = await measuredRate(catalog);
+  return {
+    ...decided,
+    estimatedSeconds: rate === undefined ? undefined : facts.plainBytes / rate,
+    notes: [
+      ...decided.target.notes,
+      ...passedOver,
+      ...decided.choice.notes,
+      ...(await spaceNotes(request.to, facts.plainBytes)),
+    ],
+  };
+}
+
+/** What the catalog knows of one repository; undefined when it has no complete backup of the cluster. */
+async function readArchive(
+  catalog: Catalog,
+  repository: Repository,
+  cluster: ClusterName,
+  target: TargetChoice,
+): Promise<ArchiveView | undefined> {
+  const backups = (await catalog.backups(cluster)).flatMap((backup): readonly CompleteBackup[] => {
+    const { facts } = backup;
+    const wanted = target.backup === undefined || target.backup === backup.id;
+    if (facts === undefined || backup.state !== 'complete' || backup.repository !== repository.name || !wanted)
+      return [];
+    return [{ ...backup, facts }];
+  });
+  const [first] = backups;
+  if (first === undefined) return undefined;
+  const histories = await catalog.timelineHistories(repository.name, cluster);
+  return {
+    repository: repository.name,
+    cluster,
+    segmentBytes: first.facts.identity.segmentBytes,
+    backups,
+    histories: histories.flatMap(({ history, timeline }) =>
+      history === undefined ? [] : [{ timeline, ancestors: parseTimelineHistory(history, timeline).ancestors }],
+    ),
+    ranges: await catalog.walRanges(repository.name, cluster),
+  };
+}
+
+async function assertBackupUsable({ catalog }: PlanDeps, cluster: ClusterName, target: TargetChoice): Promise<void> {
+  if (target.backup === undefined) return;
+  const records = (await catalog.backups(cluster)).filter(({ id }) => id === target.backup);
+  const [first] = records;
+  if (first === undefined) {
+    throw new WaldenError('NOT_FOUND', `cluster ${cluster} has no backup ${target.backup}`, {
+      hint: `list them with: walden list ${cluster}`,
+    });
+  }
+  if (records.some(({ state }) => state === 'complete')) return;
+  throw new WaldenError('BACKUP_INVALID', `backup ${target.backup} cannot be restored: it is ${first.state}`);
+}
+
+/** Bytes per second of the newest restore that was done. */
+async function measuredRate(catalog: Catalog): Promise<number | undefined> {
+  for (const job of await catalog.jobs(200)) {
+    if (job.kind !== 'restore' || job.state !== 'done') continue;
+    const { bytes, seconds } = (job.result ?? {}) as { readonly bytes?: unknown; readonly seconds?: unknown };
+    if (typeof bytes === 'number' && typeof seconds === 'number' && seconds > 0 && bytes > 0) return bytes / seconds;
+  }
+  return undefined;
+}
+
+/** Only a note: file systems that compress hold more than they seem to. */
+async function spaceNotes(directory: string, bytes: number): Promise<readonly string[]> {
+  for (let path = directory; path.startsWith('/'); path = dirname(path)) {
+    try {
+      const { bavail, bsize } = await statfs(path);
+      const free = bavail * bsize;
+      if (free >= bytes) return [];
+      return [
+        `only ${mebibytes(free)} MiB are free where ${directory} is to be; the backup has ${mebibytes(bytes)} MiB`,
+      ];
+    } catch (error) {
+      // Looked at only for a note: what cannot be looked at is told when it is written to.
+      if (systemErrorCode(error) !== 'ENOENT' || path === '/') return [];
+    }
+  }
+  return [];
+}
+
+function mebibytes(bytes: number): string {
+  return Math.ceil(bytes / 1024 / 1024).toString();
+}
+
+/** A repository without backups says less than one that comes near. */
+function bestRefusal(refusals: readonly WaldenError[]): WaldenError | undefined {
+  return refusals.find(({ details }) => 'nearest' in details || 'otherTimeline' in details) ?? refusals[0];
+}
+
+function noRepositories(cluster: ClusterName): WaldenError {
+  return new WaldenError('CONFIG_INVALID', `cluster ${cluster} has no repository`);
+}

@@ -1,0 +1,51 @@
+import type { Clock } from '../platform/clock.ts';
+
+export interface RestoreProgress {
+  /** `files`, then `finish`. */
+  readonly phase: string;
+  readonly doneBytes: number;
+  readonly totalBytes: number;
+  readonly files: number;
+  /** Since the beginning. */
+  readonly bytesPerSecond: number;
+}
+
+/** Counts what became durable and tells it. */
+export class ProgressMeter {
+  readonly #clock: Clock;
+  readonly #totalBytes: number;
+  readonly #tell: (progress: RestoreProgress) => void;
+  readonly #startedAt: number;
+  #phase = '';
+  #doneBytes = 0;
+  #files = 0;
+
+  constructor(clock: Clock, totalBytes: number, tell: (progress: RestoreProgress) => void) {
+    this.#clock = clock;
+    this.#totalBytes = totalBytes;
+    this.#tell = tell;
+    this.#startedAt = clock.now().getTime();
+  }
+
+  phase(name: string): void {
+    this.#phase = name;
+    this.#report();
+  }
+
+  add(bytes: number, files: number): void {
+    this.#doneBytes += bytes;
+    this.#files += files;
+    this.#report();
+  }
+
+  #report(): void {
+    const seconds = (this.#clock.now().getTime() - this.#startedAt) / 1000;
+    this.#tell({
+      phase: this.#phase,
+      doneBytes: this.#doneBytes,
+      totalBytes: this.#totalBytes,
+      files: this.#files,
+      bytesPerSecond: seconds > 0 ? this.#doneBytes / seconds : 0,
+    });
+  }
+}

@@ -1,0 +1,191 @@
+import { isAbsolute, normalize } from 'node:path';
+import type { ClusterName } from '../../catalog/catalog.ts';
+import { WaldenError } from '../errors.ts';
+import { formatMicros, microsFromDate } from '../postgres/timestamp.ts';
+import { readBackupRecord, type StoredBackup } from '../repository/backup-record.ts';
+import type { RestoreRequest } from '../service/api.ts';
+import { configureNode } from './configure-node.ts';
+import { type PlanDeps, planRestore, type RestorePlan } from './plan.ts';
+import { planDocument } from './plan-document.ts';
+import { ProgressMeter, type RestoreProgress } from './progress-meter.ts';
+import { mapTablespaces, type TablespacePlace } from './tablespaces.ts';
+import { claimTarget, type Owner, ownerFor, removeMarkers, syncDirectory } from './target-directory.ts';
+import { interrupted, publishControlFile, writeFiles } from './write-files.ts';
+
+export interface RestoreOrder {
+  readonly cluster: ClusterName;
+  readonly request: RestoreRequest;
+  /** The value of restore_command, with `%f` and `%p`. */
+  readonly restoreCommand: string;
+}
+
+export interface RestoreControls {
+  readonly signal: AbortSignal;
+  readonly onProgress: (progress: RestoreProgress) => void;
+}
+
+/** What was done: JSON, kept as the result of the job. */
+export interface RestoreResult {
+  readonly cluster: string;
+  readonly repository: string;
+  readonly backup: string;
+  readonly to: string;
+  /** What recovery will stop at, in words. */
+  readonly target: string;
+  readonly timeline: number;
+  readonly files: number;
+  /** Plain. */
+  readonly bytes: number;
+  readonly seconds: number;
+  readonly tablespaces: readonly { readonly original: string; readonly location: string }[];
+  readonly notes: readonly string[];
+  /** What to look at before the node is started. */
+  readonly warnings: readonly string[];
+  /** A shell command, to be run as the user of PostgreSQL. */
+  readonly startCommand: string;
+  /** What to do after that, one sentence each. */
+  readonly next: readonly string[];
+}
+
+/**
+ * Gives a node back: plans, refuses what cannot work before a byte is written, writes the files, the recovery settings,
+ * and `global/pg_control` last. Until then the directory cannot be started, and can be begun again.
+ * @throws what planRestore throws; USAGE, PATH_NOT_EMPTY, SERVER_RUNNING, LOCK_HELD; CHECKSUM_MISMATCH, FORMAT_INVALID,
+ * BACKUP_INVALID; LOCAL_IO, INTERRUPTED, and the codes of a store out of reach
+ */
+export async function restoreCluster(
+  deps: PlanDeps,
+  order: RestoreOrder,
+  controls: RestoreControls,
+): Promise<RestoreResult> {
+  const dataDirectory = absolute(order.request.to);
+  const plan = await planRestore(deps, order.cluster, order.request, controls.signal);
+  const backup = await readBackupRecord(
+    plan.repository,
+    order.cluster,
+    plan.choice.candidate.backup.id,
+    controls.signal,
+  );
+  const tablespaces = mapTablespaces(backup.facts.tablespaces, order.request.tablespaceMap ?? {}, dataDirectory);
+  const target = { dataDirectory, tablespaceDirectories: tablespaces.map(({ location }) => location) };
+  const owner = await ownerFor(dataDirectory);
+  const startedAt = microsFromDate(deps.clock.now());
+  if (controls.signal.aborted) throw interrupted(controls.signal);
+  const facts = { cluster: order.cluster, backup: backup.start.id, startedAt: formatMicros(startedAt) };
+  const release = await claimTarget(target, facts, owner);
+  try {
+    const place: Place = { dataDirectory, tablespaces, owner };
+    const { files, bytes, warnings } = await fill(deps, order, controls, plan, backup, place);
+    await removeMarkers(target);
+    const seconds = (microsFromDate(deps.clock.now()) - startedAt) / 1e6;
+    return { ...describe(plan, order, place), files, bytes, seconds, warnings: [...warnings, ...ownerWarnings(place)] };
+  } finally {
+    release();
+  }
+}
+
+interface Place {
+  readonly dataDirectory: string;
+  readonly tablespaces: readonly TablespacePlace[];
+  readonly owner: Owner | undefined;
+}
+
+async function fill(
+  deps: PlanDeps,
+  order: RestoreOrder,
+  { signal, onProgress }: RestoreControls,
+  plan: RestorePlan,
+  backup: StoredBackup,
+  place: Place,
+): Promise<{ readonly files: number; readonly bytes: number; readonly warnings: readonly string[] }> {
+  const meter = new ProgressMeter(deps.clock, backup.facts.plainBytes, onProgress);
+  meter.phase('files');
+  const parallel = Math.min(order.request.workers ?? deps.pool.threads, deps.pool.threads);
+  const written = await writeFiles(
+    { repository: plan.repository, backup, parallel, ...place },
+    {
+      pool: deps.pool,
+      clock: deps.clock,
+      signal,
+      onWritten: (bytes, files) => {
+        meter.add(bytes, files);
+      },
+    },
+  );
+  meter.phase('finish');
+  for (const directory of written.directories) await syncDirectory(directory);
+  const { dataDirectory, owner } = place;
+  const { choice, target } = plan;
+  const { request, restoreCommand } = order;
+  const standby = request.standby ?? false;
+  const follows = standby && target.timeline === undefined && target.target.kind === 'latest';
+  const warnings = await configureNode(dataDirectory, owner, {
+    majorVersion: backup.facts.identity.majorVersion,
+    target: target.target,
+    timeline: follows ? 'latest' : choice.candidate.view.timeline,
+    action: request.action ?? 'pause',
+    standby,
+    takeOver: request.takeOver ?? false,
+    restoreCommand,
+    restoredAt: microsFromDate(deps.clock.now()),
+  });
+  if (signal.aborted) throw interrupted(signal);
+  await publishControlFile(dataDirectory);
+  return { files: written.files, bytes: written.bytes, warnings };
+}
+
+function describe(
+  plan: RestorePlan,
+  { request }: RestoreOrder,
+  { dataDirectory, tablespaces }: Place,
+): Omit<RestoreResult, 'files' | 'bytes' | 'seconds' | 'warnings'> {
+  const { cluster, repository, backup, target, timeline, notes } = planDocument(plan);
+  return {
+    cluster,
+    repository,
+    backup: backup.id,
+    to: dataDirectory,
+    target,
+    timeline,
+    tablespaces: tablespaces.map(({ original, location }) => ({ original, location })),
+    notes,
+    startCommand: `pg_ctl -D ${shellWord(dataDirectory)} start`,
+    next: nextSteps(plan, request),
+  };
+}
+
+function nextSteps(plan: RestorePlan, request: RestoreRequest): readonly string[] {
+  if (request.standby === true) {
+    return ['it follows the archive as a standby; promote it with: select pg_promote()'];
+  }
+  const backupSoon = 'once it has taken the place of the old node, take a backup of it';
+  const archiving = request.takeOver === true ? [backupSoon] : ['it does not archive: archive_mode is off'];
+  const paused = plan.target.target.kind !== 'latest' && (request.action ?? 'pause') === 'pause';
+  if (!paused) return archiving;
+  return [
+    'it stops at the target and takes queries, read-only; look at the data',
+    'to accept it and take writes: select pg_wal_replay_resume()',
+    ...archiving,
+  ];
+}
+
+/** PostgreSQL refuses to run as root. */
+function ownerWarnings({ dataDirectory, owner }: Place): readonly string[] {
+  if (owner?.uid !== 0) return [];
+  return [`the files belong to root, as whom PostgreSQL does not run: chown -R postgres: ${shellWord(dataDirectory)}`];
+}
+
+function absolute(path: string): string {
+  if (!isAbsolute(path) || path.includes('\0')) {
+    throw new WaldenError('USAGE', `${JSON.stringify(path)} is not an absolute path`, {
+      hint: 'for example: --to /var/lib/postgresql/restored',
+    });
+  }
+  const normal = normalize(path).replace(/\/+$/, '');
+  if (normal === '') throw new WaldenError('USAGE', 'a server cannot be restored to /');
+  return normal;
+}
+
+function shellWord(text: string): string {
+  return /^[A-Za-z0-9_/.,:@%+=-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
+}

@@ -1,0 +1,169 @@
+import { createHash, type Hash } from 'node:crypto';
+import { closeSync, constants, fchmodSync, fchownSync, fsyncSync, futimesSync, openSync, writeSync } from 'node:fs';
+import { systemErrorCode, WaldenError } from '../errors.ts';
+import type { Sha256Hex } from '../../storage-drivers/driver.ts';
+import { type ByteChannelPort, receiveBytes } from '../platform/byte-channel.ts';
+import { workerTask } from '../platform/worker-pool.ts';
+import type { Micros } from '../postgres/timestamp.ts';
+import { FrameDecompressor } from '../repository/codec.ts';
+import type { ManifestFrame } from '../repository/manifest.ts';
+
+/** On a worker: turns a run of stored frames into files, each checked against its hash while it is written. */
+export const restoreFilesTask = workerTask<RestoreFilesInput, RestoreFilesOutput>('restoreFiles');
+
+export interface RestoreFilesInput {
+  /** The frames of all the files, one after the other. */
+  readonly bytes: ByteChannelPort;
+  readonly files: readonly FileToRestore[];
+  /** The pack, for errors. */
+  readonly object: string;
+  readonly owner: { readonly uid: number; readonly gid: number } | undefined;
+}
+
+export interface FileToRestore {
+  /** As in the manifest, for errors. */
+  readonly path: string;
+  /** Where it goes: absolute. A file that is there is one of an attempt before, and is written anew. */
+  readonly target: string;
+  readonly size: number;
+  readonly mode: number;
+  readonly mtime: Micros;
+  readonly sha256: Sha256Hex;
+  readonly skip: number;
+  readonly frames: readonly ManifestFrame[];
+}
+
+export interface RestoreFilesOutput {
+  readonly files: number;
+  readonly bytes: number;
+}
+
+/** Files kept open to be fsynced together: the first fsync writes most of what the others wait for. */
+const OPEN_FILES = 128;
+const FLAGS = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW;
+
+/**
+ * All files are durable when this resolves.
+ * @throws CHECKSUM_MISMATCH naming the file and the object, LOCAL_IO, and what the sender's source throws
+ */
+export async function restoreFiles(input: RestoreFilesInput): Promise<RestoreFilesOutput> {
+  const reader = new FrameReader(receiveBytes(input.bytes), input.object);
+  const open: number[] = [];
+  const settle = (): void => {
+    for (const descriptor of open) fsyncSync(descriptor);
+    for (const descriptor of open.splice(0)) closeSync(descriptor);
+  };
+  let bytes = 0;
+  try {
+    for (const file of input.files) {
+      const descriptor = openTarget(file);
+      open.push(descriptor);
+      await writeFile(descriptor, file, reader, input);
+      bytes += file.size;
+      if (open.length >= OPEN_FILES) settle();
+    }
+    settle();
+  } catch (error) {
+    throw asRestoreError(error, input.object);
+  } finally {
+    for (const descriptor of open) closeSync(descriptor);
+    await reader.close();
+    // Left before the first byte was asked for, the channel would keep its sender waiting.
+    input.bytes.close();
+  }
+  return { files: input.files.length, bytes };
+}
+
+let decompressor: FrameDecompressor | undefined;
+
+async function writeFile(
+  descriptor: number,
+  file: FileToRestore,
+  reader: FrameReader,
+  { object, owner }: RestoreFilesInput,
+): Promise<void> {
+  decompressor ??= new FrameDecompressor();
+  const what = `${file.path} in ${object}`;
+  const hash = createHash('sha256');
+  let skip = file.skip;
+  let left = file.size;
+  for (const [storedBytes, plainBytes] of file.frames) {
+    const plain = decompressor.decompress(await reader.take(storedBytes), plainBytes, what);
+    const data = plain.subarray(Math.min(skip, plain.byteLength)).subarray(0, left);
+    skip -= Math.min(skip, plain.byteLength);
+    left -= data.byteLength;
+    hash.update(data);
+    for (let done = 0; done < data.byteLength;) done += writeSync(descriptor, data, done);
+  }
+  assertSound(file, left, hash, what);
+  if (owner !== undefined) fchownSync(descriptor, owner.uid, owner.gid);
+  fchmodSync(descriptor, file.mode & 0o777);
+  futimesSync(descriptor, file.mtime / 1e6, file.mtime / 1e6);
+}
+
+function assertSound(file: FileToRestore, left: number, hash: Hash, what: string): void {
+  const found = hash.digest('hex');
+  if (left === 0 && found === file.sha256) return;
+  throw new WaldenError('CHECKSUM_MISMATCH', `${what} is not what was backed up: its hash differs`, {
+    details: { path: file.path, expected: file.sha256, found },
+  });
+}
+
+function openTarget(file: FileToRestore): number {
+  try {
+    return openSync(file.target, FLAGS, 0o600);
+  } catch (cause) {
+    throw new WaldenError('LOCAL_IO', `unable to make ${file.target} (${systemErrorCode(cause) ?? 'unknown'})`, {
+      cause,
+    });
+  }
+}
+
+function asRestoreError(error: unknown, object: string): unknown {
+  const code = systemErrorCode(error);
+  if (code === undefined || error instanceof WaldenError) return error;
+  return new WaldenError('LOCAL_IO', `unable to write what ${object} holds (${code})`, {
+    ...(code === 'ENOSPC' && { hint: 'free space in the target, or restore to another directory' }),
+    cause: error,
+  });
+}
+
+/** Cuts a stream of chunks into frames. */
+class FrameReader {
+  readonly #source: AsyncGenerator<Uint8Array, void, undefined>;
+  readonly #object: string;
+  #chunk: Uint8Array = new Uint8Array(0);
+  #buffer = new Uint8Array(0);
+
+  constructor(source: AsyncGenerator<Uint8Array, void, undefined>, object: string) {
+    this.#source = source;
+    this.#object = object;
+  }
+
+  /** The next `length` bytes; the view is valid until the next call. @throws CHECKSUM_MISMATCH when there are fewer */
+  async take(length: number): Promise<Uint8Array> {
+    if (this.#chunk.byteLength >= length) return this.#cut(length);
+    if (this.#buffer.byteLength < length) this.#buffer = new Uint8Array(length);
+    for (let filled = 0; filled < length;) {
+      const part = this.#cut(Math.min(length - filled, this.#chunk.byteLength));
+      this.#buffer.set(part, filled);
+      filled += part.byteLength;
+      if (filled === length) break;
+      const next = await this.#source.next();
+      if (next.done === true) throw new WaldenError('CHECKSUM_MISMATCH', `${this.#object} ends too early`);
+      this.#chunk = next.value;
+    }
+    return this.#buffer.subarray(0, length);
+  }
+
+  /** Stops the sender too. */
+  async close(): Promise<void> {
+    await this.#source.return();
+  }
+
+  #cut(length: number): Uint8Array {
+    const part = this.#chunk.subarray(0, length);
+    this.#chunk = this.#chunk.subarray(length);
+    return part;
+  }
+}

@@ -1,0 +1,216 @@
+import { chmod, chown, mkdir, open, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { systemErrorCode, WaldenError } from '../errors.ts';
+import { isRunning, processStamp, runningPostmaster } from './running-process.ts';
+
+/**
+ * The directories that a restore fills: the data directory and those of the tablespaces.
+ *
+ *   absent or empty                          may be used
+ *   marker, and no global/pg_control         an interrupted restore: its content is removed and it is begun again
+ *   anything else                            refused, and nothing in it is touched
+ *
+ * The marker is written first, before anything else, and removed last, after global/pg_control appeared.
+ */
+export const MARKER = 'walden-restore-incomplete.json';
+
+export interface Owner {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+export interface RestoreTarget {
+  readonly dataDirectory: string;
+  /** Of the tablespaces. */
+  readonly tablespaceDirectories: readonly string[];
+}
+
+export interface MarkerFacts {
+  readonly cluster: string;
+  readonly backup: string;
+  readonly startedAt: string;
+}
+
+/** Restores that this process is doing: a marker with our own process id says nothing about them. */
+const active = new Set<string>();
+
+/**
+ * Refuses what must not be overwritten. Changes nothing.
+ * @throws PATH_NOT_EMPTY, SERVER_RUNNING, LOCK_HELD (another restore fills it just now), LOCAL_IO
+ */
+export async function checkTarget(target: RestoreTarget): Promise<void> {
+  const { dataDirectory } = target;
+  const pid = await runningPostmaster(dataDirectory);
+  if (pid !== undefined) {
+    throw new WaldenError('SERVER_RUNNING', `a server (process ${pid}) runs in ${dataDirectory}`);
+  }
+  await checkDirectory(dataDirectory, dataDirectory, undefined);
+  for (const directory of target.tablespaceDirectories) {
+    await checkDirectory(directory, dataDirectory, 'name another place with: --tablespace-map OLD=NEW');
+  }
+}
+
+/**
+ * Makes the directories, empty but for the marker, which is durable when this resolves. Call `release` when the restore
+ * has ended, however it ended.
+ * @throws as checkTarget
+ */
+export async function claimTarget(
+  target: RestoreTarget,
+  facts: MarkerFacts,
+  owner: Owner | undefined,
+): Promise<() => void> {
+  await checkTarget(target);
+  const { dataDirectory } = target;
+  active.add(dataDirectory);
+  const release = (): void => {
+    active.delete(dataDirectory);
+  };
+  try {
+    const stamp = await processStamp(process.pid);
+    const text = `${JSON.stringify({ format: 1, dataDirectory, ...facts, process: stamp }, null, 2)}\n`;
+    for (const directory of [dataDirectory, ...target.tablespaceDirectories]) {
+      await makeDirectory(directory, owner);
+      await chmod(directory, 0o700);
+      await writeDurably(join(directory, MARKER), text, owner);
+      await syncDirectory(directory);
+      await removeContents(directory);
+    }
+    return release;
+  } catch (error) {
+    release();
+    throw asLocalError(error, `unable to prepare ${dataDirectory}`);
+  }
+}
+
+/** The last step of a restore: from here on the directories are nothing special. */
+export async function removeMarkers(target: RestoreTarget): Promise<void> {
+  for (const directory of [...target.tablespaceDirectories, target.dataDirectory]) {
+    await rm(join(directory, MARKER), { force: true });
+    await syncDirectory(directory);
+  }
+}
+
+/** Whom the files shall belong to: only root can choose, and follows the directory or its nearest parent that is there. */
+export async function ownerFor(directory: string): Promise<Owner | undefined> {
+  if (process.getuid?.() !== 0) return undefined;
+  for (let path = directory; ; path = dirname(path)) {
+    try {
+      const { uid, gid } = await stat(path);
+      return { uid, gid };
+    } catch (error) {
+      if (systemErrorCode(error) !== 'ENOENT') throw asLocalError(error, `unable to look at ${path}`);
+    }
+  }
+}
+
+async function checkDirectory(directory: string, dataDirectory: string, hint: string | undefined): Promise<void> {
+  const entries = await entriesOf(directory);
+  if (entries.length === 0) return;
+  const marker = entries.includes(MARKER) ? await readMarker(directory) : undefined;
+  // A crash while the marker was written leaves it alone and unreadable.
+  if (marker === undefined && entries.every((entry) => entry === MARKER)) return;
+  const complete = await exists(join(dataDirectory, 'global', 'pg_control'));
+  if (marker?.dataDirectory !== dataDirectory || complete) {
+    throw new WaldenError('PATH_NOT_EMPTY', `${directory} is not empty`, {
+      ...(hint !== undefined && { hint }),
+      details: { directory },
+    });
+  }
+  const own = marker.process.pid === process.pid;
+  if (active.has(dataDirectory) || (!own && (await isRunning(marker.process)))) {
+    throw new WaldenError('LOCK_HELD', `another restore is filling ${directory} (process ${marker.process.pid})`);
+  }
+}
+
+async function entriesOf(directory: string): Promise<readonly string[]> {
+  try {
+    return await readdir(directory);
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return [];
+    if (systemErrorCode(error) === 'ENOTDIR') {
+      throw new WaldenError('PATH_NOT_EMPTY', `${directory} is not a directory`, { cause: error });
+    }
+    throw asLocalError(error, `unable to list ${directory}`);
+  }
+}
+
+interface Marker {
+  readonly dataDirectory: string;
+  readonly process: { readonly pid: number; readonly startTicks: string | undefined };
+}
+
+/** undefined for what is no marker of ours: then nothing in the directory is ours to remove. */
+async function readMarker(directory: string): Promise<Marker | undefined> {
+  try {
+    const json = JSON.parse(await readFile(join(directory, MARKER), 'utf8')) as Partial<Marker> | null;
+    const pid = json?.process?.pid;
+    if (typeof json?.dataDirectory !== 'string' || typeof pid !== 'number') return undefined;
+    const { startTicks } = json.process ?? {};
+    return { dataDirectory: json.dataDirectory, process: { pid, startTicks } };
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined;
+    throw asLocalError(error, `unable to read the marker in ${directory}`);
+  }
+}
+
+/** Everything but the marker. Links are removed, never followed. */
+async function removeContents(directory: string): Promise<void> {
+  for (const entry of await readdir(directory)) {
+    if (entry !== MARKER) await rm(join(directory, entry), { recursive: true, force: true });
+  }
+}
+
+/** With its missing parents, which go to the same owner. */
+async function makeDirectory(directory: string, owner: Owner | undefined): Promise<void> {
+  const first = await mkdir(directory, { recursive: true, mode: 0o700 });
+  if (first === undefined || owner === undefined) return;
+  for (let path = directory; path.length >= first.length; path = dirname(path)) await chown(path, owner.uid, owner.gid);
+}
+
+export async function writeDurably(
+  path: string,
+  text: string | Uint8Array,
+  owner: Owner | undefined,
+  mode = 0o600,
+): Promise<void> {
+  const file = await open(path, 'w', mode);
+  try {
+    await file.writeFile(text);
+    if (owner !== undefined) await file.chown(owner.uid, owner.gid);
+    await file.chmod(mode);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+/** Makes the names in a directory durable. */
+export async function syncDirectory(directory: string): Promise<void> {
+  const handle = await open(directory, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+export async function exists(path: string): Promise<boolean> {
+  try {
+    await stat(path);
+    return true;
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT' || systemErrorCode(error) === 'ENOTDIR') return false;
+    throw asLocalError(error, `unable to look at ${path}`);
+  }
+}
+
+/** A system error as LOCAL_IO; everything else as it is. */
+export function asLocalError(error: unknown, attempted: string): unknown {
+  const code = systemErrorCode(error);
+  if (code === undefined || error instanceof WaldenError) return error;
+  return new WaldenError('LOCAL_IO', `${attempted} (${code})`, {
+    ...(code === 'ENOSPC' && { hint: 'free space there, or name another directory' }),
+    cause: error,
+  });
+}

@@ -1,0 +1,38 @@
+import { Readable } from 'node:stream';
+import { WaldenError } from '../src/errors.ts';
+
+/**
+ * A stream of exactly `length` bytes of `source`: it fails with STORAGE_SIZE rather than end early, and with INTERRUPTED
+ * when the signal aborts. `translate` gives the source's own errors their code.
+ */
+export function exactly(
+  source: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+  length: number,
+  what: string,
+  translate: (error: unknown) => unknown = (error) => error,
+  signal?: AbortSignal,
+): Readable {
+  return Readable.from(counted(source, length, what, translate, signal), { objectMode: false });
+}
+
+async function* counted(
+  source: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+  length: number,
+  what: string,
+  translate: (error: unknown) => unknown,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Uint8Array> {
+  let bytes = 0;
+  try {
+    for await (const chunk of source) {
+      if (signal?.aborted === true) {
+        throw new WaldenError('INTERRUPTED', `gave up to read ${what}`, { cause: signal.reason });
+      }
+      bytes += chunk.byteLength;
+      yield chunk;
+    }
+  } catch (error) {
+    throw translate(error);
+  }
+  if (bytes !== length) throw new WaldenError('STORAGE_SIZE', `${what} gave ${bytes} bytes instead of ${length}`);
+}

@@ -1,0 +1,234 @@
+import { randomUUID } from 'node:crypto';
+import { constants } from 'node:fs';
+import { link, lstat, mkdir, open, rename, unlink } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import type { Readable } from 'node:stream';
+import { systemErrorCode, WaldenError } from '../../src/errors.ts';
+import { makeDirectories, syncDirectory } from '../../src/platform/files.ts';
+import type { StoreAccess } from '../registry.ts';
+import type { ObjectBody, ObjectInfo, ObjectKey, StorageDriver, StorageFeatures } from '../driver.ts';
+import { objectKey } from '../object-key.ts';
+import { exactly } from '../exact-stream.ts';
+import { copyBody } from './copy-body.ts';
+import { localError } from './local-errors.ts';
+import { listObjects, STAGING_DIRECTORY } from './local-list.ts';
+import { sweepStaging } from './sweep-staging.ts';
+
+const DIRECTORY_MODE = 0o750;
+/** A body's file that cannot be linked is copied: another file system, too many links, a file system without links. */
+const COPY_INSTEAD = new Set(['EXDEV', 'EMLINK', 'EPERM', 'ENOTSUP', 'EOPNOTSUPP']);
+
+/**
+ * Objects as files below a directory. An object appears under its name by link(2), which fails when the name is taken, or
+ * by rename(2), which replaces; before that it is whole and fsynced under a staged name in the same file system, and the
+ * directories are fsynced after it. A root that is gone (an unmounted share) is never mistaken for an empty repository.
+ */
+export class LocalDriver implements StorageDriver {
+  readonly type = 'local';
+  readonly features: StorageFeatures;
+  readonly #root: string;
+  readonly #staging: string;
+  /** Directories whose names are durable up to the root. */
+  readonly #durable = new Set<string>();
+
+  /**
+   * `instance` tells the staged files of this service from another's; [A-Za-z0-9-]. For writing, the root is made where it
+   * is missing and what a crash left staged is swept; for reading, nothing is touched.
+   * @throws STORAGE_UNAVAILABLE when there is no root, STORAGE_DENIED
+   */
+  static async open(options: {
+    readonly root: string;
+    readonly instance: string;
+    readonly access: StoreAccess;
+  }): Promise<LocalDriver> {
+    const { root, instance, access } = options;
+    try {
+      if (access === 'read-write') await makeDirectories(root, DIRECTORY_MODE);
+      if (!(await lstat(join(root, '.'))).isDirectory())
+        throw new WaldenError('STORAGE_UNAVAILABLE', `${root} is no directory`);
+    } catch (error) {
+      throw localError(error, `open the repository directory ${root}`);
+    }
+    if (access === 'read-write') await sweepStaging(root, instance);
+    return new LocalDriver(root, instance);
+  }
+
+  private constructor(root: string, instance: string) {
+    this.#root = resolve(root);
+    this.#staging = join(this.#root, STAGING_DIRECTORY, instance);
+    this.features = { createOnly: true, maxConcurrency: 8, stagingDirectory: this.#staging };
+  }
+
+  async put(
+    key: ObjectKey,
+    body: ObjectBody,
+    { ifExists, signal }: { readonly ifExists: 'fail' | 'replace'; readonly signal?: AbortSignal | undefined },
+  ): Promise<void> {
+    assertNotAborted(signal, `store ${key}`);
+    const target = this.#path(key);
+    try {
+      await this.#assertRoot();
+      await this.#ensureDirectory(dirname(target));
+      if (ifExists === 'fail') await this.#create(target, body);
+      else await this.#replace(target, body);
+      await syncDirectory(dirname(target));
+    } catch (error) {
+      // Somebody removed a directory below the root: the next attempt makes it again.
+      if (isAbsent(error)) this.#durable.clear();
+      if (systemErrorCode(error) === 'EEXIST') {
+        throw new WaldenError('STORAGE_OBJECT_EXISTS', `${key} exists already`, { cause: error });
+      }
+      throw localError(error, `store ${key}`);
+    }
+  }
+
+  async get(
+    key: ObjectKey,
+    options: { readonly offset?: number; readonly length?: number; readonly signal?: AbortSignal | undefined } = {},
+  ): Promise<Readable> {
+    assertNotAborted(options.signal, `read ${key}`);
+    const handle = await this.#found(key, (path) => open(path, constants.O_RDONLY | constants.O_NOFOLLOW));
+    try {
+      const found = await handle.stat();
+      if (!found.isFile()) throw new WaldenError('STORAGE_UNAVAILABLE', `${key} is no file`);
+      const start = options.offset ?? 0;
+      const length = options.length ?? Math.max(0, found.size - start);
+      if (start + length > found.size) {
+        throw new WaldenError('STORAGE_SIZE', `${key} has ${found.size} bytes, wanted were ${length} from ${start}`);
+      }
+      if (length === 0) {
+        await handle.close();
+        return exactly([], 0, key);
+      }
+      const stream = handle.createReadStream({ start, end: start + length - 1, highWaterMark: 1024 * 1024 });
+      return exactly(stream, length, key, (error) => localError(error, `read ${key}`), options.signal);
+    } catch (error) {
+      await handle.close();
+      throw localError(error, `read ${key}`);
+    }
+  }
+
+  async stat(key: ObjectKey, { signal }: { readonly signal?: AbortSignal | undefined } = {}): Promise<ObjectInfo> {
+    assertNotAborted(signal, `look at ${key}`);
+    const found = await this.#found(key, (path) => lstat(path));
+    if (!found.isFile()) throw new WaldenError('STORAGE_UNAVAILABLE', `${key} is no file`);
+    return { key, size: found.size };
+  }
+
+  async *list(
+    prefix: string,
+    { signal }: { readonly signal?: AbortSignal | undefined } = {},
+  ): AsyncGenerator<ObjectInfo> {
+    assertNotAborted(signal, `list ${prefix}`);
+    try {
+      await this.#assertRoot();
+      for await (const info of listObjects(this.#root, prefix)) {
+        assertNotAborted(signal, `list ${prefix}`);
+        yield info;
+      }
+    } catch (error) {
+      throw localError(error, `list ${prefix}`);
+    }
+  }
+
+  async remove(key: ObjectKey, { signal }: { readonly signal?: AbortSignal | undefined } = {}): Promise<void> {
+    assertNotAborted(signal, `remove ${key}`);
+    const target = this.#path(key);
+    try {
+      await this.#assertRoot();
+      await unlink(target);
+      await syncDirectory(dirname(target));
+    } catch (error) {
+      if (!isAbsent(error)) throw localError(error, `remove ${key}`);
+    }
+  }
+
+  async close(): Promise<void> {
+    // Nothing is held open between calls.
+  }
+
+  /** Another put may have made the directory a moment ago without having synced it yet: so each is synced once here. */
+  async #ensureDirectory(directory: string): Promise<void> {
+    if (this.#durable.has(directory)) return;
+    await makeDirectories(directory, DIRECTORY_MODE);
+    for (let path = directory; path !== this.#root; path = dirname(path)) await syncDirectory(dirname(path));
+    this.#durable.add(directory);
+  }
+
+  /** The name is taken at once, by a file that is whole and durable. */
+  async #create(target: string, body: ObjectBody): Promise<void> {
+    if (body.path !== undefined && (await linkBody(body, body.path, target))) return;
+    await this.#staged(body, (staged) => link(staged, target));
+  }
+
+  async #replace(target: string, body: ObjectBody): Promise<void> {
+    await this.#staged(body, (staged) => rename(staged, target));
+  }
+
+  /** Copies the body into a staged file, lets it be published, and leaves nothing staged. */
+  async #staged(body: ObjectBody, publish: (staged: string) => Promise<void>): Promise<void> {
+    await mkdir(this.#staging, { recursive: true, mode: DIRECTORY_MODE });
+    const staged = join(this.#staging, randomUUID());
+    try {
+      await copyBody(body, staged);
+      await publish(staged);
+    } finally {
+      await unlink(staged).catch((error: unknown) => {
+        // Renamed into place, or never made.
+        if (systemErrorCode(error) !== 'ENOENT') throw error;
+      });
+    }
+  }
+
+  /** ENOENT proves absence only while the root is there. @throws STORAGE_OBJECT_MISSING */
+  async #found<Result>(key: ObjectKey, look: (path: string) => Promise<Result>): Promise<Result> {
+    try {
+      return await look(this.#path(key));
+    } catch (error) {
+      if (!isAbsent(error)) throw localError(error, `read ${key}`);
+      await this.#assertRoot();
+      throw new WaldenError('STORAGE_OBJECT_MISSING', `there is no ${key}`, { cause: error });
+    }
+  }
+
+  async #assertRoot(): Promise<void> {
+    try {
+      await lstat(join(this.#root, '.'));
+    } catch (error) {
+      const reason = systemErrorCode(error) ?? 'unknown';
+      throw new WaldenError('STORAGE_UNAVAILABLE', `the repository directory ${this.#root} is not there (${reason})`, {
+        hint: 'mount it, or correct path in the configuration',
+        cause: error,
+      });
+    }
+  }
+
+  #path(key: ObjectKey): string {
+    return join(this.#root, objectKey(key));
+  }
+}
+
+/** True when the target is now a name of the body's own file; false when it must be copied. */
+async function linkBody(body: ObjectBody, path: string, target: string): Promise<boolean> {
+  const { size } = await lstat(path);
+  if (size !== body.size)
+    throw new WaldenError('STORAGE_SIZE', `the staged file has ${size} bytes instead of ${body.size}`);
+  try {
+    await link(path, target);
+    return true;
+  } catch (error) {
+    if (COPY_INSTEAD.has(systemErrorCode(error) ?? '')) return false;
+    throw error;
+  }
+}
+
+function isAbsent(error: unknown): boolean {
+  const code = systemErrorCode(error);
+  return code === 'ENOENT' || code === 'ENOTDIR';
+}
+
+function assertNotAborted(signal: AbortSignal | undefined, attempted: string): void {
+  if (signal?.aborted === true) {
+    throw new WaldenError('INTERRUPTED', `gave up to ${attempted}`, { cause: signal.reason });
+  }
+}

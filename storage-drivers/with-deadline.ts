@@ -1,0 +1,49 @@
+import { Readable } from 'node:stream';
+import { WaldenError } from '../src/errors.ts';
+import { withDeadline } from '../src/platform/deadline.ts';
+import type { StorageDriver } from './driver.ts';
+
+/** How long one call may take, in milliseconds. */
+export interface StoreDeadlines {
+  /** stat, remove, the opening of a get, each step of a list, each chunk of a stream. */
+  readonly answerMs: number;
+  /** A put, whatever its size. */
+  readonly putMs: number;
+}
+
+/** A store that hangs becomes STORAGE_UNAVAILABLE: no caller waits for ever. */
+export function driverWithDeadlines(inner: StorageDriver, { answerMs, putMs }: StoreDeadlines): StorageDriver {
+  const late = (what: string): WaldenError =>
+    new WaldenError('STORAGE_UNAVAILABLE', `the repository did not ${what} in time`, {
+      hint: 'check that the repository can be reached; Walden tries again by itself',
+    });
+  const answer = <Result>(work: Promise<Result>, what: string): Promise<Result> =>
+    withDeadline(work, answerMs, () => late(what));
+  async function* timed<Item>(source: AsyncIterable<Item>, what: string): AsyncGenerator<Item> {
+    const iterator = source[Symbol.asyncIterator]();
+    try {
+      for (;;) {
+        const next = await answer(iterator.next(), what);
+        if (next.done === true) return;
+        yield next.value;
+      }
+    } finally {
+      // Not awaited: a source that hangs would hang here too.
+      iterator.return?.().catch(() => undefined);
+    }
+  }
+  return {
+    type: inner.type,
+    features: inner.features,
+    put: (key, body, options) => withDeadline(inner.put(key, body, options), putMs, () => late(`store ${key}`)),
+    async get(key, options): Promise<Readable> {
+      const stream = await answer(inner.get(key, options), `open ${key}`);
+      // The inner stream fails by itself when it ends early.
+      return Readable.from(timed(stream as AsyncIterable<Uint8Array>, `go on with ${key}`), { objectMode: false });
+    },
+    stat: (key, options) => answer(inner.stat(key, options), `answer about ${key}`),
+    list: (prefix, options) => timed(inner.list(prefix, options), `list ${prefix}`),
+    remove: (key, options) => answer(inner.remove(key, options), `remove ${key}`),
+    close: () => inner.close(),
+  };
+}

@@ -1,0 +1,203 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { appendFileSync, existsSync, mkdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { packFiles } from '../../../src/backup/pack-files-task.ts';
+import {
+  createPackControl,
+  DONE_BYTES,
+  packFilesTask,
+  type PackFilesInput,
+  type PackMember,
+  STOP,
+} from '../../../src/backup/pack-input.ts';
+import { sealPack } from '../../../src/backup/seal-pack-task.ts';
+import { isWaldenError } from '../../../src/errors.ts';
+import { createWorkerPool } from '../../../src/platform/worker-pool.ts';
+import { FrameDecompressor } from '../../../src/repository/codec.ts';
+import type { ManifestEntry, ManifestFile } from '../../../src/repository/manifest.ts';
+import { newDirectory } from '../../support/sandbox.ts';
+
+const hasTools =
+  spawnSync('zstd', ['--version']).status === 0 &&
+  spawnSync('tar', ['--version']).stdout.toString('utf8').includes('GNU tar');
+
+function inputFor(directory: string, members: readonly PackMember[]): PackFilesInput {
+  return {
+    pack: join(directory, 'pack'),
+    packNumber: 1,
+    offset: 0,
+    compressionLevel: 1,
+    members,
+    pages: undefined,
+    control: createPackControl().buffer,
+  };
+}
+
+function fileMember(root: string, path: string, content?: Buffer): PackMember {
+  if (content !== undefined) {
+    mkdirSync(dirname(join(root, path)), { recursive: true });
+    writeFileSync(join(root, path), content);
+  }
+  return { type: 'file', path, source: join(root, path) };
+}
+
+/** A file out of its frames, as a restore reads it. */
+function readBack(pack: string, entry: ManifestFile): Buffer {
+  const stored = readFileSync(pack);
+  const decompressor = new FrameDecompressor();
+  let at = entry.offset;
+  const parts = entry.frames.map(([storedBytes, plainBytes]) => {
+    at += storedBytes;
+    const frame = stored.subarray(at - storedBytes, at);
+    return Buffer.from(decompressor.decompress(frame, plainBytes, entry.path));
+  });
+  const plain = Buffer.concat(parts).subarray(entry.skip, entry.skip + entry.size);
+  expect(createHash('sha256').update(plain).digest('hex')).toBe(entry.sha256);
+  return plain;
+}
+
+function onlyFile(entries: readonly ManifestEntry[]): ManifestFile {
+  const [entry, ...more] = entries;
+  if (entry?.type !== 'file' || more.length > 0) throw new Error('not one file');
+  return entry;
+}
+
+function mixed(bytes: number): Buffer {
+  const block = createHash('sha512').update(String(bytes)).digest();
+  return Buffer.alloc(bytes, Buffer.concat([block, Buffer.alloc(200, 'words ')]));
+}
+
+describe('packing files', () => {
+  const sizes = [0, 1, 511, 512, 513, 8192, 4 * 1024 * 1024 - 8192, 4 * 1024 * 1024, 9_000_001];
+
+  it('keeps files of every size, each frame at most 4 MiB', () => {
+    const root = newDirectory('pack-');
+    const members = sizes.map((size) => fileMember(root, `base/5/${size}`, mixed(size)));
+    const input = inputFor(newDirectory('staged-'), members);
+    const { entries, offset } = packFiles(input);
+    expect(statSync(input.pack).size).toBe(offset);
+    for (const [index, size] of sizes.entries()) {
+      const entry = entries[index] as ManifestFile;
+      expect(entry).toMatchObject({ path: `base/5/${size}`, size, skip: 512, pack: 1 });
+      expect(Math.max(...entry.frames.map(([, plain]) => plain))).toBeLessThanOrEqual(4 * 1024 * 1024);
+      expect(readBack(input.pack, entry).equals(mixed(size))).toBe(true);
+    }
+    const done = new BigInt64Array(input.control)[DONE_BYTES];
+    expect(done).toBe(BigInt(sizes.reduce((sum, size) => sum + size)));
+  });
+
+  it.skipIf(!hasTools)('makes packs that zstd and tar open together', () => {
+    const root = newDirectory('pack-');
+    const directory = newDirectory('staged-');
+    const long = `deep/${'d'.repeat(90)}/${'f'.repeat(200)}`;
+    const packs = [['a/1', long], ['b/ä']].map((paths, index) => {
+      const members = [
+        { type: 'directory', path: `empty${index}`, source: root } as const,
+        ...paths.map((path) => fileMember(root, path, mixed(5_000_000 + index))),
+      ];
+      const input = { ...inputFor(directory, members), pack: join(directory, `${index}.tar.zst`) };
+      const { offset } = packFiles(input);
+      const sealed = sealPack({ pack: input.pack, offset });
+      const stored = readFileSync(input.pack);
+      expect(sealed).toEqual({ bytes: stored.byteLength, sha256: createHash('sha256').update(stored).digest('hex') });
+      return input.pack;
+    });
+    const out = newDirectory('out-');
+    execFileSync('sh', ['-c', 'zstd -dc "$@" | tar -xi', 'sh', ...packs], { cwd: out });
+    expect(readFileSync(join(out, 'a/1')).equals(mixed(5_000_000))).toBe(true);
+    expect(readFileSync(join(out, long)).equals(mixed(5_000_000))).toBe(true);
+    expect(readFileSync(join(out, 'b/ä')).equals(mixed(5_000_001))).toBe(true);
+    expect(statSync(join(out, 'empty1')).isDirectory()).toBe(true);
+  });
+
+  it('goes on where the pack ended', () => {
+    const root = newDirectory('pack-');
+    const input = inputFor(newDirectory('staged-'), [fileMember(root, 'a', mixed(1000))]);
+    const first = packFiles(input);
+    const second = packFiles({ ...input, offset: first.offset, members: [fileMember(root, 'b', mixed(2000))] });
+    expect(readBack(input.pack, onlyFile(first.entries)).equals(mixed(1000))).toBe(true);
+    expect(readBack(input.pack, onlyFile(second.entries)).equals(mixed(2000))).toBe(true);
+  });
+
+  it('leaves out what vanished, and tells what is no file any more', () => {
+    const root = newDirectory('pack-');
+    execFileSync('mkfifo', [join(root, 'pipe')]);
+    const gone = [fileMember(root, 'gone'), { type: 'directory', path: 'gone', source: join(root, 'gone') } as const];
+    const output = packFiles(inputFor(newDirectory('staged-'), [...gone, fileMember(root, 'pipe')]));
+    expect(output.entries).toEqual([]);
+    expect(output.notes).toEqual(['pipe is not in the backup: it is no regular file']);
+  });
+
+  // The kernel says 4096 bytes of each of these files and gives less: as if it shrank after it was opened.
+  const shrinking = '/sys/kernel/mm/transparent_hugepage/enabled';
+  it.skipIf(!existsSync(shrinking))('fills up with zeros what is shorter than it was when opened', () => {
+    const content = readFileSync(shrinking);
+    const input = inputFor(newDirectory('staged-'), [{ type: 'file', path: 'base/5/1', source: shrinking }]);
+    const entry = onlyFile(packFiles(input).entries);
+    expect(entry.size).toBe(statSync(shrinking).size);
+    expect(
+      readBack(input.pack, entry).equals(Buffer.concat([content, Buffer.alloc(entry.size - content.length)])),
+    ).toBe(true);
+  });
+
+  it('keeps a consistent length while a file grows and shrinks', async () => {
+    const root = newDirectory('pack-');
+    const member = fileMember(root, 'growing', mixed(30_000_000));
+    const input = inputFor(newDirectory('staged-'), [member]);
+    const pool = createWorkerPool(new URL('../../support/backup-worker.js', import.meta.url), 1);
+    try {
+      const packing = pool.run(packFilesTask, input);
+      const control = new BigInt64Array(input.control);
+      while (Atomics.load(control, DONE_BYTES) === 0n) await new Promise((resolve) => setImmediate(resolve));
+      appendFileSync(member.source, Buffer.alloc(5_000_000, 'later '));
+      truncateSync(member.source, 28_000_000);
+      const entry = onlyFile((await packing).entries);
+      expect(entry.size).toBe(30_000_000);
+      const kept = readBack(input.pack, entry);
+      expect(kept.subarray(0, 28_000_000).equals(mixed(30_000_000).subarray(0, 28_000_000))).toBe(true);
+    } finally {
+      await pool.close();
+    }
+  });
+
+  it('stops when it is asked to', () => {
+    const root = newDirectory('pack-');
+    const control = createPackControl();
+    control[STOP] = 1n;
+    const input = { ...inputFor(newDirectory('staged-'), [fileMember(root, 'a', mixed(10))]), control: control.buffer };
+    expect(() => packFiles(input)).toThrow(
+      expect.toSatisfy((error: unknown) => isWaldenError(error, 'INTERRUPTED')) as Error,
+    );
+  });
+});
+
+describe('page checksums while packing', () => {
+  const pages = { startLsn: 0x2_0000_0000n, segmentBlocks: 131_072 };
+
+  /** Pages whose checksum cannot be right (it is never 0). */
+  function badPage(lsn: bigint): Buffer {
+    const page = Buffer.alloc(8192, 0x55);
+    page.writeUInt32LE(Number(lsn >> 32n), 0);
+    page.writeUInt32LE(Number(lsn & 0xffff_ffffn), 4);
+    page.writeUInt16LE(0, 8);
+    return page;
+  }
+
+  it('tells an old page with a wrong checksum from one that claims to be new, and passes empty ones', () => {
+    const root = newDirectory('pack-');
+    const newer = pages.startLsn + 0x100n;
+    const content = Buffer.concat([Buffer.alloc(8192), badPage(1n), Buffer.alloc(3 * 1024 * 1024), badPage(newer)]);
+    const member = fileMember(root, 'base/5/16384.1', Buffer.concat([content, Buffer.alloc(100, 1)]));
+    const other = fileMember(root, 'pg_xact/0000', badPage(1n));
+    const input = { ...inputFor(newDirectory('staged-'), [member, other]), pages };
+    const output = packFiles(input);
+    expect(output.badPages).toEqual([
+      { path: 'base/5/16384.1', block: 1, lsn: undefined },
+      { path: 'base/5/16384.1', block: 386, lsn: newer },
+    ]);
+    const entry = output.entries[0] as ManifestFile;
+    expect(readBack(input.pack, entry).subarray(0, content.length).equals(content)).toBe(true);
+  });
+});

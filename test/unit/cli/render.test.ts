@@ -1,0 +1,255 @@
+import { describe, expect, it } from 'vitest';
+import { renderBackup, renderBackupList, renderFileLine } from '../../../src/cli/render/backups.ts';
+import { renderPlan } from '../../../src/cli/render/plan.ts';
+import { progressText } from '../../../src/cli/render/progress-bar.ts';
+import { renderStatus } from '../../../src/cli/render/status.ts';
+import { renderTable } from '../../../src/cli/render/table.ts';
+import { formatAge, formatBytes, formatDuration } from '../../../src/cli/render/units.ts';
+import type { BackupDocument, StatusDocument } from '../../../src/service/api.ts';
+
+const NOW = new Date('2026-11-22T12:00:00Z');
+const BACKUP: BackupDocument = {
+  repository: 'local',
+  cluster: 'main',
+  id: '20261122T021500F',
+  label: 'nightly',
+  state: 'complete',
+  startedAt: '2026-11-22T02:15:00.000000Z',
+  error: null,
+  facts: {
+    systemIdentifier: '7421000000000000001',
+    majorVersion: 15,
+    segmentBytes: 16777216,
+    timeline: 1,
+    startLsn: '0/2000028',
+    stopLsn: '0/2000100',
+    stoppedAt: '2026-11-22T02:20:00.000000Z',
+    finishedAt: '2026-11-22T02:20:30.000000Z',
+    files: 1234,
+    plainBytes: 5 * 1024 ** 3,
+    storedBytes: 1.5 * 1024 ** 3,
+    checksumsVerified: true,
+    corruptPages: [],
+    tablespaces: [],
+  },
+};
+
+function status(change: Partial<StatusDocument['clusters'][number]> = {}): StatusDocument {
+  return {
+    version: '0.1.0',
+    clusters: [
+      {
+        name: 'main',
+        systemIdentifier: '7421000000000000001',
+        majorVersion: 15,
+        repositories: [
+          {
+            name: 'local',
+            lastArchived: { name: '00000001000000000000000A', at: '2026-11-22T11:59:48.000000Z' },
+            windows: [
+              {
+                repository: 'local',
+                timeline: 1,
+                backup: BACKUP.id,
+                earliest: '2026-11-22T02:20:00.000000Z',
+                latest: '2026-11-22T11:58:00.000000Z',
+                earliestLsn: '0/2000100',
+                latestLsn: '0/A000000',
+                holes: [
+                  {
+                    repository: 'local',
+                    timeline: 1,
+                    first: '000000010000000000000005',
+                    last: '000000010000000000000006',
+                    segments: 2,
+                  },
+                ],
+              },
+            ],
+            lastBackup: BACKUP,
+          },
+        ],
+        wal: { ready: 0, oldestReadyAt: null, refusals: [] },
+        jobs: [],
+        ...change,
+      },
+    ],
+  };
+}
+
+describe('showing the status', () => {
+  it('says the recoverable window with its holes, the last backup and the last WAL in words', () => {
+    expect(renderStatus(status(), NOW).split('\n')).toEqual([
+      'main: PostgreSQL 15, system identifier 7421000000000000001',
+      '  Recoverable on timeline 1: from 2026-11-22 02:20:00 UTC to 2026-11-22 11:58:00 UTC (9 h 38 min)',
+      '    LSN 0/2000100 to 0/A000000, beginning with backup 20261122T021500F',
+      '    HOLE: 2 segments from 000000010000000000000005 to 000000010000000000000006 are missing: no backup before it reaches a moment after it',
+      '  Last backup: 20261122T021500F, complete, finished 9 h 39 min ago, 1.5 GiB stored',
+      '  Last WAL: 00000001000000000000000A, archived 12 s ago',
+      '  WAL that waits: none',
+    ]);
+  });
+
+  it('says what to do for a cluster that cannot be restored', () => {
+    const repositories = [{ name: 'local', lastArchived: null, windows: [], lastBackup: null }];
+    const text = renderStatus(status({ repositories, systemIdentifier: null, majorVersion: null }), NOW);
+    expect(text).toContain('main: nothing is known of it yet');
+    expect(text).toContain('Not recoverable');
+    expect(text).toContain('HINT: take one with: walden backup main');
+  });
+
+  it('shows a refused file with reason and hint, what waits and what runs', () => {
+    const error = { code: 'ARCHIVE_DUPLICATE', message: 'other bytes are stored', hint: 'look at both', details: {} };
+    const text = renderStatus(
+      status({
+        wal: {
+          ready: 3,
+          oldestReadyAt: '2026-11-22T11:55:00.000000Z',
+          refusals: [
+            {
+              name: '00000001000000000000000B',
+              error,
+              firstAt: '2026-11-22T11:50:00.000000Z',
+              lastAt: '2026-11-22T11:59:00.000000Z',
+              attempts: 12,
+            },
+          ],
+        },
+        jobs: [
+          {
+            id: 'j1',
+            kind: 'backup',
+            cluster: 'main',
+            state: 'running',
+            startedAt: '2026-11-22T11:57:00.000000Z',
+            finishedAt: null,
+            progress: { phase: 'copy', doneBytes: 512, totalBytes: 1024, files: 2, bytesPerSecond: 128 },
+            error: null,
+            result: null,
+          },
+        ],
+      }),
+      NOW,
+    );
+    expect(text).toContain('WAL that waits: 3 files, the oldest since 2026-11-22 11:55:00 UTC (5 min ago)');
+    expect(text).toContain('REFUSED: 00000001000000000000000B, 12 attempts, first 10 min ago, last 1 min ago');
+    expect(text).toContain('other bytes are stored (ARCHIVE_DUPLICATE)\n    HINT: look at both');
+    expect(text).toContain(
+      'Running: backup of main, begun 3 min ago, 50% copy: 512 B of 1 KiB, 128 B/s, 4 s left, 2 files (job j1)',
+    );
+  });
+
+  it('names each repository when there are several', () => {
+    const [cluster] = status().clusters;
+    const [local] = cluster!.repositories;
+    const text = renderStatus(status({ repositories: [local!, { ...local!, name: 'second' }] }), NOW);
+    expect(text).toContain('  In repository second:\n    Recoverable on timeline 1');
+  });
+});
+
+describe('showing backups', () => {
+  it('lists one line per backup', () => {
+    const lines = renderBackupList({ cluster: 'main', backups: [BACKUP] }, Number.POSITIVE_INFINITY).split('\n');
+    expect(lines).toHaveLength(2);
+    expect(lines[1]).toMatch(
+      /^20261122T021500F +complete +2026-11-22 02:20:30 UTC +5 min 30 s +5 GiB +1\.5 GiB +1 +local +nightly$/,
+    );
+  });
+
+  it('is loud about corrupt pages', () => {
+    const corruptPages = [{ path: 'base/5/1259', blocks: [3, 4] }];
+    const text = renderBackup({ ...BACKUP, facts: { ...BACKUP.facts!, corruptPages } });
+    expect(text).toContain('complete, with CORRUPT pages');
+    expect(text).toContain('verified; 2 pages CORRUPT');
+    expect(text).toMatch(/CORRUPT: +base\/5\/1259: blocks 3, 4/);
+  });
+
+  it('shows a file with its mode in octal', () => {
+    const file = {
+      path: 'PG_VERSION',
+      type: 'file',
+      bytes: 3,
+      mode: 0o600,
+      modifiedAt: BACKUP.startedAt,
+      sha256: null,
+    };
+    expect(renderFileLine(file)).toBe('0600        3 B  2026-11-22 02:15:00 UTC  PG_VERSION');
+  });
+});
+
+describe('showing a plan', () => {
+  it('says target, backup, timelines, WAL, cost and every note', () => {
+    const text = renderPlan({
+      cluster: 'main',
+      repository: 'local',
+      backup: BACKUP,
+      target: 'time 2026-11-22 10:00:00 UTC',
+      timeline: 2,
+      path: [
+        { timeline: 1, end: '0/5000000' },
+        { timeline: 2, end: null },
+      ],
+      wal: { first: '000000010000000000000002', last: '000000020000000000000009', segments: 8 },
+      restoreBytes: 5 * 1024 ** 3,
+      storedBytes: 1024 ** 3,
+      estimatedSeconds: 75,
+      latest: null,
+      notes: ['UTC is meant'],
+    });
+    expect(text).toContain('5 GiB to write, 1 GiB to read, about 1 min 15 s');
+    expect(text).toContain('1 until 0/5000000, then 2');
+    expect(text).toMatch(/Note: +UTC is meant/);
+  });
+});
+
+describe('numbers and moments', () => {
+  it.each([
+    [0, '0 B'],
+    [1023, '1023 B'],
+    [1536, '1.5 KiB'],
+    [1024 * 1024 - 1, '1 MiB'],
+    [16 * 1024 ** 2, '16 MiB'],
+    [123.4 * 1024 ** 3, '123 GiB'],
+  ])('writes %i bytes as %s', (bytes, text) => {
+    expect(formatBytes(bytes)).toBe(text);
+  });
+
+  it.each([
+    [0, '0 s'],
+    [59.6, '1 min'],
+    [3600, '1 h'],
+    [7505, '2 h 5 min'],
+    [86_400 * 3 + 14_400, '3 d 4 h'],
+  ])('writes %d seconds as %s', (seconds, text) => {
+    expect(formatDuration(seconds)).toBe(text);
+  });
+
+  it('does not write a negative age when the clocks differ', () => {
+    expect(formatAge('2026-11-22T12:00:05.000000Z', NOW)).toBe('just now');
+  });
+
+  it('does not invent an estimate for a job of unknown size', () => {
+    const progress = { phase: 'start', doneBytes: 10, totalBytes: 0, files: 0, bytesPerSecond: 5 };
+    expect(progressText(progress)).toBe('start: 10 B, 5 B/s');
+  });
+});
+
+describe('tables', () => {
+  it('wraps the widest column so that a line fits the terminal', () => {
+    const shape = [
+      { heading: 'A', cell: (row: string) => row },
+      { heading: 'B', cell: () => 'short' },
+    ];
+    const lines = renderTable(shape, ['x'.repeat(100)], 40).split('\n');
+    expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(40);
+    expect(lines.join('').replaceAll(/[^x]/g, '')).toHaveLength(100);
+  });
+
+  it('leaves out a column that nobody filled', () => {
+    const shape = [
+      { heading: 'A', cell: (row: string) => row },
+      { heading: 'EMPTY', cell: () => '' },
+    ];
+    expect(renderTable(shape, ['x'], 80)).not.toContain('EMPTY');
+  });
+});
