@@ -16,7 +16,7 @@ import type { Repository } from './repository/repository.ts';
 import { ensureRepositoryFile } from './repository/repository-file.ts';
 import type { ServiceDeps } from './service/deps.ts';
 import { type RunningService, startService } from './service/service.ts';
-import { WALDEN_VERSION } from './version.ts';
+import { waldenVersion } from './platform/version.ts';
 
 /** The only place that names concrete drivers, catalogs and clocks. */
 
@@ -52,7 +52,7 @@ export async function startWalden(config: Config, log: Logger): Promise<RunningS
     closers.push(() => pool.close());
     const deps: ServiceDeps = {
       config,
-      version: WALDEN_VERSION,
+      version: waldenVersion(),
       catalog,
       repositories,
       pool,
@@ -76,7 +76,7 @@ export async function startWalden(config: Config, log: Logger): Promise<RunningS
 async function openRepositories(config: Config, instance: string): Promise<ReadonlyMap<RepositoryName, Repository>> {
   const repositories = new Map<RepositoryName, Repository>();
   for (const options of config.repositories.values()) {
-    const driver = driverWithDeadlines(await openDriver(options, { instance, create: true }), STORE_DEADLINES);
+    const driver = driverWithDeadlines(await openDriver(options, { instance, access: 'read-write' }), STORE_DEADLINES);
     const repository: Repository = { name: options.name, driver };
     await ensureRepositoryFile(repository);
     repositories.set(options.name, repository);
