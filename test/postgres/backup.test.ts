@@ -94,6 +94,7 @@ describe.each<PostgresVersion>([15, 17])('a backup of PostgreSQL %i', (version) 
       'second complete',
     ]);
     const record = records[0]!;
+    expect(record.facts?.corruptPages).toEqual([]);
     const out = newDirectory('out-');
     const data = `${repository.path}/main/base/${record.id}/data`;
     expect(readdirSync(data).length).toBeGreaterThan(2);
