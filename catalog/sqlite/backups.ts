@@ -25,9 +25,7 @@ export class BackupTable {
     this.#running = database.prepare<[string], RunningRow>(
       "SELECT id, started_at FROM backup WHERE cluster = ? AND state = 'running' LIMIT 1",
     );
-    this.#state = database
-      .prepare<[string, string, string], string>(`SELECT state FROM backup WHERE ${one}`)
-      .pluck();
+    this.#state = database.prepare<[string, string, string], string>(`SELECT state FROM backup WHERE ${one}`).pluck();
     this.#open = database.prepare<[string, string, string, string, number]>(
       `INSERT INTO backup (cluster, id, repository, label, started_at, state) VALUES (?, ?, ?, ?, ?, 'running')`,
     );
@@ -78,7 +76,10 @@ export class BackupTable {
   fail(repository: RepositoryName, cluster: ClusterName, id: BackupId, error: ErrorDocument): void {
     const state = this.#known(repository, cluster, id, 'fail');
     if (state === 'complete' || state === 'removing') {
-      throw new WaldenError('INTERNAL', `cannot fail backup ${id} of cluster ${cluster} in ${repository}: it is ${state}`);
+      throw new WaldenError(
+        'INTERNAL',
+        `cannot fail backup ${id} of cluster ${cluster} in ${repository}: it is ${state}`,
+      );
     }
     this.#fail.run(JSON.stringify(error), cluster, id, repository);
   }

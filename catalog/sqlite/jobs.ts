@@ -31,9 +31,7 @@ export class JobTable {
       'UPDATE job SET state = ?, finished_at = ?, error = ?, result = ? WHERE id = ?',
     );
     this.#find = database.prepare<[string], JobRow>('SELECT * FROM job WHERE id = ?');
-    this.#newest = database.prepare<[number], JobRow>(
-      'SELECT * FROM job ORDER BY started_at DESC, rowid DESC LIMIT ?',
-    );
+    this.#newest = database.prepare<[number], JobRow>('SELECT * FROM job ORDER BY started_at DESC, rowid DESC LIMIT ?');
   }
 
   create(job: NewJob): void {

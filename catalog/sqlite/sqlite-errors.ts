@@ -27,3 +27,8 @@ export function catalogError(error: unknown, what: string): WaldenError {
 function isOneOf(code: string, ...primary: readonly string[]): boolean {
   return primary.some((each) => code === each || code.startsWith(`${each}_`));
 }
+
+/** Whether another connection holds the lock that was asked for. */
+export function isBusy(error: unknown): boolean {
+  return error instanceof Database.SqliteError && isOneOf(error.code, 'SQLITE_BUSY');
+}

@@ -78,16 +78,12 @@ export class WalBlockTable {
       .prepare<[...Span, number], bigint>(`SELECT block ${blocksOf} AND last_commit >= ? ORDER BY block`)
       .pluck();
     this.#segmentAfter = database
-      .prepare<
-        [...Span, number],
-        bigint
-      >(`SELECT segment ${segmentsOf} AND last_commit >= ? ORDER BY segment LIMIT 1`)
+      .prepare<[...Span, number], bigint>(`SELECT segment ${segmentsOf} AND last_commit >= ? ORDER BY segment LIMIT 1`)
       .pluck();
     this.#blocksWithXid = database
-      .prepare<
-        [...Span, number],
-        bigint
-      >(`SELECT block ${blocksOf} AND ((? - xid_start) & 4294967295) <= xid_length ORDER BY block`)
+      .prepare<[...Span, number], bigint>(
+        `SELECT block ${blocksOf} AND ((? - xid_start) & 4294967295) <= xid_length ORDER BY block`,
+      )
       .pluck();
     this.#segmentsWithXid = database
       .prepare<[...Span, number], bigint>(

@@ -72,7 +72,10 @@ function indexOf(row: WalFileRow, restorePoints: readonly RestorePoint[]): WalIn
 }
 
 /** The named parameters of INSERT and UPDATE. */
-export function walFileValues(archive: ArchiveId, file: WalFileRecord): Record<string, bigint | number | string | null> {
+export function walFileValues(
+  archive: ArchiveId,
+  file: WalFileRecord,
+): Record<string, bigint | number | string | null> {
   const { index } = file;
   return {
     archive,

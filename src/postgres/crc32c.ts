@@ -4,7 +4,7 @@ import { crc32c as nativeCrc32c } from '@node-rs/crc32';
  * CRC-32C (Castagnoli), PostgreSQL's checksum of WAL records and of pg_control. The native function is several times
  * faster per byte, but a call of it costs as much as some hundred bytes do here.
  */
-const NATIVE_FROM_BYTES = 400;
+const NATIVE_FROM_BYTES = 256;
 
 // Slicing by 8: table k gives the effect of a byte that stands k bytes further ahead.
 const TABLE = makeTable();
