@@ -57,8 +57,7 @@ export async function copyCluster(context: CopyContext): Promise<CopiedCluster> 
     progress.enter('waiting for a checkpoint');
     const startLsn = await startBackupMode(session, server.serverVersion, request.label);
     signal.throwIfAborted();
-    const verified = server.dataChecksums && server.blockBytes === 8192;
-    const pages = verified ? { startLsn, segmentBlocks: server.segmentBlocks } : undefined;
+    const pages = server.dataChecksums ? { startLsn, segmentBlocks: server.segmentBlocks } : undefined;
     const survey = await surveyDataDirectory(listOptions(context), signal);
     progress.beginCopy(survey.totalBytes);
     await whileTicking(context, async () => {
@@ -72,7 +71,7 @@ export async function copyCluster(context: CopyContext): Promise<CopiedCluster> 
       stopped,
       packs: stored,
       corrupt: corruptPages(badPages, stopped.stopLsn),
-      checksumsVerified: verified,
+      checksumsVerified: server.dataChecksums,
       tablespaces: survey.tablespaces,
     };
   } catch (error) {
@@ -87,8 +86,8 @@ export async function copyCluster(context: CopyContext): Promise<CopiedCluster> 
 async function stopAndStage(
   context: CopyContext,
 ): Promise<{ readonly stopped: StoppedBackup; readonly last: readonly PackMember[] }> {
-  const { deps, request, directory, signal, session, server, entries, progress } = context;
-  const controlFile = await stageControlFile(request.cluster.dataDirectory, directory, deps.clock, signal);
+  const { request, directory, session, server, entries, progress } = context;
+  const controlFile = await stageControlFile(request.cluster.dataDirectory, directory);
   progress.enter('ending backup mode');
   const stopped = await stopBackupMode(session, server.serverVersion);
   const label = await stageText(directory, 'backup_label', stopped.backupLabel, controlFile);
@@ -122,7 +121,9 @@ function listOptions({ request, deps }: CopyContext): Parameters<typeof surveyDa
   };
 }
 
-async function* asTasks(tasks: readonly (readonly PackMember[])[]): AsyncGenerator<readonly PackMember[]> {
+async function* asTasks(
+  tasks: readonly (readonly PackMember[])[],
+): AsyncGenerator<readonly PackMember[], void, undefined> {
   for (const task of tasks) yield await Promise.resolve(task);
 }
 

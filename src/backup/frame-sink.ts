@@ -15,7 +15,7 @@ export class FrameSink {
   constructor(path: string, offset: number) {
     this.#path = path;
     this.#written = offset;
-    this.#descriptor = this.#guarded(() => openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600));
+    this.#descriptor = this.#guarded(() => openSync(path, constants.O_RDWR | constants.O_CREAT, 0o640));
   }
 
   /** Where the next frame begins. */

@@ -1,10 +1,9 @@
 import { createHash } from 'node:crypto';
-import { open, stat, writeFile } from 'node:fs/promises';
+import { stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isWaldenError, WaldenError } from '../errors.ts';
+import { WaldenError } from '../errors.ts';
 import type { Sha256Hex } from '../../storage-drivers/driver.ts';
-import type { Clock } from '../platform/clock.ts';
-import { parseControlFile } from '../postgres/control-file.ts';
+import { readControlFileBytes } from '../postgres/control-file.ts';
 import { micros, type Micros } from '../postgres/timestamp.ts';
 import type { FileAttributes, PackMember } from './pack-input.ts';
 
@@ -14,8 +13,6 @@ import type { FileAttributes, PackMember } from './pack-input.ts';
  */
 
 const CONTROL_PATH = 'global/pg_control';
-const ATTEMPTS = 20;
-const PAUSE_MS = 50;
 
 export interface StagedMember {
   readonly member: PackMember;
@@ -25,27 +22,10 @@ export interface StagedMember {
   readonly sha256: Sha256Hex;
 }
 
-/**
- * Reads pg_control until its own checksum is right, and stages it.
- * @throws FORMAT_INVALID when it stays wrong, LOCAL_IO
- */
-export async function stageControlFile(
-  dataDirectory: string,
-  directory: string,
-  clock: Clock,
-  signal: AbortSignal,
-): Promise<StagedMember> {
-  const source = join(dataDirectory, CONTROL_PATH);
-  for (let attempt = 1; ; attempt += 1) {
-    const { bytes, attributes } = await readWithAttributes(source);
-    try {
-      parseControlFile(bytes);
-      return await stage(directory, CONTROL_PATH, bytes, attributes);
-    } catch (error) {
-      if (attempt === ATTEMPTS || !isWaldenError(error, 'FORMAT_INVALID', 'CHECKSUM_MISMATCH')) throw error;
-      await clock.sleep(PAUSE_MS, signal);
-    }
-  }
+/** Stages pg_control as it is now, its own checksum right. @throws FORMAT_INVALID when it stays torn, LOCAL_IO */
+export async function stageControlFile(dataDirectory: string, directory: string): Promise<StagedMember> {
+  const bytes = await readControlFileBytes(dataDirectory);
+  return await stage(directory, CONTROL_PATH, bytes, await attributesOf(join(dataDirectory, CONTROL_PATH)));
 }
 
 /** Stages a text under a path of the backup, with the owner and mode of `like`. */
@@ -76,24 +56,10 @@ async function stage(
   };
 }
 
-async function readWithAttributes(source: string): Promise<{ bytes: Buffer; attributes: FileAttributes }> {
+async function attributesOf(source: string): Promise<FileAttributes> {
   try {
-    const handle = await open(source, 'r');
-    try {
-      const bytes = await handle.readFile();
-      const { mode, uid, gid, mtimeNs } = await stat(source, { bigint: true });
-      return {
-        bytes,
-        attributes: {
-          mode: Number(mode) & 0o7777,
-          uid: Number(uid),
-          gid: Number(gid),
-          mtime: Number(mtimeNs / 1000n),
-        },
-      };
-    } finally {
-      await handle.close();
-    }
+    const { mode, uid, gid, mtimeNs } = await stat(source, { bigint: true });
+    return { mode: Number(mode) & 0o7777, uid: Number(uid), gid: Number(gid), mtime: Number(mtimeNs / 1000n) };
   } catch (cause) {
     const fact = cause instanceof Error ? cause.message : String(cause);
     throw new WaldenError('LOCAL_IO', `unable to read ${source}: ${fact}`, { cause });

@@ -2,6 +2,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isWaldenError } from '../errors.ts';
 import type { BackupId, ClusterName } from '../../catalog/catalog.ts';
+import { syncFile } from '../platform/files.ts';
 import type { WorkerPool } from '../platform/worker-pool.ts';
 import { packKey } from '../repository/keys.ts';
 import { bodyOfFile, type StoredObject } from '../repository/object-bytes.ts';
@@ -14,7 +15,6 @@ import {
   sealPackTask,
   STOP,
 } from './pack-input.ts';
-import { syncFile } from './staged-file.ts';
 
 /** A pack is closed when it has grown beyond this. */
 const PACK_BYTES = 512 * 1024 * 1024;
@@ -57,10 +57,16 @@ export class PackWriter {
   }
 
   /** Packs all of `tasks`; resolves or rejects only when no task is under way any more. */
-  async pack(tasks: AsyncIterator<readonly PackMember[]>, lanes: number, pages: PageRules | undefined): Promise<void> {
+  async pack(
+    tasks: AsyncGenerator<readonly PackMember[], void, undefined>,
+    lanes: number,
+    pages: PageRules | undefined,
+  ): Promise<void> {
     const outcomes = await Promise.allSettled(
       Array.from({ length: lanes }, () => this.#stopAllOnFailure(this.#lane(tasks, pages))),
     );
+    // After a failure the source may stand in the middle of an open directory.
+    await tasks.return();
     throwFirstFailure(outcomes);
   }
 
@@ -84,7 +90,10 @@ export class PackWriter {
     throwFirstFailure(await Promise.allSettled(this.#publishing));
   }
 
-  async #lane(tasks: AsyncIterator<readonly PackMember[]>, pages: PageRules | undefined): Promise<void> {
+  async #lane(
+    tasks: AsyncGenerator<readonly PackMember[], void, undefined>,
+    pages: PageRules | undefined,
+  ): Promise<void> {
     const { packBytes = PACK_BYTES, signal } = this.#settings;
     let pack = this.#open.shift();
     let published: Promise<void> = Promise.resolve();

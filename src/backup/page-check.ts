@@ -1,5 +1,5 @@
 import { readSync } from 'node:fs';
-import { findBadPages } from '../postgres/data-page.ts';
+import { DATA_PAGE_BYTES, findBadPages } from '../postgres/data-page.ts';
 import { relationFileAt } from './exclusions.ts';
 import type { BadPage, PageRules } from './pack-input.ts';
 
@@ -10,7 +10,6 @@ import type { BadPage, PageRules } from './pack-input.ts';
  * when the backup's end is known, so it is reported. What is older and does not change is corrupt.
  */
 
-const PAGE_BYTES = 8192;
 const ATTEMPTS = 4;
 const PAUSE_MS = 5;
 
@@ -36,11 +35,11 @@ export class PageCheck {
 
   /** `bytes` were read at `offset`, a multiple of the page size; pages that were torn are replaced in place. */
   check(bytes: Buffer, offset: number): BadPage[] {
-    const pages = bytes.subarray(0, bytes.byteLength - (bytes.byteLength % PAGE_BYTES));
-    const fileBlock = offset / PAGE_BYTES;
+    const pages = bytes.subarray(0, bytes.byteLength - (bytes.byteLength % DATA_PAGE_BYTES));
+    const fileBlock = offset / DATA_PAGE_BYTES;
     let suspects: Suspect[] = findBadPages(pages, this.#firstBlock + fileBlock).map((block) => {
       const inChunk = block - this.#firstBlock - fileBlock;
-      const page = pages.subarray(inChunk * PAGE_BYTES, (inChunk + 1) * PAGE_BYTES);
+      const page = pages.subarray(inChunk * DATA_PAGE_BYTES, (inChunk + 1) * DATA_PAGE_BYTES);
       return { block: fileBlock + inChunk, page, changed: false };
     });
     for (let attempt = 0; attempt < ATTEMPTS && suspects.length > 0; attempt += 1) {
@@ -52,9 +51,9 @@ export class PageCheck {
 
   #isStillBad(suspect: Suspect): boolean {
     const before = Buffer.from(suspect.page);
-    const length = readSync(this.#descriptor, suspect.page, 0, PAGE_BYTES, suspect.block * PAGE_BYTES);
+    const length = readSync(this.#descriptor, suspect.page, 0, DATA_PAGE_BYTES, suspect.block * DATA_PAGE_BYTES);
     // Cut off in the meantime: the WAL tells recovery the same.
-    if (length < PAGE_BYTES) suspect.page.fill(0, length);
+    if (length < DATA_PAGE_BYTES) suspect.page.fill(0, length);
     suspect.changed ||= !before.equals(suspect.page);
     return findBadPages(suspect.page, this.#firstBlock + suspect.block).length > 0;
   }

@@ -8,7 +8,6 @@ import type { Session } from '../postgres/session.ts';
 export interface ServerFacts {
   readonly serverVersion: number;
   readonly dataChecksums: boolean;
-  readonly blockBytes: number;
   /** Blocks in one file of a relation. */
   readonly segmentBlocks: number;
 }
@@ -25,7 +24,6 @@ interface SettingsRow {
   readonly fsync: string;
   readonly full_page_writes: string;
   readonly data_checksums: string;
-  readonly block_size: string;
   readonly segment_blocks: string;
 }
 
@@ -41,7 +39,6 @@ const SETTINGS = `
          pg_catalog.current_setting('fsync') as fsync,
          pg_catalog.current_setting('full_page_writes') as full_page_writes,
          pg_catalog.current_setting('data_checksums') as data_checksums,
-         pg_catalog.current_setting('block_size') as block_size,
          (select setting from pg_catalog.pg_settings where name = 'segment_size') as segment_blocks`;
 
 /**
@@ -59,12 +56,9 @@ export async function checkServer(
   checkSettings(row);
   if (row.fsync !== 'on') note('fsync is off on this server: a crash of its host can damage the cluster itself');
   if (row.full_page_writes !== 'on') note('full_page_writes is off: PostgreSQL turns it on while the backup runs');
-  const blockBytes = Number(row.block_size);
-  if (blockBytes !== 8192) note(`page checksums are not verified: this server has blocks of ${blockBytes} bytes`);
   return {
     serverVersion: Number(row.version),
     dataChecksums: row.data_checksums === 'on',
-    blockBytes,
     segmentBlocks: Number(row.segment_blocks),
   };
 }

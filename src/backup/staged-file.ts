@@ -19,7 +19,7 @@ export class StagedFile {
   /** @throws LOCAL_IO */
   static async create(path: string): Promise<StagedFile> {
     try {
-      return new StagedFile(path, await open(path, 'wx', 0o600));
+      return new StagedFile(path, await open(path, 'wx', 0o640));
     } catch (cause) {
       throw writeFailure(path, cause);
     }
@@ -70,18 +70,6 @@ export class StagedFile {
       throw writeFailure(this.path, cause);
     }
     this.#bytes += bytes.byteLength;
-  }
-}
-
-/** Makes a file durable that others have written. */
-export async function syncFile(path: string): Promise<void> {
-  const handle = await open(path, 'r+');
-  try {
-    await handle.sync();
-  } catch (cause) {
-    throw writeFailure(path, cause);
-  } finally {
-    await handle.close();
   }
 }
 

@@ -1,6 +1,6 @@
 import { Command, CommanderError } from 'commander';
 import { WaldenError } from '../errors.ts';
-import { waldenVersion } from '../platform/version.ts';
+import { WALDEN_VERSION } from '../version.ts';
 import type { Cli } from './cli.ts';
 import { addServiceOptions } from './connection.ts';
 import { example } from './example.ts';
@@ -21,7 +21,7 @@ export async function runProgram(cli: Cli): Promise<void> {
 function createProgram(cli: Cli): Command {
   const program = new Command('walden')
     .description('Backup and WAL archive server for PostgreSQL')
-    .version(waldenVersion(), '-V, --version', 'print the version')
+    .version(WALDEN_VERSION, '-V, --version', 'print the version')
     .helpOption('-h, --help', 'print help')
     .helpCommand(false)
     .enablePositionalOptions()

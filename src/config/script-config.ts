@@ -1,4 +1,4 @@
-import { fileURLToPath } from 'node:url';
+import { archiveCommand, restoreCommand, shellQuoted } from './command-line.ts';
 import type { ClusterConfig } from './config.ts';
 
 /**
@@ -6,8 +6,6 @@ import type { ClusterConfig } from './config.ts';
  * into postgresql.conf. `path` is where the text will stand.
  */
 export function scriptConfig(cluster: ClusterConfig, socket: string, path: string): string {
-  const archive = `${commandWord(scriptPath('walden-push'))} ${commandWord(path)} %p`;
-  const restore = `${commandWord(scriptPath('walden-fetch'))} ${commandWord(path)} %f %p`;
   const variables: readonly (readonly [string, string])[] = [
     ['walden_cluster', cluster.name],
     ['walden_socket', socket],
@@ -21,29 +19,14 @@ export function scriptConfig(cluster: ClusterConfig, socket: string, path: strin
     '#',
     '# In postgresql.conf of the primary and its standbys:',
     "#   archive_mode = 'on'",
-    `#   archive_command = ${settingText(archive)}`,
-    `#   restore_command = ${settingText(restore)}`,
+    `#   archive_command = ${settingText(archiveCommand(path))}`,
+    `#   restore_command = ${settingText(restoreCommand(path))}`,
     ...variables.map(([name, value]) => `${name}=${shellQuoted(value)}`),
     '',
   ].join('\n');
 }
 
-/** Any text as one word of a POSIX shell. */
-export function shellQuoted(text: string): string {
-  return `'${text.replaceAll("'", `'\\''`)}'`;
-}
-
-/** A word of a command setting: quoted only where needed, `%` doubled since it begins PostgreSQL's placeholders. */
-function commandWord(text: string): string {
-  const word = /^[\w@+:,./-]+$/.test(text) ? text : shellQuoted(text);
-  return word.replaceAll('%', '%%');
-}
-
 /** A value in postgresql.conf: quotes and backslashes doubled (guc-file.l). */
 function settingText(text: string): string {
   return `'${text.replaceAll('\\', '\\\\').replaceAll("'", "''")}'`;
-}
-
-function scriptPath(name: 'walden-push' | 'walden-fetch'): string {
-  return fileURLToPath(new URL(`../../../bin/${name}`, import.meta.url));
 }

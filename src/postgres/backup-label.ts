@@ -6,8 +6,7 @@ export interface BackupLabel {
   readonly startLsn: Lsn;
   /** The segment that holds the start. */
   readonly startSegment: WalFileName;
-  /** Undefined in a file that does not say it: PostgreSQL before 11. */
-  readonly startTimeline: TimelineId | undefined;
+  readonly timeline: TimelineId;
   /** Only in a backup history file. */
   readonly stopLsn: Lsn | undefined;
   /** LSN of the backup that this one is an increment of; undefined for a full one. */
@@ -25,12 +24,15 @@ export function parseBackupLabel(text: string): BackupLabel {
     throw new WaldenError('FORMAT_INVALID', 'the backup label does not say where the backup starts');
   }
   const stop = /^STOP WAL LOCATION: ([0-9A-F]+\/[0-9A-F]+) \(file [0-9A-F]{24}\)$/m.exec(text)?.[1];
-  const timeline = /^START TIMELINE: (\d+)$/m.exec(text)?.[1];
+  const timeline = /^START TIMELINE: (\d{1,10})$/m.exec(text)?.[1];
+  if (timeline === undefined) {
+    throw new WaldenError('FORMAT_INVALID', 'the backup label does not say on which timeline the backup starts');
+  }
   const from = /^INCREMENTAL FROM LSN: ([0-9A-F]+\/[0-9A-F]+)$/m.exec(text)?.[1];
   return {
     startLsn: parseLsn(start[1]),
     startSegment: parseWalName(start[2]).name,
-    startTimeline: timeline === undefined ? undefined : timelineId(Number(timeline)),
+    timeline: timelineId(Number(timeline)),
     stopLsn: stop === undefined ? undefined : parseLsn(stop),
     incrementalFrom: from === undefined ? undefined : parseLsn(from),
   };

@@ -1,8 +1,8 @@
 import type { Lsn } from '../postgres/lsn.ts';
 import type { Micros } from '../postgres/timestamp.ts';
 import { segmentNumber } from '../postgres/wal-name.ts';
-import { backupSegments, type CompleteBackup, type PathView, runOfBackup, type WalPlace } from './archive-view.ts';
-import { type CoveredRun, spansBetween } from './path-coverage.ts';
+import { backupSegments, type CompleteBackup, type PathView, runOfBackup, type WalPlace } from '../wal/archive-view.ts';
+import { type CoveredRun, spansBetween } from '../wal/path-coverage.ts';
 import type { SegmentSpan } from '../../catalog/catalog.ts';
 import * as refusal from './refusals.ts';
 import type { RecoveryTarget } from './target.ts';

@@ -10,9 +10,9 @@ import {
   type PathView,
   pathViews,
   type WalPlace,
-} from './archive-view.ts';
+} from '../wal/archive-view.ts';
 import { type Candidate, type CandidateFacts, type Choice, newestCandidate, settle } from './choose.ts';
-import { spansBetween, timelineOfSegment } from './path-coverage.ts';
+import { spansBetween, timelineOfSegment } from '../wal/path-coverage.ts';
 import * as refusal from './refusals.ts';
 import type { RecoveryTarget, TargetChoice } from './target.ts';
 

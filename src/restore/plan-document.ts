@@ -3,7 +3,7 @@ import { formatMicros } from '../postgres/timestamp.ts';
 import { segmentName } from '../postgres/wal-name.ts';
 import { backupDocument } from '../repository/backup-document.ts';
 import type { PlanDocument } from '../service/api.ts';
-import { timelineOfSegment } from './path-coverage.ts';
+import { timelineOfSegment } from '../wal/path-coverage.ts';
 import type { RestorePlan } from './plan.ts';
 import { describeTarget } from './target.ts';
 

@@ -8,7 +8,7 @@ import { parseTimelineHistory } from '../postgres/timeline-history.ts';
 import { microsFromDate } from '../postgres/timestamp.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { PlanDocument, RestoreRequest } from '../service/api.ts';
-import { type ArchiveView, type CompleteBackup } from './archive-view.ts';
+import { type ArchiveView, type CompleteBackup } from '../wal/archive-view.ts';
 import { archiveLookups } from './archive-lookups.ts';
 import type { Choice } from './choose.ts';
 import { decide } from './decide.ts';

@@ -9,9 +9,9 @@ import {
   type PathView,
   runOfBackup,
   type WalPlace,
-} from './archive-view.ts';
+} from '../wal/archive-view.ts';
 import type { Candidate, CandidateFacts } from './choose.ts';
-import { timelineOfSegment } from './path-coverage.ts';
+import { timelineOfSegment } from '../wal/path-coverage.ts';
 import { describeTarget, type RecoveryTarget } from './target.ts';
 
 /**

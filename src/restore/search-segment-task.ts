@@ -7,7 +7,7 @@ import { workerTask } from '../platform/worker-pool.ts';
 import type { Lsn, TimelineId } from '../postgres/lsn.ts';
 import { SegmentWalker } from '../postgres/segment-walker.ts';
 import { StreamDecompressor } from '../repository/codec.ts';
-import type { WalPlace } from './archive-view.ts';
+import type { WalPlace } from '../wal/archive-view.ts';
 
 /** On a worker: walks one stored segment for what the index does not say exactly. */
 export const searchSegmentTask = workerTask<SearchSegmentInput, SearchSegmentOutput>('searchSegment');

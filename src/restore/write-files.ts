@@ -115,10 +115,8 @@ async function surveyManifest(
   }
   const [missing] = wanted.keys();
   if (missing !== undefined) {
-    throw new WaldenError(
-      'BACKUP_INVALID',
-      `backup ${backup.start.id} in repository ${repository.name} has no ${missing}`,
-    );
+    const object = `backup ${backup.start.id} in repository ${repository.name}`;
+    throw new WaldenError('BACKUP_INVALID', `${object} has no ${missing}, or not the one that it was taken with`);
   }
   return { directories };
 }

@@ -3,7 +3,7 @@ import { type FSWatcher, watch } from 'node:fs';
 import { access, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import PQueue from 'p-queue';
-import { isWaldenError, WaldenError } from '../errors.ts';
+import { isWaldenError, toWaldenError, WaldenError } from '../errors.ts';
 import { type ParsedWalName, parseWalName, type WalFileName } from '../postgres/wal-name.ts';
 import type { ArchiveContext } from './archive-context.ts';
 import { openWalObject } from './open-object.ts';
@@ -76,7 +76,7 @@ export class WalFetcher {
   async #fetchIntoSpool(file: ParsedWalName): Promise<FetchOutcome> {
     if (this.#stopped) throw new WaldenError('INTERRUPTED', 'the service is stopping');
     const staged = join(this.#spool.fetchDirectory, `.${file.name}.${randomUUID()}`);
-    let failure: unknown;
+    let failure: WaldenError | undefined;
     for (const repository of this.#context.repositories) {
       try {
         await openWalObject(this.#context, repository, file, staged);
@@ -84,7 +84,7 @@ export class WalFetcher {
         return 'ready';
       } catch (error) {
         await rm(staged, { force: true });
-        if (!isWaldenError(error, 'STORAGE_OBJECT_MISSING')) failure ??= error;
+        if (!isWaldenError(error, 'STORAGE_OBJECT_MISSING')) failure ??= toWaldenError(error);
       }
     }
     if (failure !== undefined) throw failure;

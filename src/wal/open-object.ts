@@ -12,7 +12,7 @@ import { verifyTask, type VerifyOutput } from './verify-task.ts';
  * SERVER_MISMATCH when what it has is not the file; the codes of a store out of reach.
  */
 export async function openWalObject(
-  context: ArchiveContext,
+  context: Pick<ArchiveContext, 'cluster' | 'identity' | 'pool'>,
   repository: Repository,
   file: ParsedWalName,
   target: string | undefined,

@@ -88,7 +88,8 @@ export class WalPusher {
   /** Starts one scan for more files, unless one is under way. */
   #lookAheadAfter(file: ParsedWalName): () => void {
     return () => {
-      this.#scanning ??= this.#lookAhead(file.name)
+      if (this.#scanning !== undefined) return;
+      this.#scanning = this.#lookAhead(file.name)
         // A directory that cannot be listed only means no look-ahead; PostgreSQL still asks for each file.
         .catch(() => undefined)
         .finally(() => (this.#scanning = undefined));

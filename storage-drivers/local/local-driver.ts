@@ -5,6 +5,7 @@ import { dirname, join, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
 import { systemErrorCode, WaldenError } from '../../src/errors.ts';
 import { makeDirectories, syncDirectory } from '../../src/platform/files.ts';
+import type { StoreAccess } from '../registry.ts';
 import type { ObjectBody, ObjectInfo, ObjectKey, StorageDriver, StorageFeatures } from '../driver.ts';
 import { objectKey } from '../object-key.ts';
 import { exactly } from '../exact-stream.ts';
@@ -31,25 +32,25 @@ export class LocalDriver implements StorageDriver {
   readonly #durable = new Set<string>();
 
   /**
-   * `instance` tells the staged files of this service from another's; [A-Za-z0-9-].
-   * @throws STORAGE_UNAVAILABLE when the root does not exist and is not to be made, STORAGE_DENIED
+   * `instance` tells the staged files of this service from another's; [A-Za-z0-9-]. For writing, the root is made where it
+   * is missing and what a crash left staged is swept; for reading, nothing is touched.
+   * @throws STORAGE_UNAVAILABLE when there is no root, STORAGE_DENIED
    */
   static async open(options: {
     readonly root: string;
     readonly instance: string;
-    readonly create: boolean;
+    readonly access: StoreAccess;
   }): Promise<LocalDriver> {
-    const { root, instance, create } = options;
+    const { root, instance, access } = options;
     try {
-      if (create) await makeDirectories(root, DIRECTORY_MODE);
+      if (access === 'read-write') await makeDirectories(root, DIRECTORY_MODE);
       if (!(await lstat(join(root, '.'))).isDirectory())
         throw new WaldenError('STORAGE_UNAVAILABLE', `${root} is no directory`);
     } catch (error) {
       throw localError(error, `open the repository directory ${root}`);
     }
-    const driver = new LocalDriver(root, instance);
-    await sweepStaging(root, instance);
-    return driver;
+    if (access === 'read-write') await sweepStaging(root, instance);
+    return new LocalDriver(root, instance);
   }
 
   private constructor(root: string, instance: string) {

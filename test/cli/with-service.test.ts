@@ -199,7 +199,13 @@ describe('the request for a restore', () => {
     const { asked } = await serve(({ method }) =>
       method === 'POST'
         ? { document: { job: job({ kind: 'restore' }) } }
-        : { document: job({ state: 'done', progress: null, result: { warnings: ['look at this'] } }) },
+        : {
+            document: job({
+              state: 'done',
+              progress: null,
+              result: { warnings: ['look at this'], startCommand: 'pg_ctl -D /x start' },
+            }),
+          },
     );
     const words = [
       'restore',
@@ -215,7 +221,9 @@ describe('the request for a restore', () => {
     ];
     const { status, stdout } = await runWalden(words, { cwd: directory });
     expect(status).toBe(0);
-    expect(stdout).toContain('WARNING: look at this\nstart it with: pg_ctl -D');
+    expect(stdout).toContain(
+      'WARNING: look at this\nstart it, as the user of PostgreSQL, with:\n  pg_ctl -D /x start\n',
+    );
     expect(JSON.parse(asked[0]!.body)).toEqual({
       target: { kind: 'time', value: '10 minutes ago' },
       to: join(directory, 'new'),

@@ -2,7 +2,7 @@ import type { BackupId, ClusterName, RepositoryName, SegmentSpan, WalRange } fro
 import type { Lsn, SystemIdentifier, TimelineId } from '../../src/postgres/lsn.ts';
 import type { Micros } from '../../src/postgres/timestamp.ts';
 import type { SegmentBytes } from '../../src/postgres/wal-name.ts';
-import type { ArchiveView, CompleteBackup } from '../../src/restore/archive-view.ts';
+import type { ArchiveView, CompleteBackup } from '../../src/wal/archive-view.ts';
 import type { ArchiveLookups } from '../../src/restore/decide.ts';
 import type { RecoveryTarget } from '../../src/restore/target.ts';
 

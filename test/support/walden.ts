@@ -6,7 +6,7 @@ import { projectDirectory } from './project.ts';
 import { newDirectory, watchProcess } from './sandbox.ts';
 import { within } from './until.ts';
 
-const READY_SECONDS = 60;
+const READY_DEADLINE_MS = 60_000;
 const STOP_DEADLINE_MS = 60_000;
 const COMMAND_DEADLINE_MS = 110_000;
 const LOG_TAIL_LINES = 40;
@@ -139,12 +139,16 @@ class LocalWalden implements WaldenHarness {
     } finally {
       await log.close();
     }
-    const ended = this.#exit.then((): Outcome => ({ status: 1, stdout: '', stderr: 'it ended' }));
-    const outcome = await Promise.race([this.attempt('ping', '--wait', String(READY_SECONDS)), ended]);
-    if (outcome.status === 0) return;
+    const deadline = Date.now() + READY_DEADLINE_MS;
+    let trouble = '';
+    while (this.#child !== undefined && Date.now() < deadline) {
+      const { status, stderr } = await this.attempt('ping', '--wait', '2');
+      if (status === 0) return;
+      trouble = stderr;
+    }
     const tail = (await this.log()).split('\n').slice(-LOG_TAIL_LINES).join('\n');
     await this.kill();
-    throw new Error(`the service did not get ready: ${outcome.stderr}\nits log:\n${tail}`);
+    throw new Error(`the service did not get ready: ${trouble}\nits log:\n${tail}`);
   }
 
   #watch(child: ChildProcess): void {

@@ -32,7 +32,7 @@ export function defineRestore(command: Command, cli: Cli): void {
       const outcome = isOffline(options)
         ? await restoreOffline(cli, cluster, request, options)
         : await restoreByService(cli, cluster, request, options);
-      cli.result({ cluster, to: request.to, result: outcome }, () => renderRestore(request, outcome));
+      cli.result({ cluster, to: request.to, result: outcome }, () => renderRestore(outcome));
     });
 }
 

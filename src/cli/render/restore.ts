@@ -1,20 +1,29 @@
-import type { RestoreRequest } from '../../service/api.ts';
+import { count, formatBytes, formatDuration } from './units.ts';
 
-/** What was restored, what to look at, and how to go on. */
-export function renderRestore(request: RestoreRequest, result: unknown): string {
-  const next =
-    request.standby === true ? 'it will follow as a standby' : 'PostgreSQL replays WAL up to the target, then opens';
-  return [
-    `restored into ${request.to}`,
-    ...textsOf(result, 'notes').map((note) => `note: ${note}`),
-    ...textsOf(result, 'warnings').map((warning) => `WARNING: ${warning}`),
-    `start it with: pg_ctl -D ${request.to} start (${next})`,
-  ].join('\n');
+/** What was restored, what to look at before it is started, how to start it and what comes then. */
+export function renderRestore(result: unknown): string {
+  const { backup, to, target, files, bytes, seconds, startCommand } = membersOf(result);
+  const lines: string[] = [];
+  if (typeof to === 'string') lines.push(`restored into ${to}`);
+  if (typeof files === 'number' && typeof bytes === 'number' && typeof seconds === 'number') {
+    lines.push(
+      `  ${count(files, 'file')}, ${formatBytes(bytes)}, in ${formatDuration(seconds)}${typeof backup === 'string' ? `, from backup ${backup}` : ''}`,
+    );
+  }
+  if (typeof target === 'string') lines.push(`  recovery target: ${target}`);
+  lines.push(...textsOf(result, 'notes').map((note) => `  note: ${note}`));
+  lines.push(...textsOf(result, 'warnings').map((warning) => `WARNING: ${warning}`));
+  if (typeof startCommand === 'string') lines.push('start it, as the user of PostgreSQL, with:', `  ${startCommand}`);
+  lines.push(...textsOf(result, 'next').map((step) => `  then ${step}`));
+  return lines.join('\n');
 }
 
-/** The result of a job is whatever JSON the service made: only what is a list of texts is shown. */
+/** The result of a job is whatever JSON the service made: what is not as expected is left out. */
+function membersOf(result: unknown): Readonly<Record<string, unknown>> {
+  return typeof result === 'object' && result !== null ? (result as Readonly<Record<string, unknown>>) : {};
+}
+
 function textsOf(result: unknown, member: string): readonly string[] {
-  if (typeof result !== 'object' || result === null) return [];
-  const list = (result as Readonly<Record<string, unknown>>)[member];
+  const list = membersOf(result)[member];
   return Array.isArray(list) ? list.filter((item) => typeof item === 'string') : [];
 }

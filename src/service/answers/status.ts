@@ -54,7 +54,7 @@ async function repositoryStatus(
   return {
     name: repository,
     lastArchived: last === undefined ? null : { name: last.name, at: formatMicros(last.archivedAt) },
-    windows: await recoverableWindows(catalog, cluster.name, repository, complete),
+    windows: await recoverableWindows(catalog, cluster.name, repository),
     lastBackup: lastBackup === undefined ? null : backupDocument(lastBackup),
   };
 }

@@ -1,8 +1,8 @@
 import type { Static } from 'typebox';
 import type { Catalog } from '../../../catalog/catalog.ts';
 import type { ClusterConfig } from '../../config/config.ts';
-import { parseTimelineHistory } from '../../postgres/timeline-history.ts';
 import { findGaps } from '../../wal/gaps.ts';
+import { viewArchive } from '../../wal/view-archive.ts';
 import type { WalGapsDocument, WalListDocument, WalRangeDocument } from '../api.ts';
 import { momentOrNull, runOfSegments } from './documents.ts';
 
@@ -29,16 +29,12 @@ export async function walList(catalog: Catalog, cluster: ClusterConfig): Promise
 
 /** What is missing in each repository between what it holds. */
 export async function walGaps(catalog: Catalog, cluster: ClusterConfig): Promise<WalGapsDocument> {
-  const identity = await catalog.clusterIdentity(cluster.name);
   const gaps: WalGapsDocument['gaps'] = [];
-  if (identity === undefined) return { cluster: cluster.name, gaps };
   for (const repository of cluster.repositories) {
-    const ranges = await catalog.walRanges(repository, cluster.name);
-    const histories = (await catalog.timelineHistories(repository, cluster.name)).map((record) =>
-      parseTimelineHistory(record.history ?? '', record.timeline),
-    );
-    for (const gap of findGaps(ranges, histories, identity.segmentBytes)) {
-      gaps.push({ repository, ...runOfSegments(gap, identity.segmentBytes) });
+    const archive = await viewArchive(catalog, cluster.name, repository);
+    if (archive === undefined) continue;
+    for (const gap of findGaps(archive)) {
+      gaps.push({ repository, ...runOfSegments(gap, archive.segmentBytes) });
     }
   }
   return { cluster: cluster.name, gaps };

@@ -8,7 +8,7 @@ import { BackupDocument, BackupList, BackupRequest, JobDocument, PlanDocument, R
 import { backupFiles, findBackup } from '../answers/backups.ts';
 import { backupDocument, jobDocument } from '../answers/documents.ts';
 import type { Server } from '../http-server.ts';
-import { restoreCommand } from '../restore-command.ts';
+import { restoreCommand } from '../../config/command-line.ts';
 import { clusterRoom, type ServiceRooms } from '../rooms.ts';
 
 const ClusterParams = Type.Object({ cluster: Type.String({ maxLength: 100 }) });

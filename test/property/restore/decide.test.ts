@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { isWaldenError } from '../../../src/errors.ts';
 import type { Lsn } from '../../../src/postgres/lsn.ts';
 import type { Micros } from '../../../src/postgres/timestamp.ts';
-import { newestFirst } from '../../../src/restore/archive-view.ts';
+import { newestFirst } from '../../../src/wal/archive-view.ts';
 import type { Choice } from '../../../src/restore/choose.ts';
 import { decide } from '../../../src/restore/decide.ts';
 import type { RecoveryTarget } from '../../../src/restore/target.ts';

@@ -31,10 +31,10 @@ describe('the recovery target of a command line', () => {
 describe('the request for a restore', () => {
   it('makes paths absolute, from where the command was typed', () => {
     const options = { tablespaceMap: ['/a=b', '/c\\=d=/e'], workers: 2, takeOver: true } as const;
-    expect(restoreRequest(options, 'new', '/home/me')).toEqual({
+    expect(restoreRequest(options, 'new', '/srv/here')).toEqual({
       target: { kind: 'latest' },
-      to: '/home/me/new',
-      tablespaceMap: { '/a': '/home/me/b', '/c=d': '/e' },
+      to: '/srv/here/new',
+      tablespaceMap: { '/a': '/srv/here/b', '/c=d': '/e' },
       takeOver: true,
       workers: 2,
     });

@@ -3,7 +3,8 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { ClusterName, RepositoryName } from '../../../catalog/catalog.ts';
 import type { ClusterConfig } from '../../../src/config/config.ts';
-import { scriptConfig, shellQuoted } from '../../../src/config/script-config.ts';
+import { shellQuoted } from '../../../src/config/command-line.ts';
+import { scriptConfig } from '../../../src/config/script-config.ts';
 
 const CLUSTER: ClusterConfig = {
   name: 'main' as ClusterName,

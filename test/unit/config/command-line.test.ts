@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { offlineRestoreCommand, restoreCommand, scriptPath } from '../../../src/service/restore-command.ts';
+import { offlineRestoreCommand, restoreCommand, scriptPath } from '../../../src/config/command-line.ts';
 
 /** What PostgreSQL does with a command setting: `%%` is a percent sign, `%f` and `%p` are replaced. */
 function substitute(command: string): string {

@@ -1,0 +1,10 @@
+import { first } from './0001-first.ts';
+
+/** One step of the schema. A released one is never changed: a new one is added behind it. */
+export interface Migration {
+  /** 1, 2, … without a hole; kept in SQLite's `user_version`. */
+  readonly version: number;
+  readonly sql: string;
+}
+
+export const MIGRATIONS: readonly Migration[] = [first];

@@ -1,0 +1,267 @@
+import type {
+  BackupFacts,
+  BackupId,
+  BackupRecord,
+  BackupStart,
+  Catalog,
+  ClusterIdentity,
+  ClusterName,
+  CommitBounds,
+  JobRecord,
+  RepositoryName,
+  RestorePoint,
+  SegmentSpan,
+  WalFileRecord,
+  WalRange,
+  WalRefusal,
+} from '../catalog.ts';
+import { type ErrorDocument, WaldenError } from '../../src/errors.ts';
+import type { TimelineId } from '../../src/postgres/lsn.ts';
+import type { Micros } from '../../src/postgres/timestamp.ts';
+import type { WalFileName } from '../../src/postgres/wal-name.ts';
+import type { ArchiveId } from './archives.ts';
+import type { Durability } from './database.ts';
+import type { FinishedJob, NewJob } from './jobs.ts';
+import { catalogProblems } from './problems.ts';
+import { catalogError } from './sqlite-errors.ts';
+import { type SwapOptions, swapFiles } from './swap.ts';
+import { openTables, type Tables } from './tables.ts';
+
+const PAGE_FILES = 500;
+
+/**
+ * The catalog in one SQLite file. Several processes may open it; each call is one transaction of its own.
+ *
+ * Besides what each method names, every call @throws CATALOG_CORRUPT, STORAGE_FULL or LOCAL_IO when the file fails.
+ */
+export class SqliteCatalog implements Catalog {
+  readonly #path: string;
+  #tables: Tables;
+
+  private constructor(path: string, tables: Tables) {
+    this.#path = path;
+    this.#tables = tables;
+  }
+
+  /**
+   * Opens or creates the file; ':memory:' is a catalog that ends with its process.
+   * @throws CATALOG_CORRUPT, CATALOG_TOO_NEW, LOCAL_IO
+   */
+  static open(path: string, options: { readonly durability?: Durability } = {}): SqliteCatalog {
+    return new SqliteCatalog(path, openTables(path, options.durability ?? 'each-call'));
+  }
+
+  registerCluster(name: ClusterName, identity: ClusterIdentity): Promise<'registered' | 'known'> {
+    return this.#write('register a cluster', ({ clusters }) => clusters.register(name, identity));
+  }
+
+  clusterIdentity(name: ClusterName): Promise<ClusterIdentity | undefined> {
+    return this.#read(({ clusters }) => clusters.identity(name));
+  }
+
+  clusters(): Promise<readonly ClusterName[]> {
+    return this.#read(({ clusters }) => clusters.names());
+  }
+
+  recordWalFile(file: WalFileRecord): Promise<'recorded' | 'already-recorded'> {
+    return this.#write(`record ${file.name}`, ({ walFiles }) => walFiles.record(file));
+  }
+
+  walFile(repository: RepositoryName, cluster: ClusterName, name: WalFileName): Promise<WalFileRecord | undefined> {
+    return this.#read(({ walFiles }) => walFiles.find(repository, cluster, name));
+  }
+
+  /** In pages, each a read of its own: files that come or go meanwhile may or may not be seen, all others once. */
+  async *walFiles(repository: RepositoryName, cluster: ClusterName): AsyncGenerator<WalFileRecord, void, undefined> {
+    for (let after: string | undefined = ''; after !== undefined;) {
+      const from: string = after;
+      const page = await this.#read(({ walFiles }) => walFiles.page(repository, cluster, from, PAGE_FILES));
+      yield* page;
+      after = page.length < PAGE_FILES ? undefined : page.at(-1)?.name;
+    }
+  }
+
+  forgetWalFile(repository: RepositoryName, cluster: ClusterName, name: WalFileName): Promise<void> {
+    return this.#write(`forget ${name}`, ({ archives, walFiles }) => {
+      const archive = archives.find(repository, cluster);
+      if (archive !== undefined) walFiles.forget(archive, name);
+    });
+  }
+
+  walRanges(repository: RepositoryName, cluster: ClusterName): Promise<readonly WalRange[]> {
+    return this.#ofArchive(repository, cluster, [], ({ ranges }, archive) => ranges.all(archive));
+  }
+
+  timelineHistories(repository: RepositoryName, cluster: ClusterName): Promise<readonly WalFileRecord[]> {
+    return this.#read(({ walFiles }) => walFiles.histories(repository, cluster));
+  }
+
+  commitBounds(repository: RepositoryName, cluster: ClusterName, span: SegmentSpan): Promise<CommitBounds> {
+    const none = { first: undefined, last: undefined };
+    return this.#ofArchive(repository, cluster, none, ({ blocks }, archive) => blocks.bounds(archive, span));
+  }
+
+  firstSegmentWithCommitAfter(
+    repository: RepositoryName,
+    cluster: ClusterName,
+    span: SegmentSpan,
+    time: Micros,
+    orEqual: boolean,
+  ): Promise<bigint | undefined> {
+    const from = orEqual ? time : time + 1;
+    return this.#ofArchive(repository, cluster, undefined, ({ blocks }, archive) =>
+      blocks.firstWithCommitFrom(archive, span, from),
+    );
+  }
+
+  restorePoints(
+    repository: RepositoryName,
+    cluster: ClusterName,
+    name: string,
+  ): Promise<readonly (RestorePoint & { readonly timeline: TimelineId })[]> {
+    return this.#ofArchive(repository, cluster, [], ({ walFiles }, archive) => walFiles.restorePoints(archive, name));
+  }
+
+  segmentsThatMayHoldXid(
+    repository: RepositoryName,
+    cluster: ClusterName,
+    span: SegmentSpan,
+    xid: number,
+  ): Promise<readonly bigint[]> {
+    return this.#ofArchive(repository, cluster, [], ({ blocks }, archive) => blocks.withXid(archive, span, xid));
+  }
+
+  lastArchived(repository: RepositoryName, cluster: ClusterName): Promise<WalFileRecord | undefined> {
+    return this.#read(({ walFiles }) => walFiles.lastArchived(repository, cluster));
+  }
+
+  recordRefusal(cluster: ClusterName, name: WalFileName, error: ErrorDocument, at: Micros): Promise<void> {
+    return this.#write('record a refusal', ({ refusals }) => {
+      refusals.record(cluster, name, error, at);
+    });
+  }
+
+  clearRefusal(cluster: ClusterName, name: WalFileName): Promise<void> {
+    return this.#write('clear a refusal', ({ refusals }) => {
+      refusals.clear(cluster, name);
+    });
+  }
+
+  refusals(cluster: ClusterName): Promise<readonly WalRefusal[]> {
+    return this.#read(({ refusals }) => refusals.all(cluster));
+  }
+
+  openBackup(starts: readonly BackupStart[]): Promise<void> {
+    return this.#write('open a backup', ({ backups }) => {
+      backups.open(starts);
+    });
+  }
+
+  completeBackup(start: BackupStart, facts: BackupFacts): Promise<void> {
+    return this.#write(`complete backup ${start.id}`, ({ backups }) => {
+      backups.complete(start, facts);
+    });
+  }
+
+  failBackup(repository: RepositoryName, cluster: ClusterName, id: BackupId, error: ErrorDocument): Promise<void> {
+    return this.#write(`fail backup ${id}`, ({ backups }) => {
+      backups.fail(repository, cluster, id, error);
+    });
+  }
+
+  markRemoving(repository: RepositoryName, cluster: ClusterName, id: BackupId): Promise<void> {
+    return this.#write(`mark backup ${id}`, ({ backups }) => {
+      backups.markRemoving(repository, cluster, id);
+    });
+  }
+
+  forgetBackup(repository: RepositoryName, cluster: ClusterName, id: BackupId): Promise<void> {
+    return this.#write(`forget backup ${id}`, ({ backups }) => {
+      backups.forget(repository, cluster, id);
+    });
+  }
+
+  backups(cluster: ClusterName): Promise<readonly BackupRecord[]> {
+    return this.#read(({ backups }) => backups.all(cluster));
+  }
+
+  createJob(job: NewJob): Promise<void> {
+    return this.#write('create a job', ({ jobs }) => {
+      jobs.create(job);
+    });
+  }
+
+  finishJob(job: FinishedJob): Promise<void> {
+    return this.#write(`finish job ${job.id}`, ({ jobs }) => {
+      jobs.finish(job);
+    });
+  }
+
+  job(id: string): Promise<JobRecord | undefined> {
+    return this.#read(({ jobs }) => jobs.find(id));
+  }
+
+  jobs(limit: number): Promise<readonly JobRecord[]> {
+    return this.#read(({ jobs }) => jobs.newest(limit));
+  }
+
+  problems(): Promise<readonly string[]> {
+    return this.#read(({ database }) => catalogProblems(database));
+  }
+
+  /**
+   * Puts the catalog at `path` (beside this one, closed) in this one's place, after taking over what only this one knows:
+   * jobs, refusals, running backups. One step for everybody who asks meanwhile; whatever fails, this catalog goes on.
+   * @throws CATALOG_CORRUPT, CATALOG_TOO_NEW, LOCAL_IO
+   */
+  replaceWith(path: string, options: SwapOptions = {}): Promise<void> {
+    return this.#settle('replace the catalog', () => {
+      if (this.#path === ':memory:') throw new WaldenError('INTERNAL', 'a catalog in memory cannot be replaced');
+      const { tables, failure } = swapFiles(this.#tables, this.#path, path, options);
+      this.#tables = tables;
+      if (failure !== undefined) throw failure;
+    });
+  }
+
+  close(): Promise<void> {
+    return this.#settle('close the catalog', () => {
+      this.#tables.database.close();
+    });
+  }
+
+  #ofArchive<T>(
+    repository: RepositoryName,
+    cluster: ClusterName,
+    none: T,
+    work: (tables: Tables, archive: ArchiveId) => T,
+  ): Promise<T> {
+    return this.#read((tables) => {
+      const archive = tables.archives.find(repository, cluster);
+      return archive === undefined ? none : work(tables, archive);
+    });
+  }
+
+  /** One transaction, so that all its questions see the same state. */
+  #read<T>(work: (tables: Tables) => T): Promise<T> {
+    return this.#settle('read the catalog', () => {
+      const tables = this.#tables;
+      return tables.database.transaction(() => work(tables)).deferred();
+    });
+  }
+
+  /** Takes the write lock at once: what the work reads first stays true until it has written. */
+  #write<T>(what: string, work: (tables: Tables) => T): Promise<T> {
+    return this.#settle(what, () => {
+      const tables = this.#tables;
+      return tables.database.transaction(() => work(tables)).immediate();
+    });
+  }
+
+  #settle<T>(what: string, work: () => T): Promise<T> {
+    try {
+      return Promise.resolve(work());
+    } catch (error) {
+      return Promise.reject(catalogError(error, `cannot ${what} (${this.#path})`));
+    }
+  }
+}

@@ -1,0 +1,74 @@
+import { existsSync, linkSync, renameSync, rmSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { WaldenError } from '../../src/errors.ts';
+import type { Micros } from '../../src/postgres/timestamp.ts';
+import { carryOver } from './carry-over.ts';
+import { removeCatalogFiles, removeCompanions, syncPath } from './catalog-files.ts';
+import { openTables, type Tables } from './tables.ts';
+
+export interface SwapOptions {
+  /**
+   * When the new catalog began to be filled: WAL files that the running one recorded since then are taken over, because
+   * the listing of the repository may have missed them.
+   */
+  readonly since?: Micros | undefined;
+}
+
+/** `failure`: why the swap did not happen; `tables` are then the old catalog's again. */
+export interface Swapped {
+  readonly tables: Tables;
+  readonly failure: unknown;
+}
+
+/**
+ * Puts the closed catalog file `next` in the place of the open one at `path` and opens it. Both must stand in one
+ * directory. The new file is whole and on disk before the old one is closed, and takes its name in one rename: a crash at
+ * any point leaves one of the two at `path`.
+ * @throws what came before the old catalog was closed: it goes on, untouched
+ */
+export function swapFiles(open: Tables, path: string, next: string, options: SwapOptions): Swapped {
+  finishFile(open, next, options);
+  foldWriteAheadLog(open);
+  const old = `${path}.old`;
+  removeCatalogFiles(old);
+  linkSync(path, old);
+  open.database.close();
+  try {
+    // Empty by now, but never to be read as the log of the new file.
+    removeCompanions(path);
+    renameSync(next, path);
+    syncPath(dirname(path));
+    const tables = openTables(path, 'each-call');
+    rmSync(old, { force: true });
+    return { tables, failure: undefined };
+  } catch (failure) {
+    if (existsSync(old)) {
+      removeCompanions(path);
+      renameSync(old, path);
+      // The same file under both names is not renamed by POSIX, and must not stay twice.
+      rmSync(old, { force: true });
+    }
+    return { tables: openTables(path, 'each-call'), failure };
+  }
+}
+
+/** Takes over what only the running catalog knows, and leaves one file without a write-ahead log, on disk. */
+function finishFile(open: Tables, next: string, { since }: SwapOptions): void {
+  const tables = openTables(next, 'each-call');
+  try {
+    carryOver(open, tables, since);
+    foldWriteAheadLog(tables);
+  } finally {
+    tables.database.close();
+  }
+  removeCompanions(next);
+  syncPath(next);
+}
+
+function foldWriteAheadLog({ database }: Tables): void {
+  const [result] = database.pragma('wal_checkpoint(TRUNCATE)') as readonly { readonly busy: bigint }[];
+  if (result?.busy === 0n) return;
+  throw new WaldenError('LOCAL_IO', 'another process is reading the catalog', {
+    hint: 'end the other process and begin again',
+  });
+}

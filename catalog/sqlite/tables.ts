@@ -1,0 +1,41 @@
+import { ArchiveTable } from './archives.ts';
+import { BackupTable } from './backups.ts';
+import { ClusterTable } from './clusters.ts';
+import { type CatalogDatabase, type Durability, openDatabase } from './database.ts';
+import { JobTable } from './jobs.ts';
+import { RefusalTable } from './refusals.ts';
+import { WalBlockTable } from './wal-blocks.ts';
+import { WalFileTable } from './wal-files.ts';
+import { WalRangeTable } from './wal-ranges.ts';
+
+/** One open connection and the prepared statements of every subject. */
+export interface Tables {
+  readonly database: CatalogDatabase;
+  readonly clusters: ClusterTable;
+  readonly archives: ArchiveTable;
+  readonly ranges: WalRangeTable;
+  readonly blocks: WalBlockTable;
+  readonly walFiles: WalFileTable;
+  readonly refusals: RefusalTable;
+  readonly backups: BackupTable;
+  readonly jobs: JobTable;
+}
+
+/** @throws as openDatabase */
+export function openTables(path: string, durability: Durability): Tables {
+  const database = openDatabase(path, durability);
+  const archives = new ArchiveTable(database);
+  const ranges = new WalRangeTable(database);
+  const blocks = new WalBlockTable(database);
+  return {
+    database,
+    clusters: new ClusterTable(database),
+    archives,
+    ranges,
+    blocks,
+    walFiles: new WalFileTable(database, archives, ranges, blocks),
+    refusals: new RefusalTable(database),
+    backups: new BackupTable(database),
+    jobs: new JobTable(database),
+  };
+}

@@ -1,0 +1,125 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { availableParallelism } from 'node:os';
+import { join, resolve } from 'node:path';
+import type { Logger } from 'pino';
+import type { RepositoryName } from '../catalog/catalog.ts';
+import { holdExclusiveLock } from '../catalog/sqlite/exclusive-lock.ts';
+import { SqliteCatalog } from '../catalog/sqlite/sqlite-catalog.ts';
+import { openDriver } from '../storage-drivers/registry.ts';
+import { driverWithDeadlines } from '../storage-drivers/with-deadline.ts';
+import type { Config } from './config/config.ts';
+import { systemErrorCode, WaldenError } from './errors.ts';
+import { systemClock } from './platform/clock.ts';
+import { makeDirectories } from './platform/files.ts';
+import { createWorkerPool, type WorkerPool } from './platform/worker-pool.ts';
+import type { Repository } from './repository/repository.ts';
+import { repositoryName } from './repository/names.ts';
+import { ensureRepositoryFile, readRepositoryFile } from './repository/repository-file.ts';
+import type { ServiceDeps } from './service/deps.ts';
+import type { OfflineOptions, OfflineWalden } from './service/offline.ts';
+import { RepositoryWalden } from './service/offline-walden.ts';
+import { type RunningService, startService } from './service/service.ts';
+import { WALDEN_VERSION } from './version.ts';
+
+/** The only place that names concrete drivers, catalogs and clocks. */
+
+const STATE_MODE = 0o750;
+/** How long a store may take for one answer, and for one object: a hung one must not hang PostgreSQL. */
+const STORE_DEADLINES = { answerMs: 30_000, putMs: 600_000 };
+
+export function createPool(threads: number): WorkerPool {
+  return createWorkerPool(new URL('./worker.js', import.meta.url), threads);
+}
+
+/**
+ * Starts the service of this configuration. What was opened is closed again when a later step fails.
+ * @throws LOCK_HELD when another service has this state directory, and what the catalog and the repositories throw
+ */
+export async function startWalden(config: Config, log: Logger): Promise<RunningService> {
+  const { stateDirectory, workers } = config.service;
+  const closers: (() => Promise<void> | void)[] = [];
+  const closeAll = async (): Promise<void> => {
+    for (const close of closers.toReversed()) await close();
+  };
+  try {
+    await makeDirectories(stateDirectory, STATE_MODE);
+    const lock = holdExclusiveLock(join(stateDirectory, 'service.lock'), systemClock);
+    closers.push(() => {
+      lock.release();
+    });
+    const catalog = SqliteCatalog.open(join(stateDirectory, 'catalog.sqlite'));
+    closers.push(() => catalog.close());
+    const repositories = await openRepositories(config, await instanceOf(stateDirectory));
+    for (const { driver } of repositories.values()) closers.push(() => driver.close());
+    const pool = createPool(workers);
+    closers.push(() => pool.close());
+    const deps: ServiceDeps = {
+      config,
+      version: WALDEN_VERSION,
+      catalog,
+      repositories,
+      pool,
+      clock: systemClock,
+      log,
+      rebuildCatalog: () => Promise.reject(new Error('later')),
+    };
+    const service = await startService(deps, log);
+    return {
+      async stop() {
+        await service.stop();
+        await closeAll();
+      },
+    };
+  } catch (error) {
+    await closeAll();
+    throw error;
+  }
+}
+
+/** A repository alone, without configuration or service; nothing in it is changed. */
+export async function openOffline({ repositoryPath, workers }: OfflineOptions): Promise<OfflineWalden> {
+  const path = resolve(repositoryPath);
+  const instance = `offline-${randomUUID()}`;
+  const driver = driverWithDeadlines(
+    await openDriver({ driver: 'local', path }, { instance, access: 'read-only' }),
+    STORE_DEADLINES,
+  );
+  const repository: Repository = { name: repositoryName('repository'), driver };
+  if ((await readRepositoryFile(repository)) === undefined) {
+    throw new WaldenError('STORAGE_UNAVAILABLE', `${path} is not a repository of Walden: it has no walden.json`, {
+      hint: 'name the directory that stands as path in the configuration',
+    });
+  }
+  return new RepositoryWalden({
+    repository,
+    repositoryPath: path,
+    pool: createPool(workers ?? availableParallelism()),
+    clock: systemClock,
+    loadCatalog: () => Promise.reject(new Error('later')),
+  });
+}
+
+async function openRepositories(config: Config, instance: string): Promise<ReadonlyMap<RepositoryName, Repository>> {
+  const repositories = new Map<RepositoryName, Repository>();
+  for (const options of config.repositories.values()) {
+    const driver = driverWithDeadlines(await openDriver(options, { instance, access: 'read-write' }), STORE_DEADLINES);
+    const repository: Repository = { name: options.name, driver };
+    await ensureRepositoryFile(repository);
+    repositories.set(options.name, repository);
+  }
+  return repositories;
+}
+
+/** Tells this service's staged files from another's; made once per state directory. */
+async function instanceOf(stateDirectory: string): Promise<string> {
+  const path = join(stateDirectory, 'instance');
+  try {
+    return (await readFile(path, 'utf8')).trim();
+  } catch (error) {
+    if (systemErrorCode(error) !== 'ENOENT') throw error;
+  }
+  const instance = randomUUID();
+  await writeFile(path, `${instance}\n`, { mode: 0o640 });
+  return instance;
+}

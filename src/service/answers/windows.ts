@@ -1,0 +1,46 @@
+import type { Catalog, ClusterName, RepositoryName } from '../../../catalog/catalog.ts';
+import { formatLsn } from '../../postgres/lsn.ts';
+import { formatMicros, type Micros } from '../../postgres/timestamp.ts';
+import { viewArchive } from '../../wal/view-archive.ts';
+import { type RecoveryWindow, recoveryWindows } from '../../wal/windows.ts';
+import type { RecoverableWindowDocument } from '../api.ts';
+import { momentOrNull, runOfSegments } from './documents.ts';
+
+/** From when to when one repository can give each timeline back, with the holes in between. */
+export async function recoverableWindows(
+  catalog: Catalog,
+  cluster: ClusterName,
+  repository: RepositoryName,
+): Promise<RecoverableWindowDocument[]> {
+  const archive = await viewArchive(catalog, cluster, repository);
+  if (archive === undefined) return [];
+  const windows: RecoverableWindowDocument[] = [];
+  for (const window of recoveryWindows(archive)) {
+    const { backup, holes } = window;
+    windows.push({
+      repository,
+      timeline: window.timeline,
+      backup: backup.id,
+      earliest: formatMicros(backup.facts.stoppedAt),
+      latest: momentOrNull(await latestCommit(catalog, cluster, repository, window)),
+      earliestLsn: formatLsn(backup.facts.stopLsn),
+      latestLsn: formatLsn(window.latestLsn),
+      holes: holes.map((hole) => ({ repository, ...runOfSegments(hole, archive.segmentBytes) })),
+    });
+  }
+  return windows;
+}
+
+/** The newest commit that can be reached; undefined when nothing was committed in that WAL. */
+async function latestCommit(
+  catalog: Catalog,
+  cluster: ClusterName,
+  repository: RepositoryName,
+  { spans }: RecoveryWindow,
+): Promise<Micros | undefined> {
+  for (const span of spans.toReversed()) {
+    const { last } = await catalog.commitBounds(repository, cluster, span);
+    if (last !== undefined) return last;
+  }
+  return undefined;
+}

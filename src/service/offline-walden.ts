@@ -1,0 +1,112 @@
+import { randomUUID } from 'node:crypto';
+import { rename, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { isWaldenError, WaldenError } from '../errors.ts';
+import type { Catalog, ClusterIdentity, ClusterName } from '../../catalog/catalog.ts';
+import { offlineRestoreCommand } from '../config/command-line.ts';
+import type { Clock } from '../platform/clock.ts';
+import type { WorkerPool } from '../platform/worker-pool.ts';
+import { parseWalName } from '../postgres/wal-name.ts';
+import { readClusterFile } from '../repository/cluster-file.ts';
+import { clusterName } from '../repository/names.ts';
+import type { Repository } from '../repository/repository.ts';
+import { makePlan } from '../restore/plan.ts';
+import { restoreCluster } from '../restore/restore-cluster.ts';
+import { openWalObject } from '../wal/open-object.ts';
+import { backupFiles, findBackup } from './answers/backups.ts';
+import { backupDocument } from './answers/documents.ts';
+import type { BackupDocument, BackupFileDocument, BackupListDocument, PlanDocument, RestoreRequest } from './api.ts';
+import type { JobControls } from './jobs.ts';
+import type { OfflineWalden } from './offline.ts';
+
+export interface OfflineDeps {
+  readonly repository: Repository;
+  readonly repositoryPath: string;
+  readonly pool: WorkerPool;
+  readonly clock: Clock;
+  /** Reads the repository into a catalog; done once, when the first question needs it. */
+  readonly loadCatalog: () => Promise<Catalog>;
+}
+
+/** The repository alone answers. A single WAL file is fetched without a look at anything else. */
+export class RepositoryWalden implements OfflineWalden {
+  readonly #deps: OfflineDeps;
+  #catalog: Promise<Catalog> | undefined;
+
+  constructor(deps: OfflineDeps) {
+    this.#deps = deps;
+  }
+
+  async list(cluster: string): Promise<BackupListDocument> {
+    const { catalog, name } = await this.#look(cluster);
+    return { cluster: name, backups: (await catalog.backups(name)).map(backupDocument) };
+  }
+
+  async show(cluster: string, id: string): Promise<BackupDocument> {
+    const { catalog, name } = await this.#look(cluster);
+    return backupDocument(await findBackup(catalog, name, id));
+  }
+
+  async *files(cluster: string, id: string): AsyncGenerator<BackupFileDocument> {
+    const { catalog, name } = await this.#look(cluster);
+    yield* backupFiles([this.#deps.repository], await findBackup(catalog, name, id));
+  }
+
+  async plan(cluster: string, request: RestoreRequest): Promise<PlanDocument> {
+    const { catalog, name } = await this.#look(cluster);
+    return await makePlan(this.#restoreDeps(catalog), name, request);
+  }
+
+  async restore(cluster: string, request: RestoreRequest, controls: JobControls): Promise<unknown> {
+    const { catalog, name } = await this.#look(cluster);
+    const restoreCommand = offlineRestoreCommand(this.#deps.repositoryPath, name);
+    return await restoreCluster(this.#restoreDeps(catalog), { cluster: name, request, restoreCommand }, controls);
+  }
+
+  async fetchWal(cluster: string, name: string, targetPath: string): Promise<'restored' | 'absent'> {
+    const { repository, pool } = this.#deps;
+    const file = parseWalName(name);
+    const known = clusterName(cluster);
+    const staged = join(dirname(targetPath), `.${file.name}.${randomUUID()}`);
+    const identity = await this.#identity(known);
+    try {
+      await openWalObject({ cluster: known, identity, pool }, repository, file, staged);
+      await rename(staged, targetPath);
+      return 'restored';
+    } catch (error) {
+      await rm(staged, { force: true });
+      if (isWaldenError(error, 'STORAGE_OBJECT_MISSING')) return 'absent';
+      throw error;
+    }
+  }
+
+  async close(): Promise<void> {
+    const catalog = await this.#catalog?.catch(() => undefined);
+    await catalog?.close();
+    await this.#deps.pool.close();
+    await this.#deps.repository.driver.close();
+  }
+
+  #restoreDeps(catalog: Catalog): {
+    readonly catalog: Catalog;
+    readonly repositories: readonly Repository[];
+    readonly pool: WorkerPool;
+    readonly clock: Clock;
+  } {
+    const { repository, pool, clock } = this.#deps;
+    return { catalog, repositories: [repository], pool, clock };
+  }
+
+  async #look(cluster: string): Promise<{ readonly catalog: Catalog; readonly name: ClusterName }> {
+    const name = clusterName(cluster);
+    await this.#identity(name);
+    this.#catalog ??= this.#deps.loadCatalog();
+    return { catalog: await this.#catalog, name };
+  }
+
+  async #identity(cluster: ClusterName): Promise<ClusterIdentity> {
+    const identity = (await readClusterFile(this.#deps.repository, cluster))?.history.at(-1);
+    if (identity !== undefined) return identity;
+    throw new WaldenError('NOT_FOUND', `the repository ${this.#deps.repositoryPath} has no cluster ${cluster}`);
+  }
+}

@@ -1,0 +1,26 @@
+import type { Catalog, ClusterName, RepositoryName } from '../../catalog/catalog.ts';
+import { parseTimelineHistory } from '../postgres/timeline-history.ts';
+import type { ArchiveView, CompleteBackup } from './archive-view.ts';
+
+/** Reads what one repository holds of a cluster; undefined while nothing is known of the cluster. */
+export async function viewArchive(
+  catalog: Catalog,
+  cluster: ClusterName,
+  repository: RepositoryName,
+): Promise<ArchiveView | undefined> {
+  const identity = await catalog.clusterIdentity(cluster);
+  if (identity === undefined) return undefined;
+  const histories = await catalog.timelineHistories(repository, cluster);
+  const backups = await catalog.backups(cluster);
+  return {
+    repository,
+    cluster,
+    segmentBytes: identity.segmentBytes,
+    backups: backups.filter(
+      (backup): backup is CompleteBackup =>
+        backup.repository === repository && backup.state === 'complete' && backup.facts !== undefined,
+    ),
+    histories: histories.map((record) => parseTimelineHistory(record.history ?? '', record.timeline)),
+    ranges: await catalog.walRanges(repository, cluster),
+  };
+}

@@ -1,0 +1,19 @@
+import type { BackupRecord, Catalog, JobRecord, WalRange } from '../../catalog/catalog.ts';
+
+/** Only what a restore asks of the catalog, with fixed answers. */
+export function stubCatalog(known: {
+  readonly backups: readonly BackupRecord[];
+  readonly ranges: readonly WalRange[];
+  readonly jobs?: readonly JobRecord[];
+  readonly answers?: Partial<Catalog>;
+}): Catalog {
+  const answers: Partial<Catalog> = {
+    backups: () => Promise.resolve(known.backups),
+    walRanges: () => Promise.resolve(known.ranges),
+    timelineHistories: () => Promise.resolve([]),
+    commitBounds: () => Promise.resolve({ first: undefined, last: undefined }),
+    jobs: () => Promise.resolve(known.jobs ?? []),
+    ...known.answers,
+  };
+  return answers as Catalog;
+}
