@@ -15,7 +15,7 @@ import type {
   WalRange,
   WalRefusal,
 } from '../catalog.ts';
-import { type ErrorDocument, WaldenError } from '../../src/errors.ts';
+import { type ErrorDocument, toWaldenError, WaldenError } from '../../src/errors.ts';
 import type { TimelineId } from '../../src/postgres/lsn.ts';
 import type { Micros } from '../../src/postgres/timestamp.ts';
 import type { WalFileName } from '../../src/postgres/wal-name.ts';
@@ -219,7 +219,7 @@ export class SqliteCatalog implements Catalog {
       if (this.#path === ':memory:') throw new WaldenError('INTERNAL', 'a catalog in memory cannot be replaced');
       const { tables, failure } = swapFiles(this.#tables, this.#path, path, options);
       this.#tables = tables;
-      if (failure !== undefined) throw failure;
+      if (failure !== undefined) throw toWaldenError(failure);
     });
   }
 
