@@ -19,12 +19,14 @@ import { type ErrorDocument, toWaldenError, WaldenError } from '../../src/errors
 import type { TimelineId } from '../../src/postgres/lsn.ts';
 import type { Micros } from '../../src/postgres/timestamp.ts';
 import type { WalFileName } from '../../src/postgres/wal-name.ts';
+import type { CatalogReplacement, ReplaceableCatalog, SwapOptions } from '../replacement.ts';
 import type { ArchiveId } from './archives.ts';
+import { removeCatalogFiles } from './catalog-files.ts';
 import type { Durability } from './database.ts';
 import type { FinishedJob, NewJob } from './jobs.ts';
 import { catalogProblems } from './problems.ts';
 import { catalogError } from './sqlite-errors.ts';
-import { type SwapOptions, swapFiles } from './swap.ts';
+import { swapFiles } from './swap.ts';
 import { openTables, type Tables } from './tables.ts';
 
 const PAGE_FILES = 500;
@@ -34,7 +36,7 @@ const PAGE_FILES = 500;
  *
  * Besides what each method names, every call @throws CATALOG_CORRUPT, STORAGE_FULL or LOCAL_IO when the file fails.
  */
-export class SqliteCatalog implements Catalog {
+export class SqliteCatalog implements ReplaceableCatalog {
   readonly #path: string;
   #tables: Tables;
 
@@ -207,6 +209,26 @@ export class SqliteCatalog implements Catalog {
 
   problems(): Promise<readonly string[]> {
     return this.#read(({ database }) => catalogProblems(database));
+  }
+
+  /** The new catalog stands in `<path>.next`; what an earlier attempt left there is removed. */
+  beginReplacement(): Promise<CatalogReplacement> {
+    return this.#settle('begin a new catalog', () => {
+      const path = this.#path === ':memory:' ? this.#path : `${this.#path}.next`;
+      if (path !== this.#path) removeCatalogFiles(path);
+      const catalog = SqliteCatalog.open(path, { durability: 'at-close' });
+      return {
+        catalog,
+        commit: async (options: SwapOptions) => {
+          await catalog.close();
+          await this.replaceWith(path, options);
+        },
+        discard: async () => {
+          await catalog.close();
+          if (path !== this.#path) removeCatalogFiles(path);
+        },
+      };
+    });
   }
 
   /**
