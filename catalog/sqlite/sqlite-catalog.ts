@@ -3,7 +3,6 @@ import type {
   BackupId,
   BackupRecord,
   BackupStart,
-  Catalog,
   ClusterIdentity,
   ClusterName,
   CommitBounds,
