@@ -15,16 +15,18 @@ import type {
   WalRange,
   WalRefusal,
 } from '../catalog.ts';
-import { type ErrorDocument, WaldenError } from '../../src/errors.ts';
+import { type ErrorDocument, toWaldenError, WaldenError } from '../../src/errors.ts';
 import type { TimelineId } from '../../src/postgres/lsn.ts';
 import type { Micros } from '../../src/postgres/timestamp.ts';
 import type { WalFileName } from '../../src/postgres/wal-name.ts';
+import type { CatalogReplacement, ReplaceableCatalog, SwapOptions } from '../replacement.ts';
 import type { ArchiveId } from './archives.ts';
+import { removeCatalogFiles } from './catalog-files.ts';
 import type { Durability } from './database.ts';
 import type { FinishedJob, NewJob } from './jobs.ts';
 import { catalogProblems } from './problems.ts';
 import { catalogError } from './sqlite-errors.ts';
-import { type SwapOptions, swapFiles } from './swap.ts';
+import { swapFiles } from './swap.ts';
 import { openTables, type Tables } from './tables.ts';
 
 const PAGE_FILES = 500;
@@ -34,7 +36,7 @@ const PAGE_FILES = 500;
  *
  * Besides what each method names, every call @throws CATALOG_CORRUPT, STORAGE_FULL or LOCAL_IO when the file fails.
  */
-export class SqliteCatalog implements Catalog {
+export class SqliteCatalog implements ReplaceableCatalog {
   readonly #path: string;
   #tables: Tables;
 
@@ -209,6 +211,26 @@ export class SqliteCatalog implements Catalog {
     return this.#read(({ database }) => catalogProblems(database));
   }
 
+  /** The new catalog stands in `<path>.next`; what an earlier attempt left there is removed. */
+  beginReplacement(): Promise<CatalogReplacement> {
+    return this.#settle('begin a new catalog', () => {
+      const path = this.#path === ':memory:' ? this.#path : `${this.#path}.next`;
+      if (path !== this.#path) removeCatalogFiles(path);
+      const catalog = SqliteCatalog.open(path, { durability: 'at-close' });
+      return {
+        catalog,
+        commit: async (options: SwapOptions) => {
+          await catalog.close();
+          await this.replaceWith(path, options);
+        },
+        discard: async () => {
+          await catalog.close();
+          if (path !== this.#path) removeCatalogFiles(path);
+        },
+      };
+    });
+  }
+
   /**
    * Puts the catalog at `path` (beside this one, closed) in this one's place, after taking over what only this one knows:
    * jobs, refusals, running backups. One step for everybody who asks meanwhile; whatever fails, this catalog goes on.
@@ -219,7 +241,7 @@ export class SqliteCatalog implements Catalog {
       if (this.#path === ':memory:') throw new WaldenError('INTERNAL', 'a catalog in memory cannot be replaced');
       const { tables, failure } = swapFiles(this.#tables, this.#path, path, options);
       this.#tables = tables;
-      if (failure !== undefined) throw failure;
+      if (failure !== undefined) throw toWaldenError(failure);
     });
   }
 

@@ -1,18 +1,10 @@
 import { existsSync, linkSync, renameSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { WaldenError } from '../../src/errors.ts';
-import type { Micros } from '../../src/postgres/timestamp.ts';
+import type { SwapOptions } from '../replacement.ts';
 import { carryOver } from './carry-over.ts';
 import { removeCatalogFiles, removeCompanions, syncPath } from './catalog-files.ts';
 import { openTables, type Tables } from './tables.ts';
-
-export interface SwapOptions {
-  /**
-   * When the new catalog began to be filled: WAL files that the running one recorded since then are taken over, because
-   * the listing of the repository may have missed them.
-   */
-  readonly since?: Micros | undefined;
-}
 
 /** `failure`: why the swap did not happen; `tables` are then the old catalog's again. */
 export interface Swapped {

@@ -1,5 +1,5 @@
 import { WaldenError } from '../errors.ts';
-import { crc32c } from './crc32c.ts';
+import { crc32c, crc32cOfView } from './crc32c.ts';
 import { formatLsn, type Lsn, lsn, type SystemIdentifier, type TimelineId } from './lsn.ts';
 import { type TransactionEnd, WalIndexBuilder, type WalIndexFound } from './wal-index-builder.ts';
 import { type SegmentBytes, segmentStart } from './wal-name.ts';
@@ -228,12 +228,8 @@ export class SegmentWalker {
       this.#gather(bytes, position, end);
       return end;
     }
-    const crc = crc32c(
-      bytes,
-      position,
-      position + 20,
-      crc32c(bytes, position + RECORD_HEADER_BYTES, position + length),
-    );
+    const dataCrc = crc32cOfView(view, position + RECORD_HEADER_BYTES, position + length, 0);
+    const crc = crc32cOfView(view, position, position + 20, dataCrc);
     if (crc !== view.getUint32(position + 20, true)) {
       this.#stop(offset, 'the record there has a wrong checksum');
       return end;
