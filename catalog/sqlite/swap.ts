@@ -57,8 +57,12 @@ function finishFile(open: Tables, next: string, changes: Changes): void {
   syncPath(next);
 }
 
+/** Without waiting for others: the whole service would stand still meanwhile. */
 function foldWriteAheadLog({ database }: Tables): void {
+  const patience = Number(database.pragma('busy_timeout', { simple: true }));
+  database.pragma('busy_timeout = 0');
   const [result] = database.pragma('wal_checkpoint(TRUNCATE)') as readonly { readonly busy: bigint }[];
+  database.pragma(`busy_timeout = ${patience}`);
   if (result?.busy === 0n) return;
   throw new WaldenError('LOCAL_IO', 'another process is reading the catalog', {
     hint: 'end the other process and begin again',
