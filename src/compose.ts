@@ -1,22 +1,26 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { randomUUID } from 'node:crypto';
+import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { Logger } from 'pino';
-import type { Catalog, ClusterName, RepositoryName } from '../catalog/catalog.ts';
+import type { RepositoryName } from '../catalog/catalog.ts';
 import { holdExclusiveLock } from '../catalog/sqlite/exclusive-lock.ts';
 import { SqliteCatalog } from '../catalog/sqlite/sqlite-catalog.ts';
 import { openDriver } from '../storage-drivers/registry.ts';
 import { driverWithDeadlines } from '../storage-drivers/with-deadline.ts';
 import type { Config } from './config/config.ts';
-import { systemErrorCode } from './errors.ts';
+import { systemErrorCode, WaldenError } from './errors.ts';
 import { systemClock } from './platform/clock.ts';
 import { makeDirectories } from './platform/files.ts';
 import { createWorkerPool, type WorkerPool } from './platform/worker-pool.ts';
 import type { Repository } from './repository/repository.ts';
-import { ensureRepositoryFile } from './repository/repository-file.ts';
+import { repositoryName } from './repository/names.ts';
+import { ensureRepositoryFile, readRepositoryFile } from './repository/repository-file.ts';
 import type { ServiceDeps } from './service/deps.ts';
+import type { OfflineOptions, OfflineWalden } from './service/offline.ts';
+import { RepositoryWalden } from './service/offline-walden.ts';
 import { type RunningService, startService } from './service/service.ts';
-import { waldenVersion } from './platform/version.ts';
+import { WALDEN_VERSION } from './version.ts';
 
 /** The only place that names concrete drivers, catalogs and clocks. */
 
@@ -40,7 +44,7 @@ export async function startWalden(config: Config, log: Logger): Promise<RunningS
   };
   try {
     await makeDirectories(stateDirectory, STATE_MODE);
-    const lock = holdExclusiveLock(join(stateDirectory, 'service.lock'));
+    const lock = holdExclusiveLock(join(stateDirectory, 'service.lock'), systemClock);
     closers.push(() => {
       lock.release();
     });
@@ -52,13 +56,13 @@ export async function startWalden(config: Config, log: Logger): Promise<RunningS
     closers.push(() => pool.close());
     const deps: ServiceDeps = {
       config,
-      version: waldenVersion(),
+      version: WALDEN_VERSION,
       catalog,
       repositories,
       pool,
       clock: systemClock,
       log,
-      rebuildCatalog: (signal) => rebuild(catalog, repositories, config, signal),
+      rebuildCatalog: () => Promise.reject(new Error('later')),
     };
     const service = await startService(deps, log);
     return {
@@ -71,6 +75,29 @@ export async function startWalden(config: Config, log: Logger): Promise<RunningS
     await closeAll();
     throw error;
   }
+}
+
+/** A repository alone, without configuration or service; nothing in it is changed. */
+export async function openOffline({ repositoryPath, workers }: OfflineOptions): Promise<OfflineWalden> {
+  const path = resolve(repositoryPath);
+  const instance = `offline-${randomUUID()}`;
+  const driver = driverWithDeadlines(
+    await openDriver({ driver: 'local', path }, { instance, access: 'read-only' }),
+    STORE_DEADLINES,
+  );
+  const repository: Repository = { name: repositoryName('repository'), driver };
+  if ((await readRepositoryFile(repository)) === undefined) {
+    throw new WaldenError('STORAGE_UNAVAILABLE', `${path} is not a repository of Walden: it has no walden.json`, {
+      hint: 'name the directory that stands as path in the configuration',
+    });
+  }
+  return new RepositoryWalden({
+    repository,
+    repositoryPath: path,
+    pool: createPool(workers ?? availableParallelism()),
+    clock: systemClock,
+    loadCatalog: () => Promise.reject(new Error('later')),
+  });
 }
 
 async function openRepositories(config: Config, instance: string): Promise<ReadonlyMap<RepositoryName, Repository>> {

@@ -43,8 +43,7 @@ export async function stopBackupMode(session: Session, serverVersion: number): P
     [],
   );
   const backupLabel = textOf(row, 'labelfile');
-  const { startLsn, startTimeline: timeline } = parseBackupLabel(backupLabel);
-  if (timeline === undefined) throw new WaldenError('INTERNAL', 'the backup label of the server names no timeline');
+  const { startLsn, timeline } = parseBackupLabel(backupLabel);
   return {
     timeline,
     startLsn,

@@ -15,6 +15,7 @@ import type { ProgressReport } from './progress.ts';
 /** How often the progress is told, and how many of these go by before the session is tried. */
 const TICK_MS = 500;
 const TICKS_PER_PING = 40;
+const MAX_BAD_PAGES = 1_000_000;
 
 export interface CopyContext {
   readonly deps: BackupDeps;
@@ -105,7 +106,8 @@ async function stopAndStage(
 
 function record({ entries, progress, deps, request }: CopyContext, output: PackFilesOutput, bad: BadPage[]): void {
   for (const entry of output.entries) entries.add(entry);
-  for (const page of output.badPages) bad.push(page);
+  // Beyond that the list helps nobody: the cluster is not damaged here and there, it is destroyed.
+  for (const page of output.badPages) if (bad.length < MAX_BAD_PAGES) bad.push(page);
   for (const note of output.notes) deps.log.warn({ cluster: request.cluster.name }, note);
   progress.addFiles(output.entries.filter(({ type }) => type === 'file').length);
   progress.report();

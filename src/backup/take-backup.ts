@@ -1,6 +1,6 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { errorToDocument, toWaldenError, WaldenError } from '../errors.ts';
+import { errorToDocument, isWaldenError, toWaldenError, WaldenError } from '../errors.ts';
 import type { BackupFacts, BackupId, BackupRecord, BackupStart } from '../../catalog/catalog.ts';
 import { openSession, type Session } from '../postgres/session.ts';
 import { microsFromDate } from '../postgres/timestamp.ts';
@@ -33,6 +33,14 @@ export async function takeBackup(
   controls: BackupControls,
 ): Promise<BackupRecord[]> {
   checkLabel(request.label);
+  try {
+    return await take(deps, request, controls);
+  } catch (error) {
+    throw reasonOf(error, controls.signal);
+  }
+}
+
+async function take(deps: BackupDeps, request: BackupRequest, controls: BackupControls): Promise<BackupRecord[]> {
   const { name } = request.cluster;
   await reconcileBackups(deps, name, deps.repositories);
   await sweepBackups(deps, name, deps.repositories, controls.signal);
@@ -243,8 +251,9 @@ async function removeNow(
   }
 }
 
+/** After an abort whatever fails fails because of it, unless somebody has named the reason already. */
 function reasonOf(thrown: unknown, signal: AbortSignal): WaldenError {
-  if (!signal.aborted) return toWaldenError(thrown);
+  if (!signal.aborted || isWaldenError(thrown)) return toWaldenError(thrown);
   const reason: unknown = signal.reason;
   return reason instanceof WaldenError ? reason : new WaldenError('INTERRUPTED', 'the backup was interrupted');
 }

@@ -1,29 +1,41 @@
 import { readFileSync } from 'node:fs';
 import type { ClientConfig } from 'pg';
-import { WaldenError } from '../errors.ts';
+import { systemErrorCode, WaldenError } from '../errors.ts';
 
 /** Keywords of libpq that mean something here; others are refused rather than ignored. */
 const KEYWORDS = new Set([
   ...['host', 'hostaddr', 'port', 'user', 'password', 'dbname', 'application_name', 'connect_timeout', 'options'],
   ...['sslmode', 'sslrootcert', 'sslcert', 'sslkey'],
 ]);
+const SSL_MODES = new Set(['disable', 'allow', 'prefer', 'require', 'verify-ca', 'verify-full']);
 
-/** A libpq connection string, `key=value …` or a URI, for the package pg. The database is `postgres` unless it says so. */
+/** user, password, host, port, database, parameters (conninfo_uri_parse_options in fe-connect.c); one host only. */
+const URI =
+  /^postgres(?:ql)?:\/\/(?:([^:@/?]*)(?::([^@/?]*))?@)?(\[[^\]]*\]|[^:/?,]*)(?::(\d*))?(?:\/([^?]*))?(?:\?(.*))?$/;
+
+/**
+ * A libpq connection string, `key=value …` or a URI, for the package pg. The database is `postgres` unless it says so.
+ * Differences to libpq: TLS is used only where sslmode asks for it, a host must be named (or PGHOST), and only one.
+ * @throws CONFIG_INVALID, which never repeats the text: it may hold a password
+ */
 export function parseConninfo(conninfo: string): ClientConfig {
-  if (/^postgres(ql)?:\/\//.test(conninfo)) return { connectionString: conninfo };
-  const values = parsePairs(conninfo);
+  const values = /^postgres(ql)?:\/\//.test(conninfo) ? parseUri(conninfo) : parsePairs(conninfo);
   const host = values.get('hostaddr') ?? values.get('host');
-  const port = values.get('port');
+  const port = numberOf(values, 'port', 65535);
+  const timeout = numberOf(values, 'connect_timeout', 86400);
   const user = values.get('user');
   const password = values.get('password');
   const options = values.get('options');
+  const applicationName = values.get('application_name');
   return {
     database: values.get('dbname') ?? 'postgres',
     ...(host === undefined ? {} : { host }),
-    ...(port === undefined ? {} : { port: Number(port) }),
+    ...(port === undefined ? {} : { port }),
     ...(user === undefined ? {} : { user }),
     ...(password === undefined ? {} : { password }),
     ...(options === undefined ? {} : { options }),
+    ...(applicationName === undefined ? {} : { application_name: applicationName }),
+    ...(timeout === undefined ? {} : { connectionTimeoutMillis: timeout * 1000 }),
     ...tls(values),
   };
 }
@@ -31,37 +43,87 @@ export function parseConninfo(conninfo: string): ClientConfig {
 /** Values may be quoted with `'`; `\` takes the next character as it is (conninfo_parse in fe-connect.c). */
 function parsePairs(conninfo: string): ReadonlyMap<string, string> {
   const values = new Map<string, string>();
-  const pair = /\s*([a-z_]+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'|((?:[^\s\\]|\\.)*))(?=\s|$)/gy;
+  const pair = /\s*([A-Za-z_]+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'|((?:[^\s\\']|\\.)(?:[^\s\\]|\\.)*|))(?=\s|$)/gsy;
   const text = conninfo.trim();
   while (pair.lastIndex < text.length) {
     const match = pair.exec(text);
-    // The text is not repeated: it may hold a password.
     if (match === null) throw invalid('it is not a list of key=value');
     const [, key = '', quoted, plain = ''] = match;
-    if (!KEYWORDS.has(key)) throw invalid(`the keyword ${key} is not known`);
-    values.set(key, (quoted ?? plain).replaceAll(/\\(.)/gs, '$1'));
+    setValue(values, key, (quoted ?? plain).replaceAll(/\\(.)/gs, '$1'));
   }
   return values;
 }
 
+function parseUri(conninfo: string): ReadonlyMap<string, string> {
+  const match = URI.exec(conninfo);
+  if (match === null) throw invalid('it is not a URI with one host');
+  const values = new Map<string, string>();
+  const [, user, password, host, port, dbname, parameters = ''] = match;
+  for (const [key, value] of Object.entries({
+    user,
+    password,
+    host: host?.replace(/^\[(.*)\]$/, '$1'),
+    port,
+    dbname,
+  })) {
+    if (value !== undefined && value !== '') setValue(values, key, decoded(value));
+  }
+  for (const parameter of parameters.split('&')) {
+    if (parameter === '') continue;
+    const [key = '', value, ...more] = parameter.split('=');
+    if (value === undefined || more.length > 0) throw invalid('its parameters are not a list of key=value');
+    setValue(values, decoded(key), decoded(value));
+  }
+  return values;
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    // The cause would repeat the text.
+    throw invalid('a % in it is not followed by two hex digits');
+  }
+}
+
+/** An empty value is as good as none, as in libpq. */
+function setValue(values: Map<string, string>, key: string, value: string): void {
+  if (!KEYWORDS.has(key)) throw invalid(`the keyword ${key} is not known`);
+  if (value === '') values.delete(key);
+  else values.set(key, value);
+}
+
+function numberOf(values: ReadonlyMap<string, string>, key: string, max: number): number | undefined {
+  const text = values.get(key);
+  if (text === undefined) return undefined;
+  if (!/^\d{1,6}$/.test(text) || Number(text) > max) throw invalid(`${key} is not a number up to ${max}`);
+  return Number(text);
+}
+
 function tls(values: ReadonlyMap<string, string>): Pick<ClientConfig, 'ssl'> {
   const mode = values.get('sslmode') ?? 'disable';
-  if (['disable', 'allow', 'prefer'].includes(mode)) return {};
-  const file = (key: string): string | undefined => {
-    const path = values.get(key);
-    return path === undefined ? undefined : readFileSync(path, 'utf8');
-  };
-  const [ca, cert, key] = [file('sslrootcert'), file('sslcert'), file('sslkey')];
+  if (!SSL_MODES.has(mode)) throw invalid(`sslmode is none of ${[...SSL_MODES].join(', ')}`);
+  if (['disable', 'allow', 'prefer'].includes(mode)) return { ssl: false };
+  const [ca, cert, key] = ['sslrootcert', 'sslcert', 'sslkey'].map((keyword) => contents(values.get(keyword)));
   return {
     ssl: {
-      // As in libpq: `require` encrypts, only `verify-…` proves who is there.
-      rejectUnauthorized: mode !== 'require',
-      ...(mode === 'verify-ca' ? { checkServerIdentity: () => undefined } : {}),
+      // As in libpq: `require` encrypts and proves nothing, but for a certificate's signer where one is named.
+      rejectUnauthorized: mode !== 'require' || ca !== undefined,
+      ...(mode === 'verify-full' ? {} : { checkServerIdentity: () => undefined }),
       ...(ca === undefined ? {} : { ca }),
       ...(cert === undefined ? {} : { cert }),
       ...(key === undefined ? {} : { key }),
     },
   };
+}
+
+function contents(path: string | undefined): string | undefined {
+  if (path === undefined) return undefined;
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (cause) {
+    throw invalid(`unable to read ${path} (${systemErrorCode(cause) ?? 'unknown'})`);
+  }
 }
 
 function invalid(fact: string): WaldenError {

@@ -1,5 +1,5 @@
 import { WaldenError } from '../errors.ts';
-import { crc32c } from './crc32c.ts';
+import { crc32c, crc32cOfView } from './crc32c.ts';
 import { formatLsn, type Lsn, lsn, type SystemIdentifier, type TimelineId } from './lsn.ts';
 import { type TransactionEnd, WalIndexBuilder, type WalIndexFound } from './wal-index-builder.ts';
 import { type SegmentBytes, segmentStart } from './wal-name.ts';
@@ -51,7 +51,11 @@ export class SegmentWalker {
   readonly #startHigh: number;
   readonly #index: WalIndexBuilder;
   readonly #kept = new Uint8Array(KEPT_BYTES);
-  #rest = new Uint8Array(0);
+  /** The beginning of a page whose rest has not come yet. */
+  readonly #cutPage = new Uint8Array(WAL_PAGE_BYTES);
+  #cutPageBytes = 0;
+  #fedBytes = 0;
+  #magic = 0;
   /** Where the next page begins in the segment. */
   #offset = 0;
   #pageTimeline = 0;
@@ -75,20 +79,19 @@ export class SegmentWalker {
     this.#index = new WalIndexBuilder(this.#start, expected.majorVersion, expected.onTransaction);
   }
 
-  /** The next bytes of the file, in order. @throws FORMAT_INVALID, SERVER_MISMATCH */
+  /** The next bytes of the file, in order, of any length. @throws FORMAT_INVALID, SERVER_MISMATCH */
   feed(chunk: Uint8Array): void {
-    let bytes = chunk;
-    if (this.#rest.length > 0) {
-      bytes = Buffer.concat([this.#rest, chunk]);
-      this.#rest = new Uint8Array(0);
+    this.#fedBytes += chunk.length;
+    let taken = 0;
+    if (this.#cutPageBytes > 0) {
+      taken = this.#fillCutPage(chunk);
+      if (this.#cutPageBytes < WAL_PAGE_BYTES) return;
+      this.#pages(this.#cutPage);
+      this.#cutPageBytes = 0;
     }
-    const whole = bytes.length - (bytes.length % WAL_PAGE_BYTES);
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    for (let at = 0; at < whole && !this.#ended; at += WAL_PAGE_BYTES) {
-      this.#page(bytes, view, at);
-      this.#offset += WAL_PAGE_BYTES;
-    }
-    if (whole < bytes.length) this.#rest = Uint8Array.from(bytes.subarray(whole));
+    const rest = (chunk.length - taken) % WAL_PAGE_BYTES;
+    this.#pages(chunk.subarray(taken, chunk.length - rest));
+    this.#fillCutPage(chunk.subarray(chunk.length - rest));
   }
 
   /** Where the last record that stands wholly in what was fed begins; undefined when there was none. */
@@ -99,10 +102,26 @@ export class SegmentWalker {
   /** @throws FORMAT_INVALID when the file was not a whole segment. */
   finish(): WalIndexFound {
     const { kind, segmentBytes } = this.#expected;
-    if (kind === 'segment' && !this.#ended && this.#offset !== segmentBytes) {
-      throw this.#invalid(this.#offset, `the file ends there instead of after ${segmentBytes} bytes`);
+    if (kind === 'segment' && this.#fedBytes !== segmentBytes) {
+      throw this.#invalid(this.#offset, `the file has ${this.#fedBytes} bytes instead of ${segmentBytes}`);
     }
     return this.#index.found();
+  }
+
+  /** Returns how many bytes of the chunk it took. */
+  #fillCutPage(chunk: Uint8Array): number {
+    const taken = Math.min(chunk.length, WAL_PAGE_BYTES - this.#cutPageBytes);
+    this.#cutPage.set(chunk.subarray(0, taken), this.#cutPageBytes);
+    this.#cutPageBytes += taken;
+    return taken;
+  }
+
+  #pages(bytes: Uint8Array): void {
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    for (let at = 0; at < bytes.length && !this.#ended; at += WAL_PAGE_BYTES) {
+      this.#page(bytes, view, at);
+      this.#offset += WAL_PAGE_BYTES;
+    }
   }
 
   #page(bytes: Uint8Array, view: DataView, at: number): void {
@@ -119,10 +138,14 @@ export class SegmentWalker {
 
   /** Checks the header of a page and what it says about a cut record; false when the walk ends before this page. */
   #pageHeader(bytes: Uint8Array, view: DataView, at: number): boolean {
-    if (this.#offset === 0) this.#longHeader(bytes.subarray(at, at + LONG_HEADER_BYTES));
+    if (this.#offset === 0) {
+      this.#longHeader(bytes.subarray(at, at + LONG_HEADER_BYTES));
+      this.#magic = view.getUint16(at, true);
+    }
     const info = view.getUint16(at + 2, true);
     const timeline = view.getUint32(at + 4, true);
     const sound =
+      view.getUint16(at, true) === this.#magic &&
       view.getUint32(at + 8, true) === this.#startLow + this.#offset &&
       view.getUint32(at + 12, true) === this.#startHigh &&
       (info & ~0xf) === 0 &&
@@ -197,15 +220,16 @@ export class SegmentWalker {
       this.#checked = true;
       this.#gathered = 0;
       this.#crc = 0;
+      // Also when the record goes on in the next segment, where its checksum cannot be seen.
+      const linked = position + 16 <= end;
+      if (linked && !this.#pointsBack(view.getUint32(position + 8, true), view.getUint32(position + 12, true))) {
+        return end;
+      }
       this.#gather(bytes, position, end);
       return end;
     }
-    const crc = crc32c(
-      bytes,
-      position,
-      position + 20,
-      crc32c(bytes, position + RECORD_HEADER_BYTES, position + length),
-    );
+    const dataCrc = crc32cOfView(view, position + RECORD_HEADER_BYTES, position + length, 0);
+    const crc = crc32cOfView(view, position, position + 20, dataCrc);
     if (crc !== view.getUint32(position + 20, true)) {
       this.#stop(offset, 'the record there has a wrong checksum');
       return end;
@@ -243,14 +267,19 @@ export class SegmentWalker {
     else this.#index.add(kind, record, endOffset);
   }
 
-  /** Each record points back to the one before: leftovers of an earlier life of the file do not. */
   #follows(previousLow: number, previousHigh: number): boolean {
-    const known = this.#previous >= 0;
-    if (known && (previousLow !== this.#startLow + this.#previous || previousHigh !== this.#startHigh)) {
-      return this.#stop(this.#recordStart, 'the record there does not follow the one before');
-    }
+    if (!this.#pointsBack(previousLow, previousHigh)) return false;
     this.#previous = this.#recordStart;
     return true;
+  }
+
+  /** Each record points back to the one before: leftovers of an earlier life of the file do not. */
+  #pointsBack(low: number, high: number): boolean {
+    const known = this.#previous >= 0;
+    const right = known
+      ? high === this.#startHigh && low === this.#startLow + this.#previous
+      : high < this.#startHigh || (high === this.#startHigh && low < this.#startLow + this.#recordStart);
+    return right || this.#stop(this.#recordStart, 'the record there does not follow the one before');
   }
 
   /** A partial file ends quietly where its records do. */

@@ -15,13 +15,23 @@ const CLOSE_TIMEOUT_MS = 5_000;
 /** pg_backup_start waits for a checkpoint, which may take long on a busy server. */
 const QUERY_TIMEOUT_MS = 3_600_000;
 
-/** @throws SERVER_UNREACHABLE; the connection string, which may hold a password, never stands in an error. */
-export async function openSession(conninfo: string): Promise<Session> {
+export interface SessionOptions {
+  /** For each query; an hour by default. */
+  readonly timeoutMs?: number | undefined;
+  /** What pg_stat_activity shows, unless conninfo says something else. */
+  readonly applicationName?: string | undefined;
+}
+
+/**
+ * @throws CONFIG_INVALID, SERVER_UNREACHABLE; the connection string, which may hold a password, never stands in an error.
+ */
+export async function openSession(conninfo: string, options: SessionOptions = {}): Promise<Session> {
+  const timeoutMs = options.timeoutMs ?? QUERY_TIMEOUT_MS;
   const client = new pg.Client({
-    ...parseConninfo(conninfo),
-    application_name: 'walden',
+    application_name: options.applicationName ?? 'walden',
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-    query_timeout: QUERY_TIMEOUT_MS,
+    ...parseConninfo(conninfo),
+    query_timeout: timeoutMs,
     keepAlive: true,
   });
   let lost: Error | undefined;
@@ -40,13 +50,10 @@ export async function openSession(conninfo: string): Promise<Session> {
         return result.rows;
       } catch (cause) {
         if (lost !== undefined || !(cause instanceof pg.DatabaseError)) {
-          throw new WaldenError(
-            'SERVER_UNREACHABLE',
-            `the connection to PostgreSQL was lost: ${messageOf(lost ?? cause)}`,
-            {
-              cause,
-            },
-          );
+          // Also after the deadline: an answer that comes later would be taken for that of the next query.
+          client.connection.stream.destroy();
+          const fact = messageOf(lost ?? cause);
+          throw new WaldenError('SERVER_UNREACHABLE', `the connection to PostgreSQL was lost: ${fact}`, { cause });
         }
         throw new WaldenError('SERVER_QUERY', `PostgreSQL refused a query: ${cause.message}`, {
           details: { sqlstate: cause.code, query: text },

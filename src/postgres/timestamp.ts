@@ -38,6 +38,8 @@ export function parseMicros(text: string): Micros {
   }
   const offset = zone === 'Z' ? 'Z' : `${zone.slice(0, 3)}:${zone.replace(':', '').slice(3).padEnd(2, '0')}`;
   const millis = Date.parse(`${date}T${time}${offset}`);
-  if (Number.isNaN(millis)) throw new WaldenError('FORMAT_INVALID', `"${text}" is not a moment`);
+  // Date.parse takes February 30 for March 2.
+  const isDay = !Number.isNaN(millis) && new Date(`${date}T00:00:00Z`).toISOString().startsWith(date);
+  if (!isDay) throw new WaldenError('FORMAT_INVALID', `"${text}" is not a moment`);
   return (millis * 1000 + Number(fraction.padEnd(6, '0'))) as Micros;
 }

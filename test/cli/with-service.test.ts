@@ -253,6 +253,15 @@ describe('wal push', () => {
     expect(asked[0]!.body).toBe('other wal');
   });
 
+  it('gives up in time when the service does not answer, with a status at which PostgreSQL asks again', async () => {
+    writeFileSync(segment(), 'wal');
+    writeFileSync(config, `${readFileSync(config, 'utf8')}wal_push_timeout = 1\n`);
+    await serve(() => 'never');
+    const { status, stderr } = await push(`pg_wal/${NAME}`, join(directory, 'data'));
+    expect(status).toBe(42);
+    expect(stderr).toContain(`no answer for ${NAME} within 1 s`);
+  });
+
   it('believes an acknowledgement only while it is not older than the file', async () => {
     writeFileSync(segment(), 'wal');
     mkdirSync(join(directory, 'state/spool/main/push'), { recursive: true });
