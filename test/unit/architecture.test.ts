@@ -38,11 +38,7 @@ const HOMES: Readonly<Record<string, readonly string[]>> = {
   'cli-table3': ['src/cli'],
   commander: ['src/cli'],
   fastify: ['src/service'],
-<<<<<<< HEAD
   'p-queue': ['src/wal', 'src/platform'],
-=======
-  'p-queue': ['src/repository', 'src/wal', 'src/backup', 'src/restore'],
->>>>>>> catalog
   'p-retry': ['src/wal', 'src/platform'],
   pg: ['src/postgres'],
   pino: ['src/platform'],
