@@ -1,7 +1,7 @@
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import Database from 'better-sqlite3';
 import { WaldenError } from '../../src/errors.ts';
-import type { Clock } from '../../src/platform/clock.ts';
+import { type Clock, systemClock } from '../../src/platform/clock.ts';
 import { catalogError, isBusy } from './sqlite-errors.ts';
 
 export interface ExclusiveLock {
@@ -20,7 +20,7 @@ interface Holder {
  * the process ends, `kill -9` included. Who holds it stands in `<path>.json`, for people: the lock itself never looks there.
  * @throws LOCK_HELD naming the process and since when, LOCAL_IO
  */
-export function holdExclusiveLock(path: string, clock: Clock): ExclusiveLock {
+export function holdExclusiveLock(path: string, clock: Clock = systemClock): ExclusiveLock {
   const database = lock(path);
   const notePath = `${path}.json`;
   let held = true;

@@ -1,8 +1,9 @@
 import { errorToDocument, isWaldenError, toWaldenError, type WaldenError } from '../errors.ts';
 import type { BackupFacts, BackupRecord, BackupStart } from '../../catalog/catalog.ts';
+import type { ObjectKey } from '../../storage-drivers/driver.ts';
 import { encodeBackupRecord, type StoredBackup } from '../repository/backup-record.ts';
 import { backupRecordKey, manifestKey } from '../repository/keys.ts';
-import { bodyOfBytes, bodyOfFile, type StoredObject } from '../repository/object-bytes.ts';
+import { bodyOfBytes, bodyOfFile, readSmallObject, type StoredObject } from '../repository/object-bytes.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { BackupDeps } from './backup-deps.ts';
 
@@ -50,7 +51,7 @@ export async function commitBackup(
     const own: BackupStart = { repository: repository.name, ...start };
     const bytes = encodeBackupRecord({ start: own, facts, ...rest, waldenVersion: deps.version });
     try {
-      await repository.driver.put(backupRecordKey(start.cluster, start.id), bodyOfBytes(bytes), { ifExists: 'fail' });
+      await putRecord(repository, backupRecordKey(start.cluster, start.id), bytes);
     } catch (error) {
       const known = isWaldenError(error, 'STORAGE_DENIED', 'STORAGE_FULL');
       failures.push({ repository, error: toWaldenError(error), uncertain: !known });
@@ -60,6 +61,21 @@ export async function commitBackup(
     await tellCatalog(deps, own, facts);
   }
   return { committed, failures };
+}
+
+/** A put whose answer was lost is settled by looking: the bytes are these, or nothing is there. */
+async function putRecord({ driver }: Repository, key: ObjectKey, bytes: Buffer): Promise<void> {
+  try {
+    await driver.put(key, bodyOfBytes(bytes), { ifExists: 'fail' });
+  } catch (error) {
+    let found: Buffer | undefined;
+    try {
+      found = await readSmallObject(driver, key, bytes.byteLength);
+    } catch {
+      // Not there, or not to be read now: the failure of the put is what to tell.
+    }
+    if (found?.equals(bytes) !== true) throw error;
+  }
 }
 
 /** The backup exists whatever the catalog says: when it cannot be told now, the next start does it. */

@@ -23,6 +23,7 @@ interface SettingsRow {
   readonly wal_level: string;
   readonly fsync: string;
   readonly full_page_writes: string;
+  readonly failing_wal: string | null;
   readonly data_checksums: string;
   readonly segment_blocks: string;
 }
@@ -38,6 +39,8 @@ const SETTINGS = `
          pg_catalog.current_setting('wal_level') as wal_level,
          pg_catalog.current_setting('fsync') as fsync,
          pg_catalog.current_setting('full_page_writes') as full_page_writes,
+         (select last_failed_wal from pg_catalog.pg_stat_archiver
+           where last_failed_time > coalesce(last_archived_time, '-infinity')) as failing_wal,
          pg_catalog.current_setting('data_checksums') as data_checksums,
          (select setting from pg_catalog.pg_settings where name = 'segment_size') as segment_blocks`;
 
@@ -56,6 +59,9 @@ export async function checkServer(
   checkSettings(row);
   if (row.fsync !== 'on') note('fsync is off on this server: a crash of its host can damage the cluster itself');
   if (row.full_page_writes !== 'on') note('full_page_writes is off: PostgreSQL turns it on while the backup runs');
+  if (row.failing_wal !== null) {
+    note(`the archiver of this server fails with ${row.failing_wal}: without its WAL the backup cannot be completed`);
+  }
   return {
     serverVersion: Number(row.version),
     dataChecksums: row.data_checksums === 'on',

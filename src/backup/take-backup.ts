@@ -1,6 +1,6 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { errorToDocument, toWaldenError, WaldenError } from '../errors.ts';
+import { errorToDocument, isWaldenError, toWaldenError, WaldenError } from '../errors.ts';
 import type { BackupFacts, BackupId, BackupRecord, BackupStart } from '../../catalog/catalog.ts';
 import { openSession, type Session } from '../postgres/session.ts';
 import { microsFromDate } from '../postgres/timestamp.ts';
@@ -33,6 +33,14 @@ export async function takeBackup(
   controls: BackupControls,
 ): Promise<BackupRecord[]> {
   checkLabel(request.label);
+  try {
+    return await take(deps, request, controls);
+  } catch (error) {
+    throw isWaldenError(error) || !controls.signal.aborted ? error : abortReason(controls.signal);
+  }
+}
+
+async function take(deps: BackupDeps, request: BackupRequest, controls: BackupControls): Promise<BackupRecord[]> {
   const { name } = request.cluster;
   await reconcileBackups(deps, name, deps.repositories);
   await sweepBackups(deps, name, deps.repositories, controls.signal);
@@ -90,7 +98,8 @@ async function takeOpened(opened: OpenedBackup): Promise<BackupRecord[]> {
   try {
     ({ committed, failures } = await work(opened));
   } catch (thrown) {
-    const error = reasonOf(thrown, controls.signal);
+    // After an abort whatever fails fails because of it.
+    const error = controls.signal.aborted ? abortReason(controls.signal) : toWaldenError(thrown);
     // Ends backup mode before anything else: the server should not wait for a clean-up.
     await session.close();
     await giveUp(deps, start, error);
@@ -243,10 +252,8 @@ async function removeNow(
   }
 }
 
-function reasonOf(thrown: unknown, signal: AbortSignal): WaldenError {
-  if (!signal.aborted) return toWaldenError(thrown);
-  const reason: unknown = signal.reason;
-  return reason instanceof WaldenError ? reason : new WaldenError('INTERRUPTED', 'the backup was interrupted');
+function abortReason({ reason }: AbortSignal): WaldenError {
+  return isWaldenError(reason) ? reason : new WaldenError('INTERRUPTED', 'the backup was interrupted');
 }
 
 function checkLabel(label: string): void {

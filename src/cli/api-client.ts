@@ -103,6 +103,7 @@ export class ApiClient {
         code === 'EACCES'
           ? 'run this as the user of the service or as a member of its group'
           : ERRORS.SERVICE_UNREACHABLE.hint,
+      details: { timedOut: code === 'ABORT_ERR' },
       cause,
     });
   }

@@ -11,6 +11,13 @@ const MAX_MISSED_POLLS = 40;
 /** Ending a job closes PostgreSQL's backup mode and removes what was stored. */
 const CANCEL_SECONDS = 600;
 
+/** Starts a job of the service. From here on a signal no longer ends this process but the job: see `followJob`. */
+export async function startJob(cli: Cli, client: ApiClient, path: string, request?: object): Promise<JobDocument> {
+  cli.interruption();
+  const { job } = await client.post<{ readonly job: JobDocument }>(path, request);
+  return job;
+}
+
 /**
  * Watches a job to its end, with progress on a terminal. The first SIGINT or SIGTERM cancels the job and waits for its
  * end; the second one leaves at once.

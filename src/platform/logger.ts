@@ -1,6 +1,8 @@
 import { type DestinationStream, type Logger, type LoggerOptions, pino, stdTimeFunctions } from 'pino';
 import { WaldenError } from '../errors.ts';
 
+export type { Logger } from 'pino';
+
 const LEVELS = ['debug', 'info', 'warn', 'error'] as const;
 
 /** Members that may hold secrets, in an object or one below it. */

@@ -1,8 +1,8 @@
-import type { Lsn } from '../postgres/lsn.ts';
+import type { Lsn, TimelineId } from '../postgres/lsn.ts';
 import type { Micros } from '../postgres/timestamp.ts';
 import { segmentNumber } from '../postgres/wal-name.ts';
 import { backupSegments, type CompleteBackup, type PathView, runOfBackup, type WalPlace } from '../wal/archive-view.ts';
-import { type CoveredRun, spansBetween } from '../wal/path-coverage.ts';
+import { type CoveredRun, olderTimelinesOfSegment, spansBetween, timelineOfSegment } from '../wal/path-coverage.ts';
 import type { SegmentSpan } from '../../catalog/catalog.ts';
 import * as refusal from './refusals.ts';
 import type { RecoveryTarget } from './target.ts';
@@ -93,6 +93,8 @@ export function settle(
   const own = backupSegments(backup);
   const reached = targetSegment(candidate, target, places, facts);
   if (reached === undefined) throw refusal.tooLate(candidate, target, facts);
+  const mixed = target.kind === 'latest' ? olderFileBehind(candidate) : undefined;
+  if (mixed !== undefined) throw refusal.wouldMix(candidate, mixed);
   const to = reached > own.to ? reached : own.to;
   const notes = [...holeNotes(candidate, target), ...repeatedNotes(candidate, target, places), ...pageNotes(backup)];
   return {
@@ -134,6 +136,19 @@ function targetSegment(
       return first && within(segmentNumber((first.end - 1n) as Lsn, size));
     }
   }
+}
+
+/** The timeline whose file PostgreSQL would go on with where the run ends, although the path has left it by then. */
+function olderFileBehind({ view, run }: Candidate): TimelineId | undefined {
+  const next = run.to + 1n;
+  const { ranges, segmentBytes } = view.archive;
+  // Never back to a timeline older than the one of the file before (curFileTLI).
+  const current = timelineOfSegment(view.path, run.to, segmentBytes);
+  return olderTimelinesOfSegment(view.path, next, segmentBytes).findLast(
+    (timeline) =>
+      timeline >= current &&
+      ranges.some((range) => range.timeline === timeline && range.first <= next && next <= range.last),
+  );
 }
 
 function holeNotes({ view, run }: Candidate, target: RecoveryTarget): readonly string[] {

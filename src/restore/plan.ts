@@ -4,11 +4,10 @@ import type { Catalog, ClusterName } from '../../catalog/catalog.ts';
 import { isWaldenError, systemErrorCode, WaldenError } from '../errors.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { WorkerPool } from '../platform/worker-pool.ts';
-import { parseTimelineHistory } from '../postgres/timeline-history.ts';
 import { microsFromDate } from '../postgres/timestamp.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { PlanDocument, RestoreRequest } from '../service/api.ts';
-import { type ArchiveView, type CompleteBackup } from '../wal/archive-view.ts';
+import { viewArchive } from '../wal/view-archive.ts';
 import { archiveLookups } from './archive-lookups.ts';
 import type { Choice } from './choose.ts';
 import { decide } from './decide.ts';
@@ -75,8 +74,10 @@ async function planFrom(
   target: TargetChoice,
   signal: AbortSignal | undefined,
 ): Promise<Choice> {
-  const archive = await readArchive(deps.catalog, repository, cluster, target);
-  if (archive === undefined) throw noBackup({ cluster, repository: repository.name });
+  const whole = await viewArchive(deps.catalog, cluster, repository.name);
+  if (whole === undefined) throw noBackup({ cluster, repository: repository.name });
+  const wanted = target.backup;
+  const archive = wanted === undefined ? whole : { ...whole, backups: whole.backups.filter(({ id }) => id === wanted) };
   return await decide(archive, target, archiveLookups({ ...deps, repository, cluster, archive }, signal));
 }
 
@@ -97,35 +98,6 @@ async function completePlan(
       ...decided.choice.notes,
       ...(await spaceNotes(request.to, facts.plainBytes)),
     ],
-  };
-}
-
-/** What the catalog knows of one repository; undefined when it has no complete backup of the cluster. */
-async function readArchive(
-  catalog: Catalog,
-  repository: Repository,
-  cluster: ClusterName,
-  target: TargetChoice,
-): Promise<ArchiveView | undefined> {
-  const backups = (await catalog.backups(cluster)).flatMap((backup): readonly CompleteBackup[] => {
-    const { facts } = backup;
-    const wanted = target.backup === undefined || target.backup === backup.id;
-    if (facts === undefined || backup.state !== 'complete' || backup.repository !== repository.name || !wanted)
-      return [];
-    return [{ ...backup, facts }];
-  });
-  const [first] = backups;
-  if (first === undefined) return undefined;
-  const histories = await catalog.timelineHistories(repository.name, cluster);
-  return {
-    repository: repository.name,
-    cluster,
-    segmentBytes: first.facts.identity.segmentBytes,
-    backups,
-    histories: histories.flatMap(({ history, timeline }) =>
-      history === undefined ? [] : [{ timeline, ancestors: parseTimelineHistory(history, timeline).ancestors }],
-    ),
-    ranges: await catalog.walRanges(repository.name, cluster),
   };
 }
 

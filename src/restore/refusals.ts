@@ -109,6 +109,19 @@ export function backupLacksWal(view: PathView, backup: CompleteBackup): WaldenEr
   );
 }
 
+/** Where the path's own segment is missing, PostgreSQL would read an older timeline's, beyond the fork. */
+export function wouldMix({ view, run }: Candidate, older: TimelineId): WaldenError {
+  const missing = missingBetween(view, run.to + 1n, run.to + 1n);
+  return new WaldenError(
+    'ARCHIVE_GAP',
+    `${missing}, while timeline ${older} has gone on: recovery along timeline ${view.timeline} would mix the two`,
+    {
+      hint: `wait until it is archived (select pg_switch_wal() there), name a target before it, or add --timeline ${older}`,
+      details: { timeline: view.timeline, older, repository: view.archive.repository },
+    },
+  );
+}
+
 /** The WAL that follows the backup without a hole ends before the target. */
 export function tooLate({ view, backup, run }: Candidate, target: RecoveryTarget, facts: CandidateFacts): WaldenError {
   const next = view.runs.find(({ from }) => from > run.to);

@@ -57,7 +57,7 @@ function dayWord(value: string, now: Micros): TargetTime | undefined {
 
 function absolute(value: string): TargetTime | undefined {
   const match =
-    /^(\d{4}-\d\d-\d\d)(?:[T ]+(\d{1,2}:\d\d)(:\d\d(?:\.\d{1,6})?)?\s*(Z|UTC|GMT|[+-]\d\d(?::?\d\d)?)?)?$/i.exec(value);
+    /^(\d{4}-\d\d-\d\d)(?:[T ]+(\d{1,2}:\d\d)(:\d\d(?:\.\d{1,6})?)?)?\s*(Z|UTC|GMT|[+-]\d\d(?::?\d\d)?)?$/i.exec(value);
   const [, date, minute = '00:00', second = ':00', zone] = match ?? [];
   if (date === undefined) return undefined;
   const offset = zone === undefined || /^[a-z]+$/i.test(zone) ? 'Z' : zone;

@@ -45,6 +45,19 @@ export function timelineOfSegment(path: readonly PathStep[], segment: bigint, si
   return step.timeline;
 }
 
+/**
+ * The older timelines of the path whose file of this segment PostgreSQL would take if the right one is not there
+ * (XLogFileReadAnyTLI tries the newest first, and then every older one that had begun by then).
+ */
+export function olderTimelinesOfSegment(
+  path: readonly PathStep[],
+  segment: bigint,
+  size: SegmentBytes,
+): readonly TimelineId[] {
+  const begun = path.filter(({ begin }) => segmentNumber(begin, size) <= segment);
+  return begun.slice(0, -1).map(({ timeline }) => timeline);
+}
+
 /** The unbroken runs of segments that the archive holds along a path, ascending. */
 export function coveredRuns(
   path: readonly PathStep[],

@@ -7,7 +7,7 @@ export interface Asked {
   readonly body: string;
 }
 
-type Answer = { readonly status?: number; readonly document?: unknown; readonly text?: string } | undefined;
+type Answer = { readonly status?: number; readonly document?: unknown; readonly text?: string } | 'never' | undefined;
 
 /** Answers on a unix socket in the service's place, to test what the command does with answers; nothing else. */
 export class StandInService {
@@ -33,7 +33,9 @@ export class StandInService {
     const body = (await buffer(request)).toString();
     const asked = { method: request.method ?? '', path: request.url ?? '', body };
     this.asked.push(asked);
-    const found = answer(asked) ?? {
+    const answered = answer(asked);
+    if (answered === 'never') return;
+    const found = answered ?? {
       status: 404,
       document: { code: 'NOT_FOUND', message: `there is no ${asked.method} ${asked.path}`, hint: 'look', details: {} },
     };

@@ -47,6 +47,8 @@ export type Outcome =
   | { readonly end: 'reached'; readonly position: bigint }
   | { readonly end: 'ran out'; readonly position: bigint }
   | { readonly end: 'inconsistent' }
+  /** It went on with an older timeline's file, beyond the fork. */
+  | { readonly end: 'mixed' }
   | { readonly end: 'not on the timeline' };
 
 const segmentOf = (position: bigint): bigint => position / BigInt(SEGMENT);
@@ -60,13 +62,13 @@ function recordsAlong(archive: SimArchive, timeline: SimTimeline): readonly SimR
   return [...parts.flat(), ...timeline.records];
 }
 
-/** The file that PostgreSQL reads this segment from: the newest timeline of the path that had begun by then. */
-function fileOf(timeline: SimTimeline, segment: bigint): string {
-  let owner = timeline.ancestors[0]?.timeline ?? timeline.id;
+/** The files that PostgreSQL tries for this segment: every timeline of the path that had begun by then, newest first. */
+function filesOf(timeline: SimTimeline, segment: bigint): readonly string[] {
+  const owners = [timeline.ancestors[0]?.timeline ?? timeline.id];
   timeline.ancestors.forEach(({ switchLsn }, index) => {
-    if (segmentOf(switchLsn) <= segment) owner = timeline.ancestors[index + 1]?.timeline ?? timeline.id;
+    if (segmentOf(switchLsn) <= segment) owners.unshift(timeline.ancestors[index + 1]?.timeline ?? timeline.id);
   });
-  return `${owner}/${segment}`;
+  return owners.map((owner) => `${owner}/${segment}`);
 }
 
 export function recover(archive: SimArchive, backup: SimBackup, timelineId: number, target: RecoveryTarget): Outcome {
@@ -75,9 +77,16 @@ export function recover(archive: SimArchive, backup: SimBackup, timelineId: numb
   if (backup.timeline !== timelineId && (left === undefined || backup.stop > left))
     return { end: 'not on the timeline' };
   let position = backup.start;
+  let current = 0;
   for (const record of recordsAlong(archive, timeline)) {
     if (record.start < backup.start) continue;
-    if (!archive.stored.has(fileOf(timeline, segmentOf(record.start)))) break;
+    const [file, ...older] = filesOf(timeline, segmentOf(record.start));
+    if (!archive.stored.has(file!)) {
+      const tried = older.filter((one) => Number.parseInt(one, 10) >= current);
+      if (tried.some((one) => archive.stored.has(one))) return { end: 'mixed' };
+      break;
+    }
+    current = Number.parseInt(file!, 10);
     const consistent = position >= backup.stop;
     if (stopsBefore(record, target) || (target.kind === 'immediate' && consistent))
       return reached(consistent, position);

@@ -8,6 +8,7 @@ export function stubCatalog(known: {
   readonly answers?: Partial<Catalog>;
 }): Catalog {
   const answers: Partial<Catalog> = {
+    clusterIdentity: () => Promise.resolve(known.backups[0]?.facts?.identity),
     backups: () => Promise.resolve(known.backups),
     walRanges: () => Promise.resolve(known.ranges),
     timelineHistories: () => Promise.resolve([]),

@@ -4,9 +4,9 @@ import { clusterPath } from '../api-paths.ts';
 import type { Cli } from '../cli.ts';
 import { addServiceOptions, connect, type ServiceOptions } from '../connection.ts';
 import { example } from '../example.ts';
-import { followJob } from '../follow-job.ts';
+import { followJob, startJob } from '../follow-job.ts';
 import { wholeNumber } from '../numbers.ts';
-import { renderBackup } from '../render/backups.ts';
+import { isCorrupt, renderBackup } from '../render/backups.ts';
 
 interface BackupOptions extends ServiceOptions {
   readonly workers?: number;
@@ -39,13 +39,21 @@ async function takeBackup(cli: Cli, cluster: string, options: BackupOptions): Pr
     ...(label === undefined ? {} : { label }),
   };
   const client = await connect(cli, options);
-  const { job } = await client.post<{ readonly job: JobDocument }>(clusterPath(cluster, 'backups'), request);
+  const job = await startJob(cli, client, clusterPath(cluster, 'backups'), request);
   if (!options.wait) {
     cli.result({ job }, () => `started job ${job.id}; watch it with: walden job show ${job.id}`);
     return;
   }
   const done = await followJob(cli, client, job);
-  cli.result({ job: done }, () => backupsOf(done).map(renderBackup).join('\n\n'));
+  const backups = backupsOf(done);
+  cli.result({ job: done }, () => backups.map(renderBackup).join('\n\n'));
+  for (const backup of backups) {
+    if (isCorrupt(backup)) {
+      cli.remark(
+        `WARNING: backup ${backup.id} is kept, but pages of the cluster are CORRUPT; see: walden show ${cluster}`,
+      );
+    }
+  }
 }
 
 function backupsOf(job: JobDocument): readonly BackupDocument[] {

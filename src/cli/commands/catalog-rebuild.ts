@@ -1,9 +1,8 @@
 import type { Command } from 'commander';
-import type { JobDocument } from '../../service/api.ts';
 import type { Cli } from '../cli.ts';
 import { addServiceOptions, connect, type ServiceOptions } from '../connection.ts';
 import { example } from '../example.ts';
-import { followJob } from '../follow-job.ts';
+import { followJob, startJob } from '../follow-job.ts';
 
 export function defineCatalogRebuild(command: Command, cli: Cli): void {
   addServiceOptions(command)
@@ -13,7 +12,7 @@ export function defineCatalogRebuild(command: Command, cli: Cli): void {
     .addHelpText('after', example('walden catalog rebuild'))
     .action(async () => {
       const client = await connect(cli, command.optsWithGlobals<ServiceOptions>());
-      const { job } = await client.post<{ readonly job: JobDocument }>('/v1/catalog/rebuild');
+      const job = await startJob(cli, client, '/v1/catalog/rebuild');
       const done = await followJob(cli, client, job);
       cli.result({ job: done }, () => {
         const { differences = [] } = done.result as { readonly differences?: readonly string[] };

@@ -1,10 +1,10 @@
 import type { Command } from 'commander';
-import type { JobDocument, RestoreRequest } from '../../service/api.ts';
+import type { RestoreRequest } from '../../service/api.ts';
 import { clusterPath } from '../api-paths.ts';
 import type { Cli } from '../cli.ts';
 import { addOfflineOptions, connect, isOffline, type OfflineOptions, withRepository } from '../connection.ts';
 import { example } from '../example.ts';
-import { followJob } from '../follow-job.ts';
+import { followJob, startJob } from '../follow-job.ts';
 import { createProgressBar } from '../render/progress-bar.ts';
 import { renderRestore } from '../render/restore.ts';
 import { addTargetOptions, restoreRequest, type TargetOptions } from '../target-options.ts';
@@ -43,7 +43,7 @@ async function restoreByService(
   options: RestoreOptions,
 ): Promise<unknown> {
   const client = await connect(cli, options);
-  const { job } = await client.post<{ readonly job: JobDocument }>(clusterPath(cluster, 'restores'), request);
+  const job = await startJob(cli, client, clusterPath(cluster, 'restores'), request);
   return (await followJob(cli, client, job)).result;
 }
 
@@ -56,7 +56,7 @@ async function restoreOffline(
   const signal = cli.interruption();
   const bar = createProgressBar(cli.world.stderr);
   try {
-    return await withRepository(options, (walden) =>
+    return await withRepository(cli, options, (walden) =>
       walden.restore(cluster, request, {
         signal,
         onProgress: (progress) => {

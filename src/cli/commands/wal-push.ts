@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import type { ClusterConfig } from '../../config/config.ts';
-import { systemErrorCode, WaldenError } from '../../errors.ts';
+import { isWaldenError, systemErrorCode, WaldenError } from '../../errors.ts';
 import { clusterName } from '../../repository/names.ts';
 import { clusterPath } from '../api-paths.ts';
 import { ApiClient } from '../api-client.ts';
@@ -36,9 +36,18 @@ async function pushWal(cli: Cli, cluster: string, path: string, options: ConfigO
   const own = await isOwn(cli, config, file, name);
   if (own && (await isAcknowledged(config, file, name))) return;
   const client = new ApiClient(service.socket);
-  const deadline = { deadlineSeconds: config.walPushTimeoutSeconds };
-  if (own) await client.post(clusterPath(cluster, 'wal', name, 'push'), undefined, deadline);
-  else await client.upload(clusterPath(cluster, 'wal', name), file, await sizeOf(file), deadline);
+  const seconds = config.walPushTimeoutSeconds;
+  const deadline = { deadlineSeconds: seconds };
+  try {
+    if (own) await client.post(clusterPath(cluster, 'wal', name, 'push'), undefined, deadline);
+    else await client.upload(clusterPath(cluster, 'wal', name), file, await sizeOf(file), deadline);
+  } catch (error) {
+    if (!isWaldenError(error, 'SERVICE_UNREACHABLE') || error.details['timedOut'] !== true) throw error;
+    throw new WaldenError('ARCHIVE_TIMEOUT', `no answer for ${name} within ${seconds} s`, {
+      hint: 'PostgreSQL asks again by itself; see: walden status',
+      cause: error,
+    });
+  }
 }
 
 /**

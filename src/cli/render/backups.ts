@@ -73,10 +73,13 @@ function checksumWords({ checksumsVerified, corruptPages }: NonNullable<BackupDo
   return pages === 0 ? 'all verified' : `verified; ${count(pages, 'page')} CORRUPT`;
 }
 
-function stateOf({ state, facts }: BackupDocument): string {
-  return state === 'complete' && facts !== null && facts.corruptPages.length > 0
-    ? 'complete, with CORRUPT pages'
-    : state;
+function stateOf(backup: BackupDocument): string {
+  return isCorrupt(backup) ? 'complete, with CORRUPT pages' : backup.state;
+}
+
+/** Whether the backup is complete and holds pages whose checksums were wrong in the cluster. */
+export function isCorrupt({ state, facts }: BackupDocument): boolean {
+  return state === 'complete' && facts !== null && facts.corruptPages.length > 0;
 }
 
 /** `0600     8.0 KiB  2026-11-22 14:03:05 UTC  base/5/1259`; directories end in `/`. */

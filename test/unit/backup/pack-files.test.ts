@@ -1,6 +1,17 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { appendFileSync, existsSync, mkdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { packFiles } from '../../../src/backup/pack-files-task.ts';
@@ -199,5 +210,37 @@ describe('page checksums while packing', () => {
     ]);
     const entry = output.entries[0] as ManifestFile;
     expect(readBack(input.pack, entry).subarray(0, content.length).equals(content)).toBe(true);
+  });
+
+  it('takes a page that has lost its header for corrupt', () => {
+    const root = newDirectory('pack-');
+    const headless = Buffer.concat([Buffer.alloc(512), badPage(1n).subarray(512)]);
+    const member = fileMember(root, 'global/1262', Buffer.concat([Buffer.alloc(8192), headless]));
+    const output = packFiles({ ...inputFor(newDirectory('staged-'), [member]), pages });
+    expect(output.badPages).toEqual([{ path: 'global/1262', block: 1, lsn: undefined }]);
+  });
+
+  it('takes a page that changes while it is read again for one in flux', async () => {
+    const root = newDirectory('pack-');
+    const page = badPage(1n);
+    const member = fileMember(root, 'base/5/16384', Buffer.concat([Buffer.alloc(8192), page]));
+    const pool = createWorkerPool(new URL('../../support/backup-worker.js', import.meta.url), 1);
+    const file = openSync(member.source, 'r+');
+    let ended = false;
+    try {
+      const packing = pool.run(packFilesTask, { ...inputFor(newDirectory('staged-'), [member]), pages });
+      const ending = packing.finally(() => {
+        ended = true;
+      });
+      for (let count = 1; !(ended as boolean); count += 1) {
+        page.writeUInt32LE(count, 4000);
+        writeSync(file, page, 0, page.length, 8192);
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      expect((await ending).badPages).toEqual([]);
+    } finally {
+      closeSync(file);
+      await pool.close();
+    }
   });
 });
