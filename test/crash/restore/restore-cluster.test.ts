@@ -153,6 +153,30 @@ describe('restoreCluster', () => {
     assertComplete();
   });
 
+  it('takes the next repository when the first cannot be read', async () => {
+    const name = 'far' as RepositoryName;
+    const far = stubDriver();
+    far.beforeGet = () => {
+      throw new WaldenError('STORAGE_UNAVAILABLE', 'nobody answers');
+    };
+    const record = storeBackup(far, { repository: name, cluster: CLUSTER, id: ID, entries: ENTRIES });
+    const [known] = await deps.catalog.backups(CLUSTER);
+    const ranges = await deps.catalog.walRanges(REPOSITORY, CLUSTER);
+    deps = {
+      ...deps,
+      catalog: stubCatalog({ backups: [record, known!], ranges }),
+      repositories: [{ name, driver: far }, ...deps.repositories],
+    };
+    const result = await restore();
+    expect(result.repository).toBe(REPOSITORY);
+    expect(result.notes.join()).toContain('nobody answers');
+    assertComplete();
+    deps = { ...deps, repositories: deps.repositories.slice(0, 1) };
+    to = join(newDirectory('restore-'), 'data');
+    expect((await failure(restore())).code).toBe('STORAGE_UNAVAILABLE');
+    expect(existsSync(to)).toBe(false);
+  });
+
   it('stops between two reads when it is cancelled, and cannot be started then', async () => {
     const controller = new AbortController();
     driver.beforeGet = (key) => {
