@@ -2,7 +2,6 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { randomUUID } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
-import type { Logger } from 'pino';
 import type { RepositoryName } from '../catalog/catalog.ts';
 import { holdExclusiveLock } from '../catalog/sqlite/exclusive-lock.ts';
 import { SqliteCatalog } from '../catalog/sqlite/sqlite-catalog.ts';
@@ -13,10 +12,12 @@ import { systemErrorCode, WaldenError } from './errors.ts';
 import { systemClock } from './platform/clock.ts';
 import { makeDirectories } from './platform/files.ts';
 import { createWorkerPool, type WorkerPool } from './platform/worker-pool.ts';
+import { rebuildAndReplace } from './repository/rebuild-and-replace.ts';
+import { rebuildCatalog } from './repository/rebuild-catalog.ts';
 import type { Repository } from './repository/repository.ts';
 import { repositoryName } from './repository/names.ts';
 import { ensureRepositoryFile, readRepositoryFile } from './repository/repository-file.ts';
-import type { ServiceDeps } from './service/deps.ts';
+import type { ServiceDeps, ServiceLogger } from './service/deps.ts';
 import type { OfflineOptions, OfflineWalden } from './service/offline.ts';
 import { RepositoryWalden } from './service/offline-walden.ts';
 import { type RunningService, startService } from './service/service.ts';
@@ -36,7 +37,7 @@ export function createPool(threads: number): WorkerPool {
  * Starts the service of this configuration. What was opened is closed again when a later step fails.
  * @throws LOCK_HELD when another service has this state directory, and what the catalog and the repositories throw
  */
-export async function startWalden(config: Config, log: Logger): Promise<RunningService> {
+export async function startWalden(config: Config, log: ServiceLogger): Promise<RunningService> {
   const { stateDirectory, workers } = config.service;
   const closers: (() => Promise<void> | void)[] = [];
   const closeAll = async (): Promise<void> => {
@@ -62,7 +63,13 @@ export async function startWalden(config: Config, log: Logger): Promise<RunningS
       pool,
       clock: systemClock,
       log,
-      rebuildCatalog: () => Promise.reject(new Error('later')),
+      rebuildCatalog: (signal) =>
+        rebuildAndReplace({
+          catalog,
+          repositories: [...repositories.values()],
+          clusters: [...config.clusters.keys()],
+          signal,
+        }),
     };
     const service = await startService(deps, log);
     return {
@@ -78,7 +85,7 @@ export async function startWalden(config: Config, log: Logger): Promise<RunningS
 }
 
 /** A repository alone, without configuration or service; nothing in it is changed. */
-export async function openOffline({ repositoryPath, workers }: OfflineOptions): Promise<OfflineWalden> {
+export async function openOffline({ repositoryPath, workers, note }: OfflineOptions): Promise<OfflineWalden> {
   const path = resolve(repositoryPath);
   const instance = `offline-${randomUUID()}`;
   const driver = driverWithDeadlines(
@@ -96,7 +103,13 @@ export async function openOffline({ repositoryPath, workers }: OfflineOptions): 
     repositoryPath: path,
     pool: createPool(workers ?? availableParallelism()),
     clock: systemClock,
-    loadCatalog: () => Promise.reject(new Error('later')),
+    note,
+    loadCatalog: async (cluster, note) => {
+      const catalog = SqliteCatalog.open(':memory:');
+      const { signal } = new AbortController();
+      await rebuildCatalog({ repositories: [repository], clusters: [cluster], catalog, signal, note });
+      return catalog;
+    },
   });
 }
 

@@ -124,9 +124,15 @@ export function toWaldenError(error: unknown): WaldenError {
   return new WaldenError('INTERNAL', message, { cause: error });
 }
 
+/** The same error with what was attempted put before its message. */
+export function withContext(error: unknown, attempted: string): WaldenError {
+  const { code, message, hint, details } = toWaldenError(error);
+  return new WaldenError(code, `${attempted}: ${message}`, { hint, details, cause: error });
+}
+
 /** The `code` of a Node system error (`ENOENT`, `EEXIST`, …), or undefined. */
 export function systemErrorCode(error: unknown): string | undefined {
-  if (!(error instanceof Error) || !('code' in error)) return undefined;
+  if (!(error instanceof Error) || error instanceof WaldenError || !('code' in error)) return undefined;
   return typeof error.code === 'string' ? error.code : undefined;
 }
 

@@ -8,8 +8,8 @@ export type CatalogDatabase = Database.Database;
 /** `each-call`: every change is on disk when its call resolves. `at-close`: for a new file that is thrown away after a crash. */
 export type Durability = 'each-call' | 'at-close';
 
-/** How long a call waits for another process, for instance `sqlite3` in an administrator's hands. */
-const BUSY_MILLIS = 10_000;
+/** How long a call, and the service with it, waits for another process that writes: `sqlite3` in an administrator's hands. */
+const BUSY_MILLIS = 5_000;
 
 /**
  * Opens the file and brings its schema up to date.

@@ -3,7 +3,6 @@ import type {
   BackupId,
   BackupRecord,
   BackupStart,
-  Catalog,
   ClusterIdentity,
   ClusterName,
   CommitBounds,
@@ -19,9 +18,10 @@ import { type ErrorDocument, toWaldenError, WaldenError } from '../../src/errors
 import type { TimelineId } from '../../src/postgres/lsn.ts';
 import type { Micros } from '../../src/postgres/timestamp.ts';
 import type { WalFileName } from '../../src/postgres/wal-name.ts';
-import type { CatalogReplacement, ReplaceableCatalog, SwapOptions } from '../replacement.ts';
+import type { CatalogReplacement, ReplaceableCatalog } from '../replacement.ts';
 import type { ArchiveId } from './archives.ts';
 import { removeCatalogFiles } from './catalog-files.ts';
+import { Changes } from './changes.ts';
 import type { Durability } from './database.ts';
 import type { FinishedJob, NewJob } from './jobs.ts';
 import { catalogProblems } from './problems.ts';
@@ -39,6 +39,8 @@ const PAGE_FILES = 500;
 export class SqliteCatalog implements ReplaceableCatalog {
   readonly #path: string;
   #tables: Tables;
+  /** Kept only while a new catalog is being filled. */
+  #changes: Changes | undefined;
 
   private constructor(path: string, tables: Tables) {
     this.#path = path;
@@ -66,6 +68,7 @@ export class SqliteCatalog implements ReplaceableCatalog {
   }
 
   recordWalFile(file: WalFileRecord): Promise<'recorded' | 'already-recorded'> {
+    this.#changes?.walFile(file.repository, file.cluster, file.name);
     return this.#write(`record ${file.name}`, ({ walFiles }) => walFiles.record(file));
   }
 
@@ -84,6 +87,7 @@ export class SqliteCatalog implements ReplaceableCatalog {
   }
 
   forgetWalFile(repository: RepositoryName, cluster: ClusterName, name: WalFileName): Promise<void> {
+    this.#changes?.walFile(repository, cluster, name);
     return this.#write(`forget ${name}`, ({ archives, walFiles }) => {
       const archive = archives.find(repository, cluster);
       if (archive !== undefined) walFiles.forget(archive, name);
@@ -154,30 +158,35 @@ export class SqliteCatalog implements ReplaceableCatalog {
   }
 
   openBackup(starts: readonly BackupStart[]): Promise<void> {
+    for (const { repository, cluster, id } of starts) this.#changes?.backup(repository, cluster, id);
     return this.#write('open a backup', ({ backups }) => {
       backups.open(starts);
     });
   }
 
   completeBackup(start: BackupStart, facts: BackupFacts): Promise<void> {
+    this.#changes?.backup(start.repository, start.cluster, start.id);
     return this.#write(`complete backup ${start.id}`, ({ backups }) => {
       backups.complete(start, facts);
     });
   }
 
   failBackup(repository: RepositoryName, cluster: ClusterName, id: BackupId, error: ErrorDocument): Promise<void> {
+    this.#changes?.backup(repository, cluster, id);
     return this.#write(`fail backup ${id}`, ({ backups }) => {
       backups.fail(repository, cluster, id, error);
     });
   }
 
   markRemoving(repository: RepositoryName, cluster: ClusterName, id: BackupId): Promise<void> {
+    this.#changes?.backup(repository, cluster, id);
     return this.#write(`mark backup ${id}`, ({ backups }) => {
       backups.markRemoving(repository, cluster, id);
     });
   }
 
   forgetBackup(repository: RepositoryName, cluster: ClusterName, id: BackupId): Promise<void> {
+    this.#changes?.backup(repository, cluster, id);
     return this.#write(`forget backup ${id}`, ({ backups }) => {
       backups.forget(repository, cluster, id);
     });
@@ -214,34 +223,36 @@ export class SqliteCatalog implements ReplaceableCatalog {
   /** The new catalog stands in `<path>.next`; what an earlier attempt left there is removed. */
   beginReplacement(): Promise<CatalogReplacement> {
     return this.#settle('begin a new catalog', () => {
-      const path = this.#path === ':memory:' ? this.#path : `${this.#path}.next`;
-      if (path !== this.#path) removeCatalogFiles(path);
+      if (this.#path === ':memory:') throw new WaldenError('INTERNAL', 'a catalog in memory cannot be replaced');
+      if (this.#changes !== undefined) throw new WaldenError('LOCK_HELD', 'the catalog is being rebuilt already');
+      const path = `${this.#path}.next`;
+      removeCatalogFiles(path);
       const catalog = SqliteCatalog.open(path, { durability: 'at-close' });
+      const changes = new Changes();
+      this.#changes = changes;
       return {
         catalog,
-        commit: async (options: SwapOptions) => {
+        changedMeanwhile: (repository, cluster, name) => changes.has(repository, cluster, name),
+        commit: async () => {
           await catalog.close();
-          await this.replaceWith(path, options);
+          await this.#replaceWith(path, changes);
         },
         discard: async () => {
           await catalog.close();
-          if (path !== this.#path) removeCatalogFiles(path);
+          if (this.#changes === changes) this.#changes = undefined;
+          removeCatalogFiles(path);
         },
       };
     });
   }
 
-  /**
-   * Puts the catalog at `path` (beside this one, closed) in this one's place, after taking over what only this one knows:
-   * jobs, refusals, running backups. One step for everybody who asks meanwhile; whatever fails, this catalog goes on.
-   * @throws CATALOG_CORRUPT, CATALOG_TOO_NEW, LOCAL_IO
-   */
-  replaceWith(path: string, options: SwapOptions = {}): Promise<void> {
+  /** In one turn of the event loop: nobody can ask or record anything meanwhile. */
+  #replaceWith(path: string, changes: Changes): Promise<void> {
     return this.#settle('replace the catalog', () => {
-      if (this.#path === ':memory:') throw new WaldenError('INTERNAL', 'a catalog in memory cannot be replaced');
-      const { tables, failure } = swapFiles(this.#tables, this.#path, path, options);
+      const { tables, failure } = swapFiles(this.#tables, this.#path, path, changes);
       this.#tables = tables;
       if (failure !== undefined) throw toWaldenError(failure);
+      this.#changes = undefined;
     });
   }
 

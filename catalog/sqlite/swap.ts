@@ -1,9 +1,9 @@
 import { existsSync, linkSync, renameSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { WaldenError } from '../../src/errors.ts';
-import type { SwapOptions } from '../replacement.ts';
 import { carryOver } from './carry-over.ts';
 import { removeCatalogFiles, removeCompanions, syncPath } from './catalog-files.ts';
+import type { Changes } from './changes.ts';
 import { openTables, type Tables } from './tables.ts';
 
 /** `failure`: why the swap did not happen; `tables` are then the old catalog's again. */
@@ -18,8 +18,8 @@ export interface Swapped {
  * any point leaves one of the two at `path`.
  * @throws what came before the old catalog was closed: it goes on, untouched
  */
-export function swapFiles(open: Tables, path: string, next: string, options: SwapOptions): Swapped {
-  finishFile(open, next, options);
+export function swapFiles(open: Tables, path: string, next: string, changes: Changes): Swapped {
+  finishFile(open, next, changes);
   foldWriteAheadLog(open);
   const old = `${path}.old`;
   removeCatalogFiles(old);
@@ -45,10 +45,10 @@ export function swapFiles(open: Tables, path: string, next: string, options: Swa
 }
 
 /** Takes over what only the running catalog knows, and leaves one file without a write-ahead log, on disk. */
-function finishFile(open: Tables, next: string, { since }: SwapOptions): void {
+function finishFile(open: Tables, next: string, changes: Changes): void {
   const tables = openTables(next, 'each-call');
   try {
-    carryOver(open, tables, since);
+    carryOver(open, tables, changes);
     foldWriteAheadLog(tables);
   } finally {
     tables.database.close();
@@ -57,8 +57,12 @@ function finishFile(open: Tables, next: string, { since }: SwapOptions): void {
   syncPath(next);
 }
 
+/** Without waiting for others: the whole service would stand still meanwhile. */
 function foldWriteAheadLog({ database }: Tables): void {
+  const patience = Number(database.pragma('busy_timeout', { simple: true }));
+  database.pragma('busy_timeout = 0');
   const [result] = database.pragma('wal_checkpoint(TRUNCATE)') as readonly { readonly busy: bigint }[];
+  database.pragma(`busy_timeout = ${patience}`);
   if (result?.busy === 0n) return;
   throw new WaldenError('LOCAL_IO', 'another process is reading the catalog', {
     hint: 'end the other process and begin again',

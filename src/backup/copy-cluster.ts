@@ -1,5 +1,6 @@
 import type { BackupFacts, BackupId } from '../../catalog/catalog.ts';
 import type { StoredObject } from '../repository/object-bytes.ts';
+import type { Lsn } from '../postgres/lsn.ts';
 import type { Session } from '../postgres/session.ts';
 import type { BackupDeps, BackupRequest } from './backup-deps.ts';
 import { startBackupMode, type StoppedBackup, stopBackupMode } from './backup-mode.ts';
@@ -44,7 +45,7 @@ export interface CopiedCluster {
  * this rejects; backup mode ends with the caller's session.
  */
 export async function copyCluster(context: CopyContext): Promise<CopiedCluster> {
-  const { session, server, request, progress, signal, deps } = context;
+  const { server, request, progress, signal, deps } = context;
   const badPages: BadPage[] = [];
   const packs = new PackWriter({
     ...{ cluster: request.cluster.name, id: context.id, repositories: deps.repositories, pool: deps.pool },
@@ -56,8 +57,7 @@ export async function copyCluster(context: CopyContext): Promise<CopiedCluster> 
   });
   try {
     progress.enter('waiting for a checkpoint');
-    const startLsn = await startBackupMode(session, server.serverVersion, request.label);
-    signal.throwIfAborted();
+    const startLsn = await startUnlessAborted(context);
     const pages = server.dataChecksums ? { startLsn, segmentBlocks: server.segmentBlocks } : undefined;
     const survey = await surveyDataDirectory(listOptions(context), signal);
     progress.beginCopy(survey.totalBytes);
@@ -80,6 +80,20 @@ export async function copyCluster(context: CopyContext): Promise<CopiedCluster> 
     // The first failure is the one to tell; what else fails now comes of it.
     await packs.settle().catch(() => undefined);
     throw error;
+  }
+}
+
+/** The checkpoint of the start may take minutes, and only the end of the session ends the wait for it. */
+async function startUnlessAborted({ session, server, request, signal }: CopyContext): Promise<Lsn> {
+  const close = (): void => void session.close();
+  signal.throwIfAborted();
+  signal.addEventListener('abort', close);
+  try {
+    const startLsn = await startBackupMode(session, server.serverVersion, request.label);
+    signal.throwIfAborted();
+    return startLsn;
+  } finally {
+    signal.removeEventListener('abort', close);
   }
 }
 

@@ -36,7 +36,7 @@ export async function takeBackup(
   try {
     return await take(deps, request, controls);
   } catch (error) {
-    throw reasonOf(error, controls.signal);
+    throw isWaldenError(error) || !controls.signal.aborted ? error : abortReason(controls.signal);
   }
 }
 
@@ -98,7 +98,8 @@ async function takeOpened(opened: OpenedBackup): Promise<BackupRecord[]> {
   try {
     ({ committed, failures } = await work(opened));
   } catch (thrown) {
-    const error = reasonOf(thrown, controls.signal);
+    // After an abort whatever fails fails because of it.
+    const error = controls.signal.aborted ? abortReason(controls.signal) : toWaldenError(thrown);
     // Ends backup mode before anything else: the server should not wait for a clean-up.
     await session.close();
     await giveUp(deps, start, error);
@@ -251,11 +252,8 @@ async function removeNow(
   }
 }
 
-/** After an abort whatever fails fails because of it, unless somebody has named the reason already. */
-function reasonOf(thrown: unknown, signal: AbortSignal): WaldenError {
-  if (!signal.aborted || isWaldenError(thrown)) return toWaldenError(thrown);
-  const reason: unknown = signal.reason;
-  return reason instanceof WaldenError ? reason : new WaldenError('INTERRUPTED', 'the backup was interrupted');
+function abortReason({ reason }: AbortSignal): WaldenError {
+  return isWaldenError(reason) ? reason : new WaldenError('INTERRUPTED', 'the backup was interrupted');
 }
 
 function checkLabel(label: string): void {

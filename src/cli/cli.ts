@@ -53,14 +53,17 @@ export class Cli {
     return this.world.stdout.isTTY === true ? (this.world.stdout.columns ?? 80) : Number.POSITIVE_INFINITY;
   }
 
-  /** From the first call on, the first SIGINT or SIGTERM aborts this signal and the second one leaves at once. */
+  /**
+   * From the first call on, the first SIGINT or SIGTERM aborts this signal, and a SIGINT after that leaves at once. A second
+   * SIGTERM does not: timeout(1) and some supervisors send it to the process and to its group.
+   */
   interruption(): AbortSignal {
     if (this.#interruption === undefined) {
       const controller = new AbortController();
       this.#interruption = controller;
       this.world.onSignal((name) => {
         const error = new WaldenError('INTERRUPTED', `interrupted by ${name}`);
-        if (controller.signal.aborted) this.world.leave(error.exitCode);
+        if (controller.signal.aborted && name === 'SIGINT') this.world.leave(error.exitCode);
         controller.abort(error);
       });
     }

@@ -64,11 +64,17 @@ export function isOffline<T extends OfflineOptions>(options: T): options is T & 
 
 /** Loads a catalog from the repository into memory and closes it after `work`. */
 export async function withRepository<T>(
+  cli: Cli,
   options: { readonly repositoryPath: string; readonly workers?: number | undefined },
   work: (walden: OfflineWalden) => Promise<T>,
 ): Promise<T> {
   const { openOffline } = await import('../compose.ts');
-  const walden: OfflineWalden = await openOffline(options);
+  const walden: OfflineWalden = await openOffline({
+    ...options,
+    note: (text) => {
+      cli.remark(`WARNING: ${text}`);
+    },
+  });
   try {
     return await work(walden);
   } finally {

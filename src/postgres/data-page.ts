@@ -19,7 +19,8 @@ const OFFSETS = new Uint32Array([
 /**
  * Block numbers of the pages whose checksum is wrong. `bytes` holds whole pages; `firstBlock` is the number of the first
  * one in the relation (not in the file: a relation's second file begins at block 131072). A new page, which has no
- * contents yet (pd_upper is 0), has no checksum either and is passed over, as PostgreSQL does (PageIsNew).
+ * contents yet (pd_upper is 0), has no checksum; PostgreSQL accepts it only when all of it is zero (PageIsVerified), so a
+ * page that has lost its header is bad here too.
  */
 export function findBadPages(bytes: Uint8Array, firstBlock: number): number[] {
   const words = wordsOf(bytes);
@@ -28,9 +29,17 @@ export function findBadPages(bytes: Uint8Array, firstBlock: number): number[] {
   for (let at = 0, block = firstBlock; at + wordsPerPage <= words.length; at += wordsPerPage, block += 1) {
     // pd_lower and pd_upper share the fourth word.
     const isNew = (words[at + 3] ?? 0) >>> 16 === 0;
-    if (!isNew && pageChecksum(words, at, block) !== ((words[at + CHECKSUM_WORD] ?? 0) & 0xffff)) bad.push(block);
+    const sound = isNew
+      ? isZero(words, at)
+      : pageChecksum(words, at, block) === ((words[at + CHECKSUM_WORD] ?? 0) & 0xffff);
+    if (!sound) bad.push(block);
   }
   return bad;
+}
+
+function isZero(words: Uint32Array, at: number): boolean {
+  for (let index = at; index < at + DATA_PAGE_BYTES / 4; index += 1) if (words[index] !== 0) return false;
+  return true;
 }
 
 function wordsOf(bytes: Uint8Array): Uint32Array {

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { BackupRecord, Catalog, ClusterName, WalFileRecord } from '../../catalog/catalog.ts';
-import type { Micros } from '../postgres/timestamp.ts';
+import type { CatalogReplacement } from '../../catalog/replacement.ts';
 import type { Repository } from './repository.ts';
 
 export interface CatalogComparison {
@@ -8,8 +8,8 @@ export interface CatalogComparison {
   readonly after: Catalog;
   readonly repositories: readonly Repository[];
   readonly clusters: readonly ClusterName[];
-  /** What `before` recorded since then is no difference: `after` may have been read earlier. */
-  readonly since?: Micros | undefined;
+  /** Whether an entry changed in `before` while `after` was filled: that is no difference. */
+  readonly changed?: CatalogReplacement['changedMeanwhile'] | undefined;
 }
 
 /** More are counted, not told one by one. */
@@ -30,7 +30,7 @@ export async function compareCatalogs(comparison: CatalogComparison): Promise<re
 }
 
 async function* differences(comparison: CatalogComparison): AsyncGenerator<string> {
-  const { before, after, repositories, clusters } = comparison;
+  const { before, after, repositories, clusters, changed = () => false } = comparison;
   for (const cluster of clusters) {
     const [old, now] = [await before.clusterIdentity(cluster), await after.clusterIdentity(cluster)];
     // A cluster that has archived nothing yet is in no repository.
@@ -40,8 +40,12 @@ async function* differences(comparison: CatalogComparison): AsyncGenerator<strin
     for (const { name } of repositories) {
       const place = { cluster, repository: name };
       const [files, filesNow] = [before.walFiles(name, cluster), after.walFiles(name, cluster)];
-      for await (const pair of pairsByName(files, filesNow)) yield* walDifference(pair, place, comparison.since);
-      yield* backupDifferences(await before.backups(cluster), await after.backups(cluster), place);
+      for await (const pair of pairsByName(files, filesNow)) {
+        if (!changed(name, cluster, (pair.old ?? pair.now).name)) yield* walDifference(pair, place);
+      }
+      const unchanged = (row: BackupRecord): boolean => row.repository === name && !changed(name, cluster, row.id);
+      const backups = (await before.backups(cluster)).filter(unchanged);
+      yield* backupDifferences(backups, (await after.backups(cluster)).filter(unchanged), place);
     }
   }
 }
@@ -51,10 +55,9 @@ interface Place {
   readonly repository: Repository['name'];
 }
 
-interface Pair {
-  readonly old: WalFileRecord | undefined;
-  readonly now: WalFileRecord | undefined;
-}
+type Pair =
+  | { readonly old: WalFileRecord; readonly now: WalFileRecord | undefined }
+  | { readonly old: undefined; readonly now: WalFileRecord };
 
 /** Both come in ascending order of name. */
 async function* pairsByName(
@@ -64,10 +67,15 @@ async function* pairsByName(
   const [olds, nows] = [before[Symbol.asyncIterator](), after[Symbol.asyncIterator]()];
   let [old, now] = [await nextOf(olds), await nextOf(nows)];
   while (old !== undefined || now !== undefined) {
-    const order = old === undefined ? 1 : now === undefined || old.name < now.name ? -1 : old.name === now.name ? 0 : 1;
-    yield { old: order <= 0 ? old : undefined, now: order >= 0 ? now : undefined };
-    if (order <= 0) old = await nextOf(olds);
-    if (order >= 0) now = await nextOf(nows);
+    if (old !== undefined && (now === undefined || old.name <= now.name)) {
+      const same = now?.name === old.name;
+      yield { old, now: same ? now : undefined };
+      if (same) now = await nextOf(nows);
+      old = await nextOf(olds);
+    } else if (now !== undefined) {
+      yield { old: undefined, now };
+      now = await nextOf(nows);
+    }
   }
 }
 
@@ -76,11 +84,10 @@ async function nextOf(iterator: AsyncIterator<WalFileRecord>): Promise<WalFileRe
   return result.done === true ? undefined : result.value;
 }
 
-function* walDifference({ old, now }: Pair, place: Place, since: Micros | undefined): Generator<string> {
-  const at = `of cluster ${place.cluster} in repository ${place.repository}`;
-  if (old === undefined && now !== undefined) yield `WAL file ${now.name} ${at} was not known`;
-  if (old === undefined || (since !== undefined && old.archivedAt >= since)) return;
-  if (now === undefined) yield `WAL file ${old.name} ${at} is missing or damaged`;
+function* walDifference({ old, now }: Pair, { cluster, repository }: Place): Generator<string> {
+  const at = `of cluster ${cluster} in repository ${repository}`;
+  if (old === undefined) yield `WAL file ${now.name} ${at} was not known`;
+  else if (now === undefined) yield `WAL file ${old.name} ${at} is missing or damaged`;
   else yield* factsThatDiffer(`WAL file ${old.name} ${at}`, old, now);
 }
 
@@ -89,9 +96,8 @@ function* backupDifferences(
   after: readonly BackupRecord[],
   { cluster, repository }: Place,
 ): Generator<string> {
-  const here = (row: BackupRecord): boolean => row.repository === repository;
-  const now = new Map(after.filter(here).map((row) => [row.id, row]));
-  const old = new Map(before.filter(here).map((row) => [row.id, row]));
+  const now = new Map(after.map((row) => [row.id, row]));
+  const old = new Map(before.map((row) => [row.id, row]));
   for (const id of [...new Set([...old.keys(), ...now.keys()])].sort()) {
     const [oldRow, nowRow] = [old.get(id), now.get(id)];
     const what = `backup ${id} of cluster ${cluster} in repository ${repository}`;

@@ -1,7 +1,5 @@
 import type { ClusterName } from '../../catalog/catalog.ts';
 import type { ReplaceableCatalog } from '../../catalog/replacement.ts';
-import { type Clock, systemClock } from '../platform/clock.ts';
-import { microsFromDate } from '../postgres/timestamp.ts';
 import { compareCatalogs } from './compare-catalogs.ts';
 import { rebuildCatalog } from './rebuild-catalog.ts';
 import type { Repository } from './repository.ts';
@@ -12,18 +10,16 @@ export interface RebuildAndReplace {
   readonly repositories: readonly Repository[];
   readonly clusters: readonly ClusterName[];
   readonly signal: AbortSignal;
-  readonly clock?: Clock;
 }
 
 /**
  * Builds a new catalog from the repositories beside the one in use and puts it into its place. Whatever fails, the one in
- * use goes on. Nothing may be removed from the repositories meanwhile.
+ * use goes on; what is recorded and forgotten meanwhile is taken over.
  * @returns what was damaged, and what the new catalog says otherwise than the old one, in words
  * @throws as rebuildCatalog, and what the catalogs throw
  */
 export async function rebuildAndReplace(request: RebuildAndReplace): Promise<readonly string[]> {
-  const { catalog, repositories, clusters, signal, clock = systemClock } = request;
-  const since = microsFromDate(clock.now());
+  const { catalog, repositories, clusters, signal } = request;
   const next = await catalog.beginReplacement();
   try {
     const notes: string[] = [];
@@ -31,8 +27,14 @@ export async function rebuildAndReplace(request: RebuildAndReplace): Promise<rea
       notes.push(text);
     };
     await rebuildCatalog({ repositories, clusters, catalog: next.catalog, signal, note });
-    const differences = await compareCatalogs({ before: catalog, after: next.catalog, repositories, clusters, since });
-    await next.commit({ since });
+    const places = { repositories, clusters };
+    const differences = await compareCatalogs({
+      before: catalog,
+      after: next.catalog,
+      ...places,
+      changed: (...entry) => next.changedMeanwhile(...entry),
+    });
+    await next.commit();
     return [...notes, ...differences];
   } catch (error) {
     await next.discard();

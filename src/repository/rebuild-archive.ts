@@ -1,4 +1,4 @@
-import { toWaldenError, WaldenError } from '../errors.ts';
+import { isWaldenError, WaldenError } from '../errors.ts';
 import type { Catalog, ClusterName } from '../../catalog/catalog.ts';
 import type { Repository } from './repository.ts';
 
@@ -12,21 +12,19 @@ export interface ArchiveRebuild {
   readonly note: (text: string) => void;
 }
 
+/** Retention may remove what was listed a moment ago, so a missing object is passed over too. */
+const DAMAGED = [
+  'FORMAT_INVALID',
+  'FORMAT_TOO_NEW',
+  'CHECKSUM_MISMATCH',
+  'STORAGE_SIZE',
+  'STORAGE_OBJECT_MISSING',
+] as const;
+
 /** @throws the error itself unless it says that the object is damaged, missing or of a newer format. */
 export function noteDamaged({ note, repository }: ArchiveRebuild, error: unknown): void {
-  const { code, message } = toWaldenError(error);
-  switch (code) {
-    case 'FORMAT_INVALID':
-    case 'FORMAT_TOO_NEW':
-    case 'CHECKSUM_MISMATCH':
-    case 'STORAGE_SIZE':
-    // Retention may remove what was listed a moment ago.
-    case 'STORAGE_OBJECT_MISSING':
-      note(`repository ${repository.name}: ${message}`);
-      return;
-    default:
-      throw error;
-  }
+  if (!isWaldenError(error, ...DAMAGED)) throw error;
+  note(`repository ${repository.name}: ${error.message}`);
 }
 
 /** @throws INTERRUPTED */

@@ -4,7 +4,7 @@ import type { ClusterIdentity, WalFileRecord } from '../../catalog/catalog.ts';
 import type { ObjectInfo } from '../../storage-drivers/driver.ts';
 import { segmentNumberOfName } from '../postgres/wal-name.ts';
 import { StreamDecompressor } from './codec.ts';
-import { inParallel } from './in-parallel.ts';
+import { inParallel } from '../platform/in-parallel.ts';
 import { walKey, walPrefix } from './keys.ts';
 import { readSmallObject } from './object-bytes.ts';
 import { type ArchiveRebuild, assertGoingOn, noteDamaged } from './rebuild-archive.ts';

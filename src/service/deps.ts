@@ -1,3 +1,4 @@
+import type { FastifyBaseLogger } from 'fastify';
 import type { Catalog, RepositoryName } from '../../catalog/catalog.ts';
 import type { Config } from '../config/config.ts';
 import type { Clock } from '../platform/clock.ts';
@@ -10,6 +11,9 @@ export interface ServiceLog {
   warn(facts: Readonly<Record<string, unknown>>, message: string): void;
   error(facts: Readonly<Record<string, unknown>>, message: string): void;
 }
+
+/** The log as the HTTP server takes it. */
+export type ServiceLogger = FastifyBaseLogger;
 
 /** What the service is made of; compose.ts puts it together. */
 export interface ServiceDeps {

@@ -24,14 +24,16 @@ export interface OfflineDeps {
   readonly repositoryPath: string;
   readonly pool: WorkerPool;
   readonly clock: Clock;
-  /** Reads the repository into a catalog; done once, when the first question needs it. */
-  readonly loadCatalog: () => Promise<Catalog>;
+  /** Reads one cluster of the repository into a catalog; damaged objects are noted and passed over. */
+  readonly loadCatalog: (cluster: ClusterName, note: (text: string) => void) => Promise<Catalog>;
+  /** Says something to the operator beside the answer. */
+  readonly note: (text: string) => void;
 }
 
 /** The repository alone answers. A single WAL file is fetched without a look at anything else. */
 export class RepositoryWalden implements OfflineWalden {
   readonly #deps: OfflineDeps;
-  #catalog: Promise<Catalog> | undefined;
+  readonly #catalogs = new Map<ClusterName, Promise<Catalog>>();
 
   constructor(deps: OfflineDeps) {
     this.#deps = deps;
@@ -81,8 +83,11 @@ export class RepositoryWalden implements OfflineWalden {
   }
 
   async close(): Promise<void> {
-    const catalog = await this.#catalog?.catch(() => undefined);
-    await catalog?.close();
+    for (const loading of this.#catalogs.values()) {
+      // One that could not be loaded has told its error already.
+      const catalog = await loading.catch(() => undefined);
+      await catalog?.close();
+    }
     await this.#deps.pool.close();
     await this.#deps.repository.driver.close();
   }
@@ -100,8 +105,9 @@ export class RepositoryWalden implements OfflineWalden {
   async #look(cluster: string): Promise<{ readonly catalog: Catalog; readonly name: ClusterName }> {
     const name = clusterName(cluster);
     await this.#identity(name);
-    this.#catalog ??= this.#deps.loadCatalog();
-    return { catalog: await this.#catalog, name };
+    const catalog = this.#catalogs.get(name) ?? this.#deps.loadCatalog(name, this.#deps.note);
+    this.#catalogs.set(name, catalog);
+    return { catalog: await catalog, name };
   }
 
   async #identity(cluster: ClusterName): Promise<ClusterIdentity> {

@@ -21,4 +21,6 @@ export interface OfflineOptions {
   readonly repositoryPath: string;
   /** Worker threads; default: the cores. */
   readonly workers?: number | undefined;
+  /** Hears of damaged objects, which are passed over. */
+  readonly note: (text: string) => void;
 }

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import PQueue from 'p-queue';
-import { errorToDocument, isWaldenError, WaldenError } from '../errors.ts';
+import { errorToDocument, isWaldenError, WaldenError, withContext } from '../errors.ts';
 import { readControlFile } from '../postgres/control-file.ts';
 import { microsFromDate } from '../postgres/timestamp.ts';
 import { type ParsedWalName, parseWalName, type WalFileName } from '../postgres/wal-name.ts';
@@ -129,7 +129,8 @@ export class WalPusher {
     const { catalog, cluster, clock } = this.#context;
     try {
       await storeWalFile(this.#context, file, path);
-    } catch (error) {
+    } catch (thrown) {
+      const error = withContext(thrown, `unable to archive ${file.name}`);
       // Not there any more: PostgreSQL had it archived in the meantime.
       if (!isWaldenError(error, 'ARCHIVE_FILE_MISSING')) {
         await catalog.recordRefusal(cluster, file.name, errorToDocument(error), microsFromDate(clock.now()));

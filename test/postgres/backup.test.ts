@@ -13,6 +13,7 @@ import { type BackupSetup, MAIN, prepareRecovery, setUpBackup } from '../support
 import { installedTool, type PostgresVersion } from '../support/postgres-binaries.ts';
 import { startRestored, type TestServer } from '../support/postgres-server.ts';
 import { newDirectory } from '../support/sandbox.ts';
+import { until } from '../support/until.ts';
 import { openTestCatalog, openTestRepository, type TestRepository } from '../support/backup-stores.ts';
 
 const hasTools =
@@ -178,6 +179,23 @@ describe.each<PostgresVersion>([15, 17])('a backup of PostgreSQL %i', (version) 
     const [next] = await setup.take();
     expect((await deps.catalog.backups(MAIN)).filter(({ state }) => state !== 'complete')).toEqual([]);
     expect(next?.state).toBe('complete');
+  }, 60_000);
+
+  it('can be interrupted while it waits for the checkpoint', async () => {
+    const controller = new AbortController();
+    const onProgress = ({ phase }: { phase: string }): void => {
+      if (phase === 'waiting for a checkpoint')
+        setImmediate(() => {
+          controller.abort();
+        });
+    };
+    expect(await errorCode(setup.take({}, { signal: controller.signal, onProgress }))).toBe('INTERRUPTED');
+    const active = `select count(*) from pg_stat_activity where application_name = 'walden'`;
+    await until(async () => (await setup.server.value(active)) === '0', {
+      what: 'the end of the session',
+      deadlineMs: 20_000,
+    });
+    expect((await setup.take())[0]?.state).toBe('complete');
   }, 60_000);
 
   it('fails when its session is ended, and tells so', async () => {

@@ -38,7 +38,7 @@ const HOMES: Readonly<Record<string, readonly string[]>> = {
   'cli-table3': ['src/cli'],
   commander: ['src/cli'],
   fastify: ['src/service'],
-  'p-queue': ['src/wal', 'src/backup', 'src/restore'],
+  'p-queue': ['src/wal', 'src/platform'],
   'p-retry': ['src/wal', 'src/platform'],
   pg: ['src/postgres'],
   pino: ['src/platform'],

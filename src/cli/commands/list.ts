@@ -14,7 +14,7 @@ export function defineList(command: Command, cli: Cli): void {
     .action(async (cluster: string) => {
       const options = command.optsWithGlobals<OfflineOptions>();
       const list = isOffline(options)
-        ? await withRepository(options, (walden) => walden.list(cluster))
+        ? await withRepository(cli, options, (walden) => walden.list(cluster))
         : await (await connect(cli, options)).get<BackupListDocument>(clusterPath(cluster, 'backups'));
       cli.result(list, (document) => renderBackupList(document, cli.columns));
     });

@@ -20,7 +20,7 @@ export function definePlan(command: Command, cli: Cli): void {
       const options = command.optsWithGlobals<OfflineOptions & TargetOptions & { readonly to?: string }>();
       const request = restoreRequest(options, options.to ?? '', cli.world.workingDirectory);
       const plan = isOffline(options)
-        ? await withRepository(options, (walden) => walden.plan(cluster, request))
+        ? await withRepository(cli, options, (walden) => walden.plan(cluster, request))
         : await (
             await connect(cli, options)
           ).post<PlanDocument>(clusterPath(cluster, 'plan'), request, { deadlineSeconds: DEADLINE_SECONDS });

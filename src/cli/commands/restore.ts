@@ -56,7 +56,7 @@ async function restoreOffline(
   const signal = cli.interruption();
   const bar = createProgressBar(cli.world.stderr);
   try {
-    return await withRepository(options, (walden) =>
+    return await withRepository(cli, options, (walden) =>
       walden.restore(cluster, request, {
         signal,
         onProgress: (progress) => {

@@ -26,7 +26,7 @@ export function defineShow(command: Command, cli: Cli): void {
         else cli.result(await source.show(), renderBackup);
       };
       if (isOffline(options)) {
-        await withRepository(options, (walden) =>
+        await withRepository(cli, options, (walden) =>
           print({ show: () => walden.show(cluster, backup), files: () => walden.files(cluster, backup) }),
         );
         return;

@@ -65,7 +65,7 @@ export function defineWalFetch(command: Command, cli: Cli): void {
 
 async function fetchWal(cli: Cli, wanted: Wanted, options: FetchOptions): Promise<void> {
   if (isOffline(options)) {
-    await withRepository(options, async (walden) => {
+    await withRepository(cli, options, async (walden) => {
       const attempt: Attempt = async () => {
         const outcome = await walden.fetchWal(wanted.cluster, wanted.name, wanted.target);
         if (outcome === 'absent') throw absent(wanted);

@@ -212,6 +212,14 @@ describe('page checksums while packing', () => {
     expect(readBack(input.pack, entry).subarray(0, content.length).equals(content)).toBe(true);
   });
 
+  it('takes a page that has lost its header for corrupt', () => {
+    const root = newDirectory('pack-');
+    const headless = Buffer.concat([Buffer.alloc(512), badPage(1n).subarray(512)]);
+    const member = fileMember(root, 'global/1262', Buffer.concat([Buffer.alloc(8192), headless]));
+    const output = packFiles({ ...inputFor(newDirectory('staged-'), [member]), pages });
+    expect(output.badPages).toEqual([{ path: 'global/1262', block: 1, lsn: undefined }]);
+  });
+
   it('takes a page that changes while it is read again for one in flux', async () => {
     const root = newDirectory('pack-');
     const page = badPage(1n);

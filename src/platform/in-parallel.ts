@@ -10,21 +10,19 @@ export async function inParallel<T>(
   work: (item: T) => Promise<void>,
 ): Promise<void> {
   const queue = new PQueue({ concurrency });
-  let failure: unknown;
-  let failed = false;
+  const failures: unknown[] = [];
   for await (const item of items) {
-    if (failed) break;
+    if (failures.length > 0) break;
     void queue.add(async () => {
       try {
         await work(item);
       } catch (error) {
-        failure ??= error;
-        failed = true;
+        failures.push(error);
         queue.clear();
       }
     });
     await queue.onSizeLessThan(concurrency);
   }
   await queue.onIdle();
-  if (failed) throw toWaldenError(failure);
+  if (failures.length > 0) throw toWaldenError(failures[0]);
 }

@@ -1,0 +1,114 @@
+import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { runWalden, startWalden } from './run-walden.ts';
+
+// Real processes, on a machine that may be busy.
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
+
+let directory: string;
+let config: string;
+let running: ReturnType<typeof startWalden> | undefined;
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'walden-cli-'));
+  config = join(directory, 'walden.toml');
+  mkdirSync(join(directory, 'data'));
+  writeFileSync(
+    config,
+    `[service]
+state_directory = "${directory}/state"
+socket = "${directory}/walden.sock"
+workers = 1
+[repository.local]
+driver = "local"
+path = "${directory}/repository"
+[cluster.main]
+data_directory = "${directory}/data"
+conninfo = "host=/nowhere password=hunter2"
+repositories = ["local"]
+`,
+  );
+});
+afterEach(async () => {
+  running?.process.kill('SIGKILL');
+  await running?.outcome;
+  running = undefined;
+  rmSync(directory, { recursive: true });
+});
+
+const walden = (...words: readonly string[]) => runWalden([...words, '--config', config]);
+
+async function startService(): Promise<ReturnType<typeof startWalden>> {
+  running = startWalden(['service', '--config', config]);
+  expect(await walden('ping', '--wait', '20')).toMatchObject({ status: 0 });
+  return running;
+}
+
+function logged(stderr: string): readonly Record<string, unknown>[] {
+  return stderr
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
+}
+
+describe('walden service', () => {
+  it.each(['SIGTERM', 'SIGINT'] as const)(
+    'answers, logs JSON without secrets, and stops with status 0 on %s',
+    async (signal) => {
+      const { process, outcome } = await startService();
+      expect(statSync(join(directory, 'walden.sock')).mode & 0o777).toBe(0o660);
+      expect((await walden('status')).stdout).toContain('main: nothing is known of it yet');
+      process.kill(signal);
+      const { status, stdout, stderr } = await outcome;
+      expect({ status, stdout }).toEqual({ status: 0, stdout: '' });
+      expect(logged(stderr).map(({ msg }) => msg)).toEqual(expect.arrayContaining(['ready', 'stopping', 'stopped']));
+      expect(stderr).not.toContain('hunter2');
+      expect((await walden('ping')).status).toBe(14);
+    },
+  );
+
+  it('is not hurried by a second SIGTERM', async () => {
+    const { process, outcome } = await startService();
+    process.kill('SIGTERM');
+    process.kill('SIGTERM');
+    expect((await outcome).status).toBe(0);
+  });
+
+  it('prints the settings to paste, with scripts that exist', async () => {
+    await startService();
+    const { stdout } = await walden('script-config', 'main');
+    const [, script = ''] = /^# {3}archive_command = '(\S+) \S+ %p'$/m.exec(stdout) ?? [];
+    expect(statSync(script).mode & 0o111).not.toBe(0);
+    expect(stdout).toContain(`walden_socket='${directory}/walden.sock'\n`);
+  });
+
+  it('describes its API', async () => {
+    await startService();
+    const { stdout } = await walden('openapi');
+    const { paths } = JSON.parse(stdout) as { readonly paths: Record<string, unknown> };
+    expect(Object.keys(paths)).toContain('/v1/clusters/{cluster}/restores');
+  });
+
+  it('shows jobs, and refuses to cancel one that does not exist', async () => {
+    await startService();
+    expect((await walden('restore', 'main', '--to', join(directory, 'new'))).status).toBe(51);
+    const list = JSON.parse((await walden('job', 'list', '--json')).stdout) as {
+      readonly jobs: { readonly id: string }[];
+    };
+    const { stdout } = await walden('job', 'show', list.jobs[0]!.id);
+    expect(stdout).toMatch(/^Kind: +restore of main$/m);
+    expect(stdout).toMatch(/^State: +failed$/m);
+    expect((await walden('job', 'cancel', 'nothing')).status).toBe(5);
+  });
+
+  it('refuses a level of logging that does not exist', async () => {
+    const words = ['service', '--config', config];
+    const { status, stderr } = await runWalden(words, { environment: { WALDEN_LOG_LEVEL: 'chatty' } });
+    expect({ status, stderr }).toEqual({
+      status: 2,
+      stderr: 'walden: "chatty" is not a log level\nHINT: set WALDEN_LOG_LEVEL to one of: debug, info, warn, error\n',
+    });
+  });
+});

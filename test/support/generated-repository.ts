@@ -1,0 +1,80 @@
+import { createHash } from 'node:crypto';
+import type { Catalog, WalFileRecord, WalIndex } from '../../catalog/catalog.ts';
+import type { ObjectKey, Sha256Hex } from '../../storage-drivers/driver.ts';
+import { type ParsedWalName, parseWalName, segmentNumberOfName } from '../../src/postgres/wal-name.ts';
+import { encodeBackupRecord } from '../../src/repository/backup-record.ts';
+import { ensureClusterFile } from '../../src/repository/cluster-file.ts';
+import { compressBytes } from '../../src/repository/codec.ts';
+import { backupRecordKey, packKey, walKey } from '../../src/repository/keys.ts';
+import { bodyOfBytes } from '../../src/repository/object-bytes.ts';
+import type { Repository } from '../../src/repository/repository.ts';
+import { encodeWalObjectHeader, walFileRecord, type WalObjectHeader } from '../../src/repository/wal-object.ts';
+import { backupStart, FACTS, IDENTITY, index, MAIN, micros, SEGMENT_BYTES } from './catalog-rows.ts';
+
+/** A repository whose objects are made by hand, each recorded in a catalog as the service does it. */
+export class GeneratedRepository {
+  readonly repository: Repository;
+  readonly #catalog: Catalog;
+
+  constructor(repository: Repository, catalog: Catalog) {
+    this.repository = repository;
+    this.#catalog = catalog;
+  }
+
+  async begin(): Promise<void> {
+    await ensureClusterFile(this.repository, MAIN, IDENTITY);
+    await this.#catalog.registerCluster(MAIN, IDENTITY);
+  }
+
+  async addWal(name: string, walIndex?: WalIndex): Promise<WalFileRecord> {
+    const file = parseWalName(name);
+    const plain = Buffer.from(
+      file.kind === 'history' ? '1\t0/3000000\tno recovery target specified\n' : `content of ${name}`,
+    );
+    const header: WalObjectHeader = {
+      file,
+      identity: IDENTITY,
+      plainBytes: plain.length,
+      sha256: createHash('sha256').update(plain).digest('hex') as Sha256Hex,
+      archivedAt: micros(Number.parseInt(name.slice(16, 24), 16) || 0),
+      index: walIndex,
+    };
+    const stored = Buffer.concat([encodeWalObjectHeader(header), compressBytes(plain, 3)]);
+    const key = walKey(MAIN, file);
+    await this.put(key, stored);
+    const row = this.#row(header, file, key, stored.length, plain.toString());
+    await this.#catalog.recordWalFile(row);
+    return row;
+  }
+
+  /** Segments of one timeline, each with a commit. */
+  async addSegments(timeline: number, numbers: readonly number[]): Promise<void> {
+    for (const number of numbers) {
+      const commit = micros(number * 1000);
+      const facts = { firstCommit: commit, lastCommit: commit, commits: 1, firstXid: number, lastXid: number };
+      const hex = (value: number): string => value.toString(16).toUpperCase().padStart(8, '0');
+      await this.addWal(`${hex(timeline)}${hex(0)}${hex(number)}`, index(facts));
+    }
+  }
+
+  async addBackup(id: ReturnType<typeof backupStart>['id']): Promise<void> {
+    const start = backupStart({ id, repository: this.repository.name });
+    const stored = { bytes: 10, sha256: 'ab'.repeat(32) as Sha256Hex };
+    const rest = { backupLabel: 'START', tablespaceMap: '', packs: [stored], manifest: stored, waldenVersion: '0.1.0' };
+    await this.put(backupRecordKey(MAIN, id), encodeBackupRecord({ start, facts: FACTS, ...rest }));
+    await this.put(packKey(MAIN, id, 1), Buffer.from('a pack'));
+    await this.#catalog.completeBackup(start, FACTS);
+  }
+
+  async put(key: ObjectKey, bytes: Buffer): Promise<void> {
+    await this.repository.driver.put(key, bodyOfBytes(bytes), { ifExists: 'replace' });
+  }
+
+  #row(header: WalObjectHeader, file: ParsedWalName, key: ObjectKey, storedBytes: number, text: string): WalFileRecord {
+    const segment = file.segment === undefined ? undefined : segmentNumberOfName(file.segment, SEGMENT_BYTES);
+    const history = file.kind === 'history' ? text : undefined;
+    return walFileRecord(header, {
+      ...{ repository: this.repository.name, cluster: MAIN, key, storedBytes, segment, history },
+    });
+  }
+}
