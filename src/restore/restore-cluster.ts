@@ -177,8 +177,14 @@ function nextSteps(plan: RestorePlan, request: RestoreRequest): readonly string[
   }
   const backupSoon = 'once it has taken the place of the old node, take a backup of it';
   const archiving = request.takeOver === true ? [backupSoon] : ['it does not archive: archive_mode is off'];
-  const paused = plan.target.target.kind !== 'latest' && (request.action ?? 'pause') === 'pause';
-  if (!paused) return archiving;
+  const action = plan.target.target.kind === 'latest' ? 'promote' : (request.action ?? 'pause');
+  if (action === 'shutdown') {
+    return [
+      "it shuts down at the target; to open it there, set recovery_target_action = 'promote' in postgresql.auto.conf",
+      ...archiving,
+    ];
+  }
+  if (action === 'promote') return archiving;
   return [
     'it stops at the target and takes queries, read-only; look at the data',
     'to accept it and take writes: select pg_wal_replay_resume()',
