@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import {
   chmodSync,
+  chownSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -261,6 +262,17 @@ describe('restoreCluster into a directory', () => {
     await restore();
     expect(second?.code).toBe('LOCK_HELD');
     assertComplete();
+  });
+
+  it.skipIf(process.getuid?.() !== 0)('of another user is filled by root for that user', async () => {
+    store(ENTRIES.filter(({ path }) => path !== 'pg_tblspc'));
+    mkdirSync(to);
+    chownSync(to, 1234, 1235);
+    await restore();
+    for (const name of ['', ...readdirSync(to, { recursive: true, encoding: 'utf8' })]) {
+      const { uid, gid } = statSync(join(to, name));
+      expect([uid, gid], name).toEqual([1234, 1235]);
+    }
   });
 
   it('that is only a relative path is refused', async () => {
