@@ -63,8 +63,9 @@ export class WalFileTable {
       'INSERT INTO restore_point (file, ordinal, name, lsn, time) VALUES (?, ?, ?, ?, ?)',
     );
     this.#deletePoints = database.prepare<[Integer]>('DELETE FROM restore_point WHERE file = ?');
+    // CROSS JOIN keeps SQLite from walking all files of the archive instead of the few points of this name.
     this.#pointsByName = database.prepare<[string, ArchiveId], RestorePointRow & { readonly timeline: Integer }>(
-      `SELECT p.name, p.lsn, p.time, f.timeline FROM restore_point p JOIN wal_file f ON f.id = p.file
+      `SELECT p.name, p.lsn, p.time, f.timeline FROM restore_point p CROSS JOIN wal_file f ON f.id = p.file
        WHERE p.name = ? AND f.archive = ? AND f.kind = 'segment' ORDER BY p.lsn, f.timeline`,
     );
   }

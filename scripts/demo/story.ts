@@ -17,8 +17,8 @@ export interface Cast {
 }
 
 const SETTINGS = { archive_mode: 'on', wal_level: 'replica', checkpoint_timeout: '30s' };
-const FIRST_LOAD = 800;
-const SECOND_LOAD = 800;
+const FIRST_LOAD = 2500;
+const SECOND_LOAD = 2500;
 
 /** The main job on real parts, told step by step. */
 export async function tellStory(screen: Screen, version: PostgresVersion, cast: Cast): Promise<void> {

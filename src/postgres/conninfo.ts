@@ -11,7 +11,7 @@ const SSL_MODES = new Set(['disable', 'allow', 'prefer', 'require', 'verify-ca',
 
 /** user, password, host, port, database, parameters (conninfo_uri_parse_options in fe-connect.c); one host only. */
 const URI =
-  /^postgres(?:ql)?:\/\/(?:([^:@/?]*)(?::([^@/?]*))?@)?(\[[^\]]*\]|[^:/?,]*)(?::(\d*))?(?:\/([^?]*))?(?:\?(.*))?$/;
+  /^postgres(?:ql)?:\/\/(?:([^:@/?]*)(?::([^@/?]*))?@)?(\[[^\]]*\]|[^:/?,@]*)(?::(\d*))?(?:\/([^?]*))?(?:\?(.*))?$/;
 
 /**
  * A libpq connection string, `key=value …` or a URI, for the package pg. The database is `postgres` unless it says so.

@@ -49,7 +49,7 @@ export async function openSession(conninfo: string, options: SessionOptions = {}
         const result = await client.query<Record<string, unknown>>(text, [...values]);
         return result.rows;
       } catch (cause) {
-        if (lost !== undefined || !(cause instanceof pg.DatabaseError)) {
+        if (lost !== undefined || !(cause instanceof pg.DatabaseError) || endsSession(cause.code)) {
           // Also after the deadline: an answer that comes later would be taken for that of the next query.
           client.connection.stream.destroy();
           const fact = messageOf(lost ?? cause);
@@ -66,6 +66,14 @@ export async function openSession(conninfo: string, options: SessionOptions = {}
       return closed;
     },
   };
+}
+
+/**
+ * The server's last words also come as the answer to a query: shutdown, crash, database dropped, too long idle, connection
+ * failure (errcodes.txt). The severity would say it too, but in the server's language.
+ */
+function endsSession(sqlstate: string | undefined): boolean {
+  return sqlstate !== undefined && /^(57P0[1-5]|25P0[34]|08...)$/.test(sqlstate);
 }
 
 async function endWithin(client: pg.Client): Promise<void> {

@@ -1,7 +1,7 @@
 import { statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Catalog, ClusterName } from '../../catalog/catalog.ts';
-import { isWaldenError, systemErrorCode, WaldenError } from '../errors.ts';
+import { type ErrorCode, isWaldenError, systemErrorCode, WaldenError } from '../errors.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { WorkerPool } from '../platform/worker-pool.ts';
 import { microsFromDate } from '../postgres/timestamp.ts';
@@ -22,6 +22,17 @@ export interface PlanDeps {
   readonly pool: WorkerPool;
   readonly clock: Clock;
 }
+
+/** With these, another repository may still be able to. */
+export const OTHER_MAY_SERVE: readonly ErrorCode[] = [
+  'TARGET_UNREACHABLE',
+  'ARCHIVE_GAP',
+  'STORAGE_UNAVAILABLE',
+  'STORAGE_DENIED',
+  'STORAGE_OBJECT_MISSING',
+  'CHECKSUM_MISMATCH',
+  'FORMAT_INVALID',
+];
 
 /** What a restore would do, decided. */
 export interface RestorePlan {
@@ -60,7 +71,7 @@ export async function planRestore(
       );
       return await completePlan(deps, { cluster, repository, target, choice }, request, passedOver);
     } catch (error) {
-      if (!isWaldenError(error, 'TARGET_UNREACHABLE', 'ARCHIVE_GAP')) throw error;
+      if (!isWaldenError(error, ...OTHER_MAY_SERVE)) throw error;
       refusals.push({ repository, error });
     }
   }

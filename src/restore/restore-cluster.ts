@@ -1,11 +1,11 @@
 import { isAbsolute, normalize } from 'node:path';
 import type { ClusterName } from '../../catalog/catalog.ts';
-import { WaldenError } from '../errors.ts';
+import { isWaldenError, WaldenError } from '../errors.ts';
 import { formatMicros, microsFromDate } from '../postgres/timestamp.ts';
 import { readBackupRecord, type StoredBackup } from '../repository/backup-record.ts';
 import type { RestoreRequest } from '../service/api.ts';
 import { configureNode } from './configure-node.ts';
-import { type PlanDeps, planRestore, type RestorePlan } from './plan.ts';
+import { OTHER_MAY_SERVE, type PlanDeps, planRestore, type RestorePlan } from './plan.ts';
 import { planDocument } from './plan-document.ts';
 import { ProgressMeter, type RestoreProgress } from './progress-meter.ts';
 import { mapTablespaces, type TablespacePlace } from './tablespaces.ts';
@@ -59,13 +59,7 @@ export async function restoreCluster(
   controls: RestoreControls,
 ): Promise<RestoreResult> {
   const dataDirectory = absolute(order.request.to);
-  const plan = await planRestore(deps, order.cluster, order.request, controls.signal);
-  const backup = await readBackupRecord(
-    plan.repository,
-    order.cluster,
-    plan.choice.candidate.backup.id,
-    controls.signal,
-  );
+  const { plan, backup } = await planAndOpen(deps, order, controls.signal);
   const tablespaces = mapTablespaces(backup.facts.tablespaces, order.request.tablespaceMap ?? {}, dataDirectory);
   const target = { dataDirectory, tablespaceDirectories: tablespaces.map(({ location }) => location) };
   const owner = await ownerFor(dataDirectory);
@@ -81,6 +75,29 @@ export async function restoreCluster(
     return { ...describe(plan, order, place), files, bytes, seconds, warnings: [...warnings, ...ownerWarnings(place)] };
   } finally {
     release();
+  }
+}
+
+/** The plan, and the record of its backup read from the repository: where that fails, another repository is planned with. */
+async function planAndOpen(
+  deps: PlanDeps,
+  { cluster, request }: RestoreOrder,
+  signal: AbortSignal,
+): Promise<{ readonly plan: RestorePlan; readonly backup: StoredBackup }> {
+  const failures: WaldenError[] = [];
+  for (let { repositories } = deps; ;) {
+    const plan = await planRestore({ ...deps, repositories }, cluster, request, signal).catch((error: unknown) => {
+      throw failures[0] ?? error;
+    });
+    try {
+      const backup = await readBackupRecord(plan.repository, cluster, plan.choice.candidate.backup.id, signal);
+      return { plan: { ...plan, notes: [...failures.map(({ message }) => message), ...plan.notes] }, backup };
+    } catch (error) {
+      if (!isWaldenError(error, ...OTHER_MAY_SERVE)) throw error;
+      failures.push(error);
+      repositories = repositories.filter(({ name }) => name !== plan.repository.name);
+      if (repositories.length === 0) throw failures[0] ?? error;
+    }
   }
 }
 
@@ -160,8 +177,14 @@ function nextSteps(plan: RestorePlan, request: RestoreRequest): readonly string[
   }
   const backupSoon = 'once it has taken the place of the old node, take a backup of it';
   const archiving = request.takeOver === true ? [backupSoon] : ['it does not archive: archive_mode is off'];
-  const paused = plan.target.target.kind !== 'latest' && (request.action ?? 'pause') === 'pause';
-  if (!paused) return archiving;
+  const action = plan.target.target.kind === 'latest' ? 'promote' : (request.action ?? 'pause');
+  if (action === 'shutdown') {
+    return [
+      "it shuts down at the target; to open it there, set recovery_target_action = 'promote' in postgresql.auto.conf",
+      ...archiving,
+    ];
+  }
+  if (action === 'promote') return archiving;
   return [
     'it stops at the target and takes queries, read-only; look at the data',
     'to accept it and take writes: select pg_wal_replay_resume()',

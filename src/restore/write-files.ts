@@ -128,15 +128,15 @@ async function makeDirectories(
   const { dataDirectory, tablespaces, owner } = work;
   const made = [dataDirectory, ...tablespaces.map(({ location }) => location)];
   try {
-    // Parents sort before what they hold.
-    for (const { path, mode } of [...directories].sort((a, b) => (a.path < b.path ? -1 : 1))) {
+    // Parents sort before what they hold. A directory that is named twice is made once.
+    const links = { path: 'pg_tblspc', mode: 0o700 };
+    for (const { path, mode } of [links, ...directories].sort((a, b) => (a.path < b.path ? -1 : 1))) {
       const target = targetPath(work, path);
       await mkdir(target, { recursive: true, mode: 0o700 });
       if (owner !== undefined) await chown(target, owner.uid, owner.gid);
       await chmod(target, mode & 0o777);
       made.push(target);
     }
-    await mkdir(join(dataDirectory, 'pg_tblspc'), { recursive: true, mode: 0o700 });
     for (const { oid, location } of tablespaces) {
       const link = join(dataDirectory, 'pg_tblspc', `${oid}`);
       await symlink(location, link);

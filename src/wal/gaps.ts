@@ -10,15 +10,19 @@ export interface WalGap {
   readonly last: bigint;
 }
 
-/** What is missing along any path, each gap once: ascending by timeline and segment. */
+/** What is missing along any path, each segment once: ascending by timeline and segment. */
 export function findGaps(archive: ArchiveView): readonly WalGap[] {
-  const gaps = new Map<string, WalGap>();
-  for (const view of pathViews(archive)) {
-    for (const gap of gapsBetween(view.runs, view.path, archive)) {
-      gaps.set([gap.timeline, gap.first, gap.last].join(), gap);
-    }
+  const found = pathViews(archive)
+    .flatMap((view) => gapsBetween(view.runs, view.path, archive))
+    .sort((a, b) => a.timeline - b.timeline || (a.first < b.first ? -1 : 1));
+  const gaps: { timeline: TimelineId; first: bigint; last: bigint }[] = [];
+  for (const gap of found) {
+    const before = gaps.at(-1);
+    // The path to a later timeline sees only the part of a gap up to where it branches off.
+    if (before?.timeline !== gap.timeline || gap.first > before.last + 1n) gaps.push({ ...gap });
+    else if (gap.last > before.last) before.last = gap.last;
   }
-  return [...gaps.values()].sort((a, b) => a.timeline - b.timeline || (a.first < b.first ? -1 : 1));
+  return gaps;
 }
 
 /** The holes between consecutive runs of a path, cut where it passes to another timeline. */

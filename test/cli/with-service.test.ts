@@ -1,15 +1,12 @@
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { JobDocument } from '../../src/service/api.ts';
 import { runWalden, startWalden } from './run-walden.ts';
 import { type Asked, StandInService } from './stand-in-service.ts';
 
 const NAME = '000000010000000000000007';
-// Real processes, on a machine that may be busy.
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
-
 let directory: string;
 let socket: string;
 let config: string;

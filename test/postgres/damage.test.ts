@@ -15,7 +15,8 @@ const PAGE_BYTES = 8192;
 describe.each([15, 17] as const)('damage, PostgreSQL %i', (version) => {
   let scene: Scene;
   beforeAll(async () => {
-    scene = await startScene({ version, initdbArguments: ['-k'] });
+    const walden = { clusterSettings: ['wal_fetch_timeout = 4'] };
+    scene = await startScene({ version, initdbArguments: ['-k'], walden });
   });
   afterAll(() => scene.dispose());
 
@@ -67,7 +68,7 @@ describe.each([15, 17] as const)('damage, PostgreSQL %i', (version) => {
     const directory = newDirectory('fetch');
     const { restoreCommand } = await walden.commandSettings();
     const command = restoreCommand.replace('%f', segment).replace('%p', 'here');
-    const fetched = await runProgram('/bin/sh', ['-c', `walden_fetch_timeout=2; ${command}`], { cwd: directory });
+    const fetched = await runProgram('/bin/sh', ['-c', command], { cwd: directory });
     expect(fetched.status).toBeGreaterThan(125);
     expect(existsSync(join(directory, 'here'))).toBe(false);
 

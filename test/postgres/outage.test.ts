@@ -38,6 +38,8 @@ describe.each([15, 17] as const)('outages, PostgreSQL %i', (version) => {
     });
     expect(await server.log()).toContain('unable to reach the service');
     await walden.start();
+    // A server at work: without a new segment the archiver would sleep for a minute between its attempts.
+    segments.push(await switchSegment(server));
     await until(() => segments.every((segment) => existsSync(segmentObject(walden, segment))), {
       what: 'all segments to arrive',
       deadlineMs: 100_000,

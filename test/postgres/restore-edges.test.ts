@@ -35,6 +35,8 @@ describe.each([15, 17] as const)('restore at the edges of what is archived, Post
     await server.query("alter system set synchronous_standby_names = '*'");
     await walden.run('backup', 'main');
     await leaveMark(server, 'a');
+    // More than the head of a stored segment can name.
+    await server.query("select pg_create_restore_point('point ' || i) from generate_series(1, 100) i");
     const b = await leaveMark(server, 'b');
     lastCommit = await server.value(
       `select to_char(pg_xact_commit_timestamp($1::text::xid) at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS.US') || '+00'`,
@@ -86,6 +88,10 @@ describe.each([15, 17] as const)('restore at the edges of what is archived, Post
     await archiveNow(scene.server);
     expect((await target(behindSwitch)).status).toBe(0);
     expect(await marksAt('--lsn', behindSwitch, '--action', 'promote')).toEqual(['a', 'b']);
+  });
+
+  it('finds a restore point that the index of its segment had no room for', async () => {
+    expect(await marksAt('--name', 'point 99', '--action', 'promote')).toEqual(['a']);
   });
 
   it('restores into a path that no shell and no configuration file takes unquoted', async () => {

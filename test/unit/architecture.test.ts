@@ -39,7 +39,6 @@ const HOMES: Readonly<Record<string, readonly string[]>> = {
   commander: ['src/cli'],
   fastify: ['src/service'],
   'p-queue': ['src/wal', 'src/platform'],
-  'p-retry': ['src/wal', 'src/platform'],
   pg: ['src/postgres'],
   pino: ['src/platform'],
   piscina: ['src/platform'],

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import {
   chmodSync,
+  chownSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -153,6 +154,30 @@ describe('restoreCluster', () => {
     assertComplete();
   });
 
+  it('takes the next repository when the first cannot be read', async () => {
+    const name = 'far' as RepositoryName;
+    const far = stubDriver();
+    far.beforeGet = () => {
+      throw new WaldenError('STORAGE_UNAVAILABLE', 'nobody answers');
+    };
+    const record = storeBackup(far, { repository: name, cluster: CLUSTER, id: ID, entries: ENTRIES });
+    const [known] = await deps.catalog.backups(CLUSTER);
+    const ranges = await deps.catalog.walRanges(REPOSITORY, CLUSTER);
+    deps = {
+      ...deps,
+      catalog: stubCatalog({ backups: [record, known!], ranges }),
+      repositories: [{ name, driver: far }, ...deps.repositories],
+    };
+    const result = await restore();
+    expect(result.repository).toBe(REPOSITORY);
+    expect(result.notes.join()).toContain('nobody answers');
+    assertComplete();
+    deps = { ...deps, repositories: deps.repositories.slice(0, 1) };
+    to = join(newDirectory('restore-'), 'data');
+    expect((await failure(restore())).code).toBe('STORAGE_UNAVAILABLE');
+    expect(existsSync(to)).toBe(false);
+  });
+
   it('stops between two reads when it is cancelled, and cannot be started then', async () => {
     const controller = new AbortController();
     driver.beforeGet = (key) => {
@@ -237,6 +262,17 @@ describe('restoreCluster into a directory', () => {
     await restore();
     expect(second?.code).toBe('LOCK_HELD');
     assertComplete();
+  });
+
+  it.skipIf(process.getuid?.() !== 0)('of another user is filled by root for that user', async () => {
+    store(ENTRIES.filter(({ path }) => path !== 'pg_tblspc'));
+    mkdirSync(to);
+    chownSync(to, 1234, 1235);
+    await restore();
+    for (const name of ['', ...readdirSync(to, { recursive: true, encoding: 'utf8' })]) {
+      const { uid, gid } = statSync(join(to, name));
+      expect([uid, gid], name).toEqual([1234, 1235]);
+    }
   });
 
   it('that is only a relative path is refused', async () => {

@@ -106,6 +106,18 @@ describe('SegmentWalker', () => {
     );
   });
 
+  it('takes segments of every size, far into the WAL', () => {
+    for (const bytes of [1 << 20, 1 << 24, 1 << 26]) {
+      const firstSegment = 0xffff_ffff_ffff_ffffn / BigInt(bytes) - 5n;
+      const builder = new WalBuilder({ segmentBytes: bytes, firstSegment });
+      builder.add(filler(bytes));
+      const end = builder.add(restorePoint('far', 1n));
+      builder.switch();
+      expect(walk(builder.segments[0]!, builder.expectation(0)).restorePoints).toEqual([]);
+      expect(walk(builder.segments[1]!, builder.expectation(1)).restorePoints[0]?.lsn).toBe(end);
+    }
+  });
+
   it('never refuses a record of a kind that it does not know', () => {
     const builder = new WalBuilder();
     builder.add({ rmid: 200, info: 0xff, xid: 1, body: Buffer.alloc(50, 255) });

@@ -1,0 +1,115 @@
+import { copyFileSync, existsSync, mkdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { archiveNow } from '../support/archiving.ts';
+import { type Scene, startScene } from '../support/scene.ts';
+import { newDirectory } from '../support/sandbox.ts';
+import { sha256Of } from '../support/stored.ts';
+import { programDirectory, runProgram, type Outcome } from '../support/walden.ts';
+
+const SHELLS = [
+  { shell: 'dash', program: '/usr/bin/dash', words: [] },
+  { shell: 'busybox sh', program: '/usr/bin/busybox', words: ['sh'] },
+].filter(({ program }) => existsSync(program));
+
+/** A path that leads to no program: what still works uses the shell alone. */
+const NOTHING = { PATH: '/nonexistent' };
+
+describe.each(SHELLS)('the scripts of PostgreSQL, run by $shell', ({ program, words }) => {
+  let scene: Scene;
+  let config: string;
+  let segment: string;
+
+  beforeAll(async () => {
+    scene = await startScene({ version: 17, walden: { clusterSettings: ['wal_fetch_timeout = 2'] } });
+    config = join(newDirectory('conf'), 'script.conf');
+    writeFileSync(config, await scene.walden.run('script-config', 'main'));
+    segment = await archiveNow(scene.server);
+  });
+  afterAll(() => scene.dispose());
+
+  async function script(name: string, args: readonly string[], cwd: string, env?: NodeJS.ProcessEnv): Promise<Outcome> {
+    return await runProgram(program, [...words, join(programDirectory, name), config, ...args], {
+      cwd,
+      ...(env === undefined ? {} : { env }),
+    });
+  }
+  const push = (file: string, cwd = scene.server.dataDirectory, env?: NodeJS.ProcessEnv): Promise<Outcome> =>
+    script('walden-push', [`pg_wal/${file}`], cwd, env);
+  const fetch = (file: string, cwd: string, env?: NodeJS.ProcessEnv): Promise<Outcome> =>
+    script('walden-fetch', [file, 'here'], cwd, env);
+
+  /** What the service does when a segment is durable. */
+  function acknowledge(file: string): void {
+    const { walden_spool: spool } = variables(readFileSync(config, 'utf8'));
+    writeFileSync(join(spool!, 'push', `${file}.ok`), '');
+  }
+
+  it('take an acknowledgement without any other program', async () => {
+    acknowledge(segment);
+    expect(await push(segment, undefined, NOTHING)).toMatchObject({ status: 0, stderr: '' });
+  });
+
+  it('do not believe an acknowledgement that is older than the file', async () => {
+    acknowledge(segment);
+    const later = Date.now() / 1000 + 100;
+    utimesSync(join(scene.server.dataDirectory, 'pg_wal', segment), later, later);
+    const outcome = await push(segment, undefined, NOTHING);
+    expect(outcome.status).toBe(14);
+    expect(outcome.stderr).toContain('curl is not installed');
+  });
+
+  it('do not believe an acknowledgement for a file of another directory', async () => {
+    acknowledge(segment);
+    const copy = newDirectory('copy');
+    mkdirSync(join(copy, 'pg_wal'));
+    copyFileSync(join(scene.server.dataDirectory, 'pg_wal', segment), join(copy, 'pg_wal', segment));
+    expect((await push(segment, copy, NOTHING)).status).toBe(14);
+    expect((await push(segment, copy)).status).toBe(0);
+    writeFileSync(join(copy, 'pg_wal', segment), Buffer.alloc(16 * 1024 * 1024));
+    expect((await push(segment, copy)).status).toBe(40);
+  });
+
+  it('bring a segment back as it was', async () => {
+    const directory = newDirectory('fetch');
+    expect(await fetch(segment, directory)).toMatchObject({ status: 0, stderr: '' });
+    expect(sha256Of(join(directory, 'here'))).toBe(sha256Of(join(scene.server.dataDirectory, 'pg_wal', segment)));
+  });
+
+  it('say 1, without a word, for what is proven absent', async () => {
+    expect(await fetch('00000009.history', newDirectory('fetch'))).toMatchObject({ status: 1, stderr: '' });
+  });
+
+  it('refuse what is no name of a WAL file', async () => {
+    expect((await script('walden-push', ['../../x y'], scene.server.dataDirectory)).status).toBe(31);
+    expect((await script('walden-fetch', ['../../x', 'here'], newDirectory('fetch'))).status).toBe(200);
+  });
+
+  it('stop recovery rather than end it while the service is down, and say so', async () => {
+    await scene.walden.stop();
+    const directory = newDirectory('fetch');
+    const outcome = await fetch(segment, directory);
+    expect(outcome.status).toBe(200);
+    expect(outcome.stderr).toContain('unable to reach the service');
+    expect(existsSync(join(directory, 'here'))).toBe(false);
+    expect((await push(segment)).status).toBe(14);
+  });
+
+  it('let a standby ask again, loudly', async () => {
+    const directory = newDirectory('fetch');
+    writeFileSync(join(directory, 'standby.signal'), '');
+    const outcome = await fetch(segment, directory);
+    expect(outcome.status).toBe(1);
+    expect(outcome.stderr).toContain('NOT a proof');
+  });
+
+  it('name curl where it is missing', async () => {
+    const outcome = await fetch(segment, newDirectory('fetch'), NOTHING);
+    expect(outcome.status).toBe(200);
+    expect(outcome.stderr).toContain('curl is not installed');
+  });
+});
+
+function variables(text: string): Readonly<Record<string, string>> {
+  return Object.fromEntries([...text.matchAll(/^(walden_\w+)='(.*)'$/gm)].map((match) => [match[1]!, match[2]!]));
+}
