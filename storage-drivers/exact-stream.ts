@@ -12,7 +12,21 @@ export function exactly(
   translate: (error: unknown) => unknown = (error) => error,
   signal?: AbortSignal,
 ): Readable {
-  return Readable.from(counted(source, length, what, translate, signal), { objectMode: false });
+  const stream = Readable.from(counted(source, length, what, translate, signal), { objectMode: false });
+  return source instanceof Readable ? endingWith(source, stream) : stream;
+}
+
+/**
+ * `outer`, which reads `inner`: whenever it closes, `inner` does. A generator that was never begun ends without its
+ * `finally`, so a stream that is given up unread would else keep its source open for ever.
+ */
+export function endingWith(inner: Readable, outer: Readable): Readable {
+  outer.once('close', () => {
+    // Given up already: what goes wrong now concerns nobody, but an error without a listener ends the process.
+    inner.on('error', () => undefined);
+    inner.destroy();
+  });
+  return outer;
 }
 
 async function* counted(

@@ -2,6 +2,7 @@ import { Readable } from 'node:stream';
 import { WaldenError } from '../src/errors.ts';
 import { withDeadline } from '../src/platform/deadline.ts';
 import type { StorageDriver } from './driver.ts';
+import { endingWith } from './exact-stream.ts';
 
 /** How long one call may take, in milliseconds. */
 export interface StoreDeadlines {
@@ -37,9 +38,17 @@ export function driverWithDeadlines(inner: StorageDriver, { answerMs, putMs }: S
     features: inner.features,
     put: (key, body, options) => withDeadline(inner.put(key, body, options), putMs, () => late(`store ${key}`)),
     async get(key, options): Promise<Readable> {
-      const stream = await answer(inner.get(key, options), `open ${key}`);
+      const opening = inner.get(key, options);
+      const stream = await answer(opening, `open ${key}`).catch((error: unknown) => {
+        // Nobody will read what opens too late.
+        opening.then((late) => late.destroy()).catch(() => undefined);
+        throw error;
+      });
       // The inner stream fails by itself when it ends early.
-      return Readable.from(timed(stream as AsyncIterable<Uint8Array>, `go on with ${key}`), { objectMode: false });
+      const outer = Readable.from(timed(stream as AsyncIterable<Uint8Array>, `go on with ${key}`), {
+        objectMode: false,
+      });
+      return endingWith(stream, outer);
     },
     stat: (key, options) => answer(inner.stat(key, options), `answer about ${key}`),
     list: (prefix, options) => timed(inner.list(prefix, options), `list ${prefix}`),

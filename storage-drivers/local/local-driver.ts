@@ -12,9 +12,11 @@ import { exactly } from '../exact-stream.ts';
 import { copyBody } from './copy-body.ts';
 import { localError } from './local-errors.ts';
 import { listObjects, STAGING_DIRECTORY } from './local-list.ts';
-import { sweepStaging } from './sweep-staging.ts';
+import { hasMarker, markerPath, prepareStaging } from './staging.ts';
 
 const DIRECTORY_MODE = 0o750;
+/** Not through a symlink, and without waiting for the writer of a pipe. */
+const READ_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 /** A body's file that cannot be linked is copied: another file system, too many links, a file system without links. */
 const COPY_INSTEAD = new Set(['EXDEV', 'EMLINK', 'EPERM', 'ENOTSUP', 'EOPNOTSUPP']);
 
@@ -28,6 +30,8 @@ export class LocalDriver implements StorageDriver {
   readonly features: StorageFeatures;
   readonly #root: string;
   readonly #staging: string;
+  /** Is there as long as the store is. */
+  readonly #proof: string;
   /** Directories whose names are durable up to the root. */
   readonly #durable = new Set<string>();
 
@@ -49,12 +53,17 @@ export class LocalDriver implements StorageDriver {
     } catch (error) {
       throw localError(error, `open the repository directory ${root}`);
     }
-    if (access === 'read-write') await sweepStaging(root, instance);
-    return new LocalDriver(root, instance);
+    try {
+      if (access === 'read-write') await prepareStaging(root, instance);
+      return new LocalDriver(root, instance, await hasMarker(root));
+    } catch (error) {
+      throw localError(error, `open the repository directory ${root}`);
+    }
   }
 
-  private constructor(root: string, instance: string) {
+  private constructor(root: string, instance: string, marked: boolean) {
     this.#root = resolve(root);
+    this.#proof = marked ? markerPath(this.#root) : join(this.#root, '.');
     this.#staging = join(this.#root, STAGING_DIRECTORY, instance);
     this.features = { createOnly: true, maxConcurrency: 8, stagingDirectory: this.#staging };
   }
@@ -76,6 +85,8 @@ export class LocalDriver implements StorageDriver {
       // Somebody removed a directory below the root: the next attempt makes it again.
       if (isAbsent(error)) this.#durable.clear();
       if (systemErrorCode(error) === 'EEXIST') {
+        // Whoever took the name may have died before it was durable, and the caller may go on to rely on it.
+        await this.#synced(target, `store ${key}`);
         throw new WaldenError('STORAGE_OBJECT_EXISTS', `${key} exists already`, { cause: error });
       }
       throw localError(error, `store ${key}`);
@@ -87,7 +98,7 @@ export class LocalDriver implements StorageDriver {
     options: { readonly offset?: number; readonly length?: number; readonly signal?: AbortSignal | undefined } = {},
   ): Promise<Readable> {
     assertNotAborted(options.signal, `read ${key}`);
-    const handle = await this.#found(key, (path) => open(path, constants.O_RDONLY | constants.O_NOFOLLOW));
+    const handle = await this.#found(key, (path) => open(path, READ_FLAGS));
     try {
       const found = await handle.stat();
       if (!found.isFile()) throw new WaldenError('STORAGE_UNAVAILABLE', `${key} is no file`);
@@ -126,6 +137,8 @@ export class LocalDriver implements StorageDriver {
         assertNotAborted(signal, `list ${prefix}`);
         yield info;
       }
+      // A directory that was not there ended its part of the listing: true only if the store is still there.
+      await this.#assertRoot();
     } catch (error) {
       throw localError(error, `list ${prefix}`);
     }
@@ -137,10 +150,12 @@ export class LocalDriver implements StorageDriver {
     try {
       await this.#assertRoot();
       await unlink(target);
-      await syncDirectory(dirname(target));
     } catch (error) {
       if (!isAbsent(error)) throw localError(error, `remove ${key}`);
+      await this.#assertRoot();
     }
+    // Also where nothing was left to remove: whoever removed it may have died before that was durable.
+    await this.#synced(target, `remove ${key}`);
   }
 
   async close(): Promise<void> {
@@ -155,6 +170,15 @@ export class LocalDriver implements StorageDriver {
     this.#durable.add(directory);
   }
 
+  /** The directory of a path is synced, if there is one. */
+  async #synced(path: string, attempted: string): Promise<void> {
+    try {
+      await syncDirectory(dirname(path));
+    } catch (error) {
+      if (!isAbsent(error)) throw localError(error, attempted);
+    }
+  }
+
   /** The name is taken at once, by a file that is whole and durable. */
   async #create(target: string, body: ObjectBody): Promise<void> {
     if (body.path !== undefined && (await linkBody(body, body.path, target))) return;
@@ -162,19 +186,21 @@ export class LocalDriver implements StorageDriver {
   }
 
   async #replace(target: string, body: ObjectBody): Promise<void> {
-    await this.#staged(body, (staged) => rename(staged, target));
+    await this.#staged(body, async (staged) => {
+      await rename(staged, target);
+    });
   }
 
-  /** Copies the body into a staged file, lets it be published, and leaves nothing staged. */
+  /** Gives the body a staged name, by link or copy, lets it be published, and leaves nothing staged. */
   async #staged(body: ObjectBody, publish: (staged: string) => Promise<void>): Promise<void> {
     await mkdir(this.#staging, { recursive: true, mode: DIRECTORY_MODE });
     const staged = join(this.#staging, randomUUID());
     try {
-      await copyBody(body, staged);
+      if (body.path === undefined || !(await linkBody(body, body.path, staged))) await copyBody(body, staged);
       await publish(staged);
     } finally {
       await unlink(staged).catch((error: unknown) => {
-        // Renamed into place, or never made.
+        // Renamed into place, or never made. A rename onto another name of the same file leaves both.
         if (systemErrorCode(error) !== 'ENOENT') throw error;
       });
     }
@@ -193,7 +219,7 @@ export class LocalDriver implements StorageDriver {
 
   async #assertRoot(): Promise<void> {
     try {
-      await lstat(join(this.#root, '.'));
+      await lstat(this.#proof);
     } catch (error) {
       const reason = systemErrorCode(error) ?? 'unknown';
       throw new WaldenError('STORAGE_UNAVAILABLE', `the repository directory ${this.#root} is not there (${reason})`, {
@@ -204,15 +230,20 @@ export class LocalDriver implements StorageDriver {
   }
 
   #path(key: ObjectKey): string {
-    return join(this.#root, objectKey(key));
+    const path = objectKey(key);
+    if (path.startsWith(`${STAGING_DIRECTORY}/`)) {
+      throw new WaldenError('FORMAT_INVALID', `${key} is no key of an object: it belongs to staged files`);
+    }
+    return join(this.#root, path);
   }
 }
 
 /** True when the target is now a name of the body's own file; false when it must be copied. */
 async function linkBody(body: ObjectBody, path: string, target: string): Promise<boolean> {
-  const { size } = await lstat(path);
-  if (size !== body.size)
-    throw new WaldenError('STORAGE_SIZE', `the staged file has ${size} bytes instead of ${body.size}`);
+  const found = await lstat(path);
+  if (!found.isFile() || found.size !== body.size) {
+    throw new WaldenError('STORAGE_SIZE', `the staged file has ${found.size} bytes instead of ${body.size}`);
+  }
   try {
     await link(path, target);
     return true;

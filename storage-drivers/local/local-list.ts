@@ -28,12 +28,15 @@ async function* listDirectory(root: string, directory: string, prefix: string): 
   }
 }
 
-/** Files, and directories with a `/` at the end; nothing else is an object. A directory removed meanwhile is empty. */
+/**
+ * Files, and directories with a `/` at the end; nothing else is an object, nor is what no key can name: `lost+found` of
+ * a mounted file system, an editor's copy. A directory removed meanwhile is empty.
+ */
 async function sortedNames(directory: string): Promise<readonly string[]> {
   try {
     const entries = await readdir(directory, { withFileTypes: true });
     return entries
-      .filter((entry) => entry.isFile() || entry.isDirectory())
+      .filter((entry) => (entry.isFile() || entry.isDirectory()) && /^[A-Za-z0-9._-]+$/.test(entry.name))
       .map((entry) => (entry.isDirectory() ? `${entry.name}/` : entry.name))
       .sort((a, b) => (a < b ? -1 : 1));
   } catch (error) {
