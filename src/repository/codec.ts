@@ -125,10 +125,11 @@ export class StreamDecompressor {
   }
 
   /**
-   * The pieces are the caller's for good.
+   * Decompresses as the caller takes the pieces, which are his for good: a small chunk may hold a gigabyte of zeros. All of
+   * them must be taken.
    * @throws FORMAT_INVALID when it does not begin as zstd, CHECKSUM_MISMATCH when it is damaged further on.
    */
-  feed(chunk: Uint8Array): Uint8Array[] {
+  *feed(chunk: Uint8Array): Generator<Uint8Array, void, undefined> {
     const pieces: Uint8Array[] = [];
     let rest = this.#pastMagic(chunk);
     for (let full = false; rest.byteLength > 0 || full;) {
@@ -138,8 +139,8 @@ export class StreamDecompressor {
       rest = rest.subarray(consumed);
       full = produced === room.byteLength && left !== 0;
       if (produced > 0 || consumed > 0) this.#betweenFrames = left === 0;
+      yield* pieces.splice(0);
     }
-    return pieces;
   }
 
   /** @throws FORMAT_INVALID when the stream ended inside a frame or held nothing. */

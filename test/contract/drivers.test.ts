@@ -2,6 +2,7 @@ import { FaultyDriver } from '../../storage-drivers/faulty/faulty-driver.ts';
 import { LocalDriver } from '../../storage-drivers/local/local-driver.ts';
 import { MemoryDriver } from '../../storage-drivers/memory/memory-driver.ts';
 import { driverWithDeadlines } from '../../storage-drivers/with-deadline.ts';
+import { driverWithRetries } from '../../storage-drivers/with-retry.ts';
 import { newDirectory, removeDirectory } from '../support/sandbox.ts';
 import { type DriverUnderTest, driverContract } from './driver-contract.ts';
 
@@ -29,6 +30,10 @@ driverContract('memory', memory);
 driverContract('a directory with deadlines', async () => {
   const { driver, end } = await local();
   return { driver: driverWithDeadlines(driver, DEADLINES), end };
+});
+driverContract('memory with retries', async () => {
+  const { driver, end } = await memory();
+  return { driver: driverWithRetries(driver, { retries: 1, firstWaitMs: 1, longestWaitMs: 1 }), end };
 });
 driverContract('a faulty store without a fault', async () => {
   const { driver, end } = await memory();

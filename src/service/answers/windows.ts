@@ -17,12 +17,14 @@ export async function recoverableWindows(
   const windows: RecoverableWindowDocument[] = [];
   for (const window of recoveryWindows(archive)) {
     const { backup, holes } = window;
+    const latest = await latestCommit(catalog, cluster, repository, window);
     windows.push({
       repository,
       timeline: window.timeline,
       backup: backup.id,
       earliest: formatMicros(backup.facts.stoppedAt),
-      latest: momentOrNull(await latestCommit(catalog, cluster, repository, window)),
+      // A commit from before the backup's end is a part of every restore: no moment after it can be named.
+      latest: momentOrNull(latest !== undefined && latest > backup.facts.stoppedAt ? latest : undefined),
       earliestLsn: formatLsn(backup.facts.stopLsn),
       latestLsn: formatLsn(window.latestLsn),
       holes: holes.map((hole) => ({ repository, ...runOfSegments(hole, archive.segmentBytes) })),

@@ -1,0 +1,67 @@
+import { Readable } from 'node:stream';
+import { describe, expect, it } from 'vitest';
+import type { StorageDriver } from '../../../storage-drivers/driver.ts';
+import { MemoryDriver } from '../../../storage-drivers/memory/memory-driver.ts';
+import { objectKey } from '../../../storage-drivers/object-key.ts';
+import { driverWithDeadlines } from '../../../storage-drivers/with-deadline.ts';
+import { bodyOf, collect, keysOf } from '../../support/bodies.ts';
+import { until } from '../../support/until.ts';
+
+const KEY = objectKey('key');
+const AT_ONCE = { answerMs: 20, putMs: 20 };
+const LATE = { code: 'STORAGE_UNAVAILABLE' };
+
+function never<Result>(): Promise<Result> {
+  return new Promise<Result>(() => undefined);
+}
+
+/** A store of which one call is another. */
+function withCall(call: Partial<StorageDriver>): StorageDriver {
+  const memory = new MemoryDriver();
+  return driverWithDeadlines(
+    {
+      type: memory.type,
+      features: memory.features,
+      put: (...parameters) => memory.put(...parameters),
+      get: (...parameters) => memory.get(...parameters),
+      stat: (...parameters) => memory.stat(...parameters),
+      list: (...parameters) => memory.list(...parameters),
+      remove: (...parameters) => memory.remove(...parameters),
+      close: () => memory.close(),
+      ...call,
+    },
+    AT_ONCE,
+  );
+}
+
+describe('a store that hangs', () => {
+  it('is out of reach, whatever it was asked', async () => {
+    const put = withCall({ put: never }).put(KEY, bodyOf('x'), { ifExists: 'fail' });
+    await expect(put).rejects.toMatchObject(LATE);
+    await expect(withCall({ get: never }).get(KEY)).rejects.toMatchObject(LATE);
+    await expect(withCall({ stat: never }).stat(KEY)).rejects.toMatchObject(LATE);
+    await expect(withCall({ remove: never }).remove(KEY)).rejects.toMatchObject(LATE);
+    const list = (): AsyncIterable<never> => ({ [Symbol.asyncIterator]: () => ({ next: never }) });
+    await expect(keysOf(withCall({ list }))).rejects.toMatchObject(LATE);
+  });
+
+  it('is out of reach when a stream stops in the middle, and the stream is closed', async () => {
+    const stalled = new Readable({ read: () => undefined });
+    stalled.push('beginning');
+    const stream = await withCall({ get: () => Promise.resolve(stalled) }).get(KEY);
+    await expect(collect(stream)).rejects.toMatchObject(LATE);
+    await until(() => stalled.destroyed, { what: 'the stalled stream to be closed', deadlineMs: 5_000 });
+  });
+
+  it('has a stream that opens too late closed', async () => {
+    const late = Readable.from(['late']);
+    let answer: ((stream: Readable) => void) | undefined;
+    const get = (): Promise<Readable> =>
+      new Promise((resolve) => {
+        answer = resolve;
+      });
+    await expect(withCall({ get }).get(KEY)).rejects.toMatchObject(LATE);
+    answer?.(late);
+    await until(() => late.destroyed, { what: 'the late stream to be closed', deadlineMs: 5_000 });
+  });
+});
