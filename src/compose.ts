@@ -5,8 +5,10 @@ import { join, resolve } from 'node:path';
 import type { RepositoryName } from '../catalog/catalog.ts';
 import { holdExclusiveLock } from '../catalog/sqlite/exclusive-lock.ts';
 import { SqliteCatalog } from '../catalog/sqlite/sqlite-catalog.ts';
-import { openDriver } from '../storage-drivers/registry.ts';
+import type { StorageDriver } from '../storage-drivers/driver.ts';
+import { type DriverOptions, openDriver, type StoreAccess } from '../storage-drivers/registry.ts';
 import { driverWithDeadlines } from '../storage-drivers/with-deadline.ts';
+import { driverWithRetries } from '../storage-drivers/with-retry.ts';
 import type { Config } from './config/config.ts';
 import { systemErrorCode, WaldenError } from './errors.ts';
 import { systemClock } from './platform/clock.ts';
@@ -27,7 +29,9 @@ import { WALDEN_VERSION } from './version.ts';
 
 const STATE_MODE = 0o750;
 /** How long a store may take for one answer, and for one object: a hung one must not hang PostgreSQL. */
-const STORE_DEADLINES = { answerMs: 30_000, putMs: 600_000 };
+const STORE_DEADLINES = { answerMs: 15_000, putMs: 600_000 };
+/** A hiccup of a network file system is not worth an error; PostgreSQL and backups try longer things again themselves. */
+const STORE_RETRIES = { retries: 2, firstWaitMs: 200, longestWaitMs: 2_000 };
 
 export function createPool(threads: number): WorkerPool {
   return createWorkerPool(new URL('./worker.js', import.meta.url), threads);
@@ -88,10 +92,7 @@ export async function startWalden(config: Config, log: ServiceLogger): Promise<R
 export async function openOffline({ repositoryPath, workers, note }: OfflineOptions): Promise<OfflineWalden> {
   const path = resolve(repositoryPath);
   const instance = `offline-${randomUUID()}`;
-  const driver = driverWithDeadlines(
-    await openDriver({ driver: 'local', path }, { instance, access: 'read-only' }),
-    STORE_DEADLINES,
-  );
+  const driver = await openStore({ driver: 'local', path }, { instance, access: 'read-only' });
   const repository: Repository = { name: repositoryName('repository'), driver };
   if ((await readRepositoryFile(repository)) === undefined) {
     throw new WaldenError('STORAGE_UNAVAILABLE', `${path} is not a repository of Walden: it has no walden.json`, {
@@ -113,10 +114,17 @@ export async function openOffline({ repositoryPath, workers, note }: OfflineOpti
   });
 }
 
+async function openStore(
+  options: DriverOptions,
+  use: { readonly instance: string; readonly access: StoreAccess },
+): Promise<StorageDriver> {
+  return driverWithRetries(driverWithDeadlines(await openDriver(options, use), STORE_DEADLINES), STORE_RETRIES);
+}
+
 async function openRepositories(config: Config, instance: string): Promise<ReadonlyMap<RepositoryName, Repository>> {
   const repositories = new Map<RepositoryName, Repository>();
   for (const options of config.repositories.values()) {
-    const driver = driverWithDeadlines(await openDriver(options, { instance, access: 'read-write' }), STORE_DEADLINES);
+    const driver = await openStore(options, { instance, access: 'read-write' });
     const repository: Repository = { name: options.name, driver };
     await ensureRepositoryFile(repository);
     repositories.set(options.name, repository);
