@@ -2,7 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { randomUUID } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
-import type { RepositoryName } from '../catalog/catalog.ts';
+import type { Catalog, RepositoryName } from '../catalog/catalog.ts';
 import { holdExclusiveLock } from '../catalog/sqlite/exclusive-lock.ts';
 import { SqliteCatalog } from '../catalog/sqlite/sqlite-catalog.ts';
 import type { StorageDriver } from '../storage-drivers/driver.ts';
@@ -18,7 +18,8 @@ import { rebuildAndReplace } from './repository/rebuild-and-replace.ts';
 import { rebuildCatalog } from './repository/rebuild-catalog.ts';
 import type { Repository } from './repository/repository.ts';
 import { repositoryName } from './repository/names.ts';
-import { ensureRepositoryFile, readRepositoryFile } from './repository/repository-file.ts';
+import { beginOrRecognise } from './repository/begin-or-recognise.ts';
+import { readRepositoryFile } from './repository/repository-file.ts';
 import type { ServiceDeps, ServiceLogger } from './service/deps.ts';
 import type { OfflineOptions, OfflineWalden } from './service/offline.ts';
 import { RepositoryWalden } from './service/offline-walden.ts';
@@ -55,7 +56,7 @@ export async function startWalden(config: Config, log: ServiceLogger): Promise<R
     });
     const catalog = SqliteCatalog.open(join(stateDirectory, 'catalog.sqlite'));
     closers.push(() => catalog.close());
-    const repositories = await openRepositories(config, await instanceOf(stateDirectory));
+    const repositories = await openRepositories(config, await instanceOf(stateDirectory), catalog);
     for (const { driver } of repositories.values()) closers.push(() => driver.close());
     const pool = createPool(workers);
     closers.push(() => pool.close());
@@ -121,12 +122,16 @@ async function openStore(
   return driverWithRetries(driverWithDeadlines(await openDriver(options, use), STORE_DEADLINES), STORE_RETRIES);
 }
 
-async function openRepositories(config: Config, instance: string): Promise<ReadonlyMap<RepositoryName, Repository>> {
+async function openRepositories(
+  config: Config,
+  instance: string,
+  catalog: Catalog,
+): Promise<ReadonlyMap<RepositoryName, Repository>> {
   const repositories = new Map<RepositoryName, Repository>();
   for (const options of config.repositories.values()) {
     const driver = await openStore(options, { instance, access: 'read-write' });
     const repository: Repository = { name: options.name, driver };
-    await ensureRepositoryFile(repository);
+    await beginOrRecognise(repository, catalog);
     repositories.set(options.name, repository);
   }
   return repositories;

@@ -77,8 +77,8 @@ export async function copyCluster(context: CopyContext): Promise<CopiedCluster> 
     };
   } catch (error) {
     Atomics.store(context.control, STOP, 1n);
-    // The first failure is the one to tell; what else fails now comes of it.
-    await packs.settle().catch(() => undefined);
+    // A pack that could not be stored stops the lanes: then it is the one to tell.
+    throwFirstFailure([{ status: 'rejected', reason: error }, ...(await Promise.allSettled([packs.settle()]))]);
     throw error;
   }
 }

@@ -81,7 +81,7 @@ function stageObject(input: ArchiveInput, source: number): ArchiveOutput {
   const validator = createWalValidator(file, input.identity, before.size);
   const compressor = new StreamCompressor(input.compressionLevel, before.size);
   const plainHash = createHash('sha256');
-  const staged = openSync(input.staged, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, 0o640);
+  const staged = openStaged(input);
   try {
     let position = WAL_HEADER_BYTES;
     const store = (pieces: Iterable<Uint8Array>): void => {
@@ -121,6 +121,14 @@ function stageObject(input: ArchiveInput, source: number): ArchiveOutput {
     throw stagingError(error, input);
   } finally {
     closeSync(staged);
+  }
+}
+
+function openStaged(input: ArchiveInput): number {
+  try {
+    return openSync(input.staged, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, 0o640);
+  } catch (error) {
+    throw stagingError(error, input);
   }
 }
 

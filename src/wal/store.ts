@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { mkdir, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isWaldenError, WaldenError } from '../errors.ts';
 import type { WalFileRecord } from '../../catalog/catalog.ts';
@@ -55,7 +55,6 @@ async function archiveInto(
   source: string,
 ): Promise<void> {
   const directory = repositories[0]?.driver.features.stagingDirectory ?? context.stagingDirectory;
-  await mkdir(directory, { recursive: true, mode: 0o750 });
   const staged = join(directory, `${file.name}.${randomUUID()}`);
   const { identity, compressionLevel } = context;
   const archivedAt = microsFromDate(context.clock.now());

@@ -12,7 +12,7 @@ import { exactly } from '../exact-stream.ts';
 import { copyBody } from './copy-body.ts';
 import { localError } from './local-errors.ts';
 import { listObjects, STAGING_DIRECTORY } from './local-list.ts';
-import { hasMarker, markerPath, prepareStaging } from './staging.ts';
+import { markerIdentity, markerPath, prepareStaging } from './staging.ts';
 
 const DIRECTORY_MODE = 0o750;
 /** Not through a symlink, and without waiting for the writer of a pipe. */
@@ -30,8 +30,8 @@ export class LocalDriver implements StorageDriver {
   readonly features: StorageFeatures;
   readonly #root: string;
   readonly #staging: string;
-  /** Is there as long as the store is. */
-  readonly #proof: string;
+  /** Of the marker that was there at the beginning, if there was one. */
+  readonly #identity: string | undefined;
   /** Directories whose names are durable up to the root. */
   readonly #durable = new Set<string>();
 
@@ -55,15 +55,15 @@ export class LocalDriver implements StorageDriver {
     }
     try {
       if (access === 'read-write') await prepareStaging(root, instance);
-      return new LocalDriver(root, instance, await hasMarker(root));
+      return new LocalDriver(root, instance, await markerIdentity(markerPath(root)));
     } catch (error) {
       throw localError(error, `open the repository directory ${root}`);
     }
   }
 
-  private constructor(root: string, instance: string, marked: boolean) {
+  private constructor(root: string, instance: string, identity: string | undefined) {
     this.#root = resolve(root);
-    this.#proof = marked ? markerPath(this.#root) : join(this.#root, '.');
+    this.#identity = identity;
     this.#staging = join(this.#root, STAGING_DIRECTORY, instance);
     this.features = { createOnly: true, maxConcurrency: 8, stagingDirectory: this.#staging };
   }
@@ -218,15 +218,21 @@ export class LocalDriver implements StorageDriver {
   }
 
   async #assertRoot(): Promise<void> {
+    let cause: unknown;
     try {
-      await lstat(this.#proof);
+      if (this.#identity === undefined) {
+        await lstat(join(this.#root, '.'));
+        return;
+      }
+      if ((await markerIdentity(markerPath(this.#root))) === this.#identity) return;
     } catch (error) {
-      const reason = systemErrorCode(error) ?? 'unknown';
-      throw new WaldenError('STORAGE_UNAVAILABLE', `the repository directory ${this.#root} is not there (${reason})`, {
-        hint: 'mount it, or correct path in the configuration',
-        cause: error,
-      });
+      cause = error;
     }
+    const reason = systemErrorCode(cause) ?? 'something else is in its place';
+    throw new WaldenError('STORAGE_UNAVAILABLE', `the repository directory ${this.#root} is not there (${reason})`, {
+      hint: 'mount it, or correct path in the configuration',
+      cause,
+    });
   }
 
   #path(key: ObjectKey): string {

@@ -13,12 +13,16 @@ export function markerPath(root: string): string {
   return join(root, STAGING_DIRECTORY, 'present');
 }
 
-/** A repository that was copied without its staging directory has none. */
-export async function hasMarker(root: string): Promise<boolean> {
+/**
+ * Tells this marker from one that stands below the mount point of the same share; stays the same when the share comes back.
+ * Undefined where there is none: a repository that was copied without its staging directory.
+ */
+export async function markerIdentity(path: string): Promise<string | undefined> {
   try {
-    return (await lstat(markerPath(root))).isFile();
+    const { ino, mtimeNs } = await lstat(path, { bigint: true });
+    return `${ino} ${mtimeNs}`;
   } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT') return false;
+    if (systemErrorCode(error) === 'ENOENT') return undefined;
     throw error;
   }
 }
@@ -27,7 +31,7 @@ export async function hasMarker(root: string): Promise<boolean> {
 export async function prepareStaging(root: string, instance: string): Promise<void> {
   await sweepStaging(root, instance);
   await makeDirectories(join(root, STAGING_DIRECTORY, instance), 0o750);
-  if (await hasMarker(root)) return;
+  if ((await markerIdentity(markerPath(root))) !== undefined) return;
   await writeFile(markerPath(root), 'The store is mounted as long as this file is here.\n', { mode: 0o640 });
   await syncFile(markerPath(root));
   await syncDirectory(join(root, STAGING_DIRECTORY));

@@ -148,6 +148,13 @@ describe('a repository directory that vanished', () => {
     expect(readdirSync(root)).toEqual([]);
   });
 
+  it('is out of reach when another repository was begun below the mount point', async () => {
+    await store(driver, KEY, 'kept');
+    renameSync(root, moved());
+    await open();
+    await expectUnavailable();
+  });
+
   it('is out of reach also when somebody made the staging directory anew', async () => {
     await store(driver, KEY, 'kept');
     renameSync(root, moved());

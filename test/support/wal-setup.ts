@@ -76,7 +76,7 @@ export async function setUpWal(pool: WorkerPool, repositories: readonly Reposito
 export function buildSegment(number: bigint, timeline = 1, fillerBytes = 1000): Buffer {
   const builder = new WalBuilder({ firstSegment: number, timeline });
   builder.add(filler(fillerBytes));
-  builder.add(commit(1000 + Number(number), BigInt(number) * 1_000_000n));
+  builder.add(commit(1000 + Number(number), number * 1_000_000n));
   builder.switch();
   return builder.segments[0]!;
 }
