@@ -1,0 +1,29 @@
+import { Command } from 'commander';
+import { execFileSync } from 'node:child_process';
+import { availableParallelism, cpus, totalmem } from 'node:os';
+import { pgBackRestVersion } from './pgbackrest.ts';
+import type { Rounds } from './report.ts';
+
+const PARTS = {
+  wal: async (rounds: Rounds) => (await import('./wal.ts')).benchWal(rounds),
+};
+type Part = keyof typeof PARTS;
+
+const program = new Command('bench')
+  .description('Measures Walden beside its peers, in turn, on clusters that it makes.')
+  .argument('[parts...]', `any of ${Object.keys(PARTS).join(', ')}; all of them when none is named`)
+  .option('--rounds <number>', 'rounds in turn', Number, 3)
+  .option('--only <text>', 'only contenders whose name matches this regular expression', '')
+  .parse();
+const { rounds, only } = program.opts<{ rounds: number; only: string }>();
+const parts = (program.args.length === 0 ? Object.keys(PARTS) : program.args) as Part[];
+for (const part of parts) if (!(part in PARTS)) program.error(`there is no part ${part}`);
+
+const commit = execFileSync('git', ['-c', 'safe.directory=*', 'rev-parse', '--short', 'HEAD'], {
+  encoding: 'utf8',
+}).trim();
+console.log(
+  `${cpus()[0]?.model ?? 'unknown processor'}, ${availableParallelism()} cores, ${(totalmem() / 1024 ** 3).toFixed(0)} GiB; ` +
+    `Node ${process.versions.node}; ${pgBackRestVersion() ?? 'no pgBackRest'}; Walden at ${commit}; medians of ${rounds} rounds`,
+);
+for (const part of parts) await PARTS[part]({ rounds, only: new RegExp(only) });
