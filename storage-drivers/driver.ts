@@ -32,8 +32,8 @@ export interface StorageFeatures {
 /** Bytes to store, readable again from the start so that a retry can resend them. */
 export interface ObjectBody {
   readonly size: number;
-  /** Of the stored (compressed) bytes, known before the first one is sent. */
-  readonly sha256: Sha256Hex;
+  /** Of the stored (compressed) bytes; may cost a reading of them all, so only for a driver that copies or sends them. */
+  readonly sha256: () => Promise<Sha256Hex>;
   /**
    * A file that holds exactly these bytes, already fsynced, and that nobody will write again. A driver on the same file
    * system may link it instead of copying; the caller unlinks its own name afterwards.

@@ -104,5 +104,5 @@ async function holds(
   const stream: Readable = await inner.get(key, { signal });
   const hash = createHash('sha256');
   for await (const chunk of stream as AsyncIterable<Uint8Array>) hash.update(chunk);
-  return hash.digest('hex') === body.sha256;
+  return hash.digest('hex') === (await body.sha256());
 }

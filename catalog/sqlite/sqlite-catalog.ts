@@ -23,6 +23,7 @@ import type { ArchiveId } from './archives.ts';
 import { removeCatalogFiles } from './catalog-files.ts';
 import { Changes } from './changes.ts';
 import type { Durability } from './database.ts';
+import { DurableLog } from './durable-log.ts';
 import type { FinishedJob, NewJob } from './jobs.ts';
 import { catalogProblems } from './problems.ts';
 import { catalogError } from './sqlite-errors.ts';
@@ -39,12 +40,14 @@ const PAGE_FILES = 500;
 export class SqliteCatalog implements ReplaceableCatalog {
   readonly #path: string;
   #tables: Tables;
+  readonly #log: DurableLog | undefined;
   /** Kept only while a new catalog is being filled. */
   #changes: Changes | undefined;
 
-  private constructor(path: string, tables: Tables) {
+  private constructor(path: string, tables: Tables, log: DurableLog | undefined) {
     this.#path = path;
     this.#tables = tables;
+    this.#log = log;
   }
 
   /**
@@ -52,7 +55,12 @@ export class SqliteCatalog implements ReplaceableCatalog {
    * @throws CATALOG_CORRUPT, CATALOG_TOO_NEW, LOCAL_IO
    */
   static open(path: string, options: { readonly durability?: Durability } = {}): SqliteCatalog {
-    return new SqliteCatalog(path, openTables(path, options.durability ?? 'each-call'));
+    const { durability = 'each-call' } = options;
+    return new SqliteCatalog(
+      path,
+      openTables(path, durability),
+      durability === 'each-call' ? new DurableLog(path) : undefined,
+    );
   }
 
   registerCluster(name: ClusterName, identity: ClusterIdentity): Promise<'registered' | 'known'> {
@@ -283,11 +291,21 @@ export class SqliteCatalog implements ReplaceableCatalog {
   }
 
   /** Takes the write lock at once: what the work reads first stays true until it has written. */
-  #write<T>(what: string, work: (tables: Tables) => T): Promise<T> {
-    return this.#settle(what, () => {
+  async #write<T>(what: string, work: (tables: Tables) => T): Promise<T> {
+    const { result, changed } = await this.#settle(what, () => {
       const tables = this.#tables;
-      return tables.database.transaction(() => work(tables)).immediate();
+      const before = tables.changes();
+      const result = tables.database.transaction(() => work(tables)).immediate();
+      return { result, changed: tables.changes() !== before };
     });
+    if (changed && this.#log !== undefined) {
+      try {
+        await this.#log.sync();
+      } catch (error) {
+        throw catalogError(error, `cannot ${what} (${this.#path})`);
+      }
+    }
+    return result;
   }
 
   #settle<T>(what: string, work: () => T): Promise<T> {

@@ -1,5 +1,5 @@
 import Database from 'better-sqlite3';
-import { WaldenError } from '../../src/errors.ts';
+import { systemErrorCode, WaldenError } from '../../src/errors.ts';
 
 /** The error as Walden's own; `what` is what was attempted, lower case. */
 export function catalogError(error: unknown, what: string): WaldenError {
@@ -8,6 +8,10 @@ export function catalogError(error: unknown, what: string): WaldenError {
     // better-sqlite3 throws a TypeError when the directory of the file does not exist.
     const missing = error instanceof TypeError && error.message.includes('directory does not exist');
     const message = error instanceof Error ? error.message : String(error);
+    const code = systemErrorCode(error);
+    if (code !== undefined) {
+      return new WaldenError(code === 'ENOSPC' ? 'STORAGE_FULL' : 'LOCAL_IO', `${what}: ${message}`, { cause: error });
+    }
     return new WaldenError(missing ? 'LOCAL_IO' : 'INTERNAL', `${what}: ${message}`, { cause: error });
   }
   const message = `${what}: ${error.message}`;

@@ -11,6 +11,8 @@ import { WalRangeTable } from './wal-ranges.ts';
 /** One open connection and the prepared statements of every subject. */
 export interface Tables {
   readonly database: CatalogDatabase;
+  /** Rows changed by this connection so far. */
+  readonly changes: () => bigint;
   readonly clusters: ClusterTable;
   readonly archives: ArchiveTable;
   readonly ranges: WalRangeTable;
@@ -27,8 +29,10 @@ export function openTables(path: string, durability: Durability): Tables {
   const archives = new ArchiveTable(database);
   const ranges = new WalRangeTable(database);
   const blocks = new WalBlockTable(database);
+  const changes = database.prepare<[], bigint>('SELECT total_changes()').pluck();
   return {
     database,
+    changes: () => changes.get() ?? 0n,
     clusters: new ClusterTable(database),
     archives,
     ranges,

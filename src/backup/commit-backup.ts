@@ -3,7 +3,7 @@ import type { BackupFacts, BackupRecord, BackupStart } from '../../catalog/catal
 import type { ObjectKey } from '../../storage-drivers/driver.ts';
 import { encodeBackupRecord, type StoredBackup } from '../repository/backup-record.ts';
 import { backupRecordKey, manifestKey } from '../repository/keys.ts';
-import { bodyOfBytes, bodyOfFile, readSmallObject, type StoredObject } from '../repository/object-bytes.ts';
+import { bodyOfBytes, bodyOfStored, readSmallObject, type StoredObject } from '../repository/object-bytes.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { BackupDeps } from './backup-deps.ts';
 
@@ -15,7 +15,7 @@ export async function storeManifest(
   signal: AbortSignal,
 ): Promise<void> {
   const key = manifestKey(start.cluster, start.id);
-  const body = bodyOfFile(manifest.path, manifest);
+  const body = bodyOfStored(manifest.path, manifest);
   const outcomes = await Promise.allSettled(
     repositories.map(({ driver }) => driver.put(key, body, { ifExists: 'fail', signal })),
   );

@@ -5,7 +5,7 @@ import type { BackupId, ClusterName } from '../../catalog/catalog.ts';
 import { syncFile } from '../platform/files.ts';
 import type { WorkerPool } from '../platform/worker-pool.ts';
 import { packKey } from '../repository/keys.ts';
-import { bodyOfFile, type StoredObject } from '../repository/object-bytes.ts';
+import { bodyOfStored, type StoredObject } from '../repository/object-bytes.ts';
 import type { Repository } from '../repository/repository.ts';
 import {
   type PackFilesOutput,
@@ -146,7 +146,9 @@ export class PackWriter {
     // Settled, all of them: after a failure nothing may appear in a repository any more.
     throwFirstFailure(
       await Promise.allSettled(
-        repositories.map(({ driver }) => driver.put(key, bodyOfFile(pack.path, stored), { ifExists: 'fail', signal })),
+        repositories.map(({ driver }) =>
+          driver.put(key, bodyOfStored(pack.path, stored), { ifExists: 'fail', signal }),
+        ),
       ),
     );
     await rm(pack.path);

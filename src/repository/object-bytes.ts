@@ -11,13 +11,22 @@ export interface StoredObject {
 }
 
 export function bodyOfBytes(bytes: Uint8Array): ObjectBody {
-  const sha256 = createHash('sha256').update(bytes).digest('hex') as Sha256Hex;
-  return { size: bytes.byteLength, sha256, path: undefined, open: () => Readable.from([bytes], { objectMode: false }) };
+  return {
+    size: bytes.byteLength,
+    sha256: () => Promise.resolve(createHash('sha256').update(bytes).digest('hex') as Sha256Hex),
+    path: undefined,
+    open: () => Readable.from([bytes], { objectMode: false }),
+  };
 }
 
-/** A staged file, fsynced, that nobody writes any more. */
-export function bodyOfFile(path: string, { bytes, sha256 }: StoredObject): ObjectBody {
-  return { size: bytes, sha256, path, open: () => createReadStream(path) };
+/** A staged file, fsynced, that nobody writes any more. `sha256` is asked when a driver wants to know. */
+export function bodyOfFile(path: string, size: number, sha256: () => Promise<Sha256Hex>): ObjectBody {
+  return { size, sha256, path, open: () => createReadStream(path) };
+}
+
+/** The same, of what is known already. */
+export function bodyOfStored(path: string, { bytes, sha256 }: StoredObject): ObjectBody {
+  return bodyOfFile(path, bytes, () => Promise.resolve(sha256));
 }
 
 /**

@@ -38,7 +38,6 @@ export interface ArchiveOutput {
   readonly plainBytes: number;
   readonly sha256: Sha256Hex;
   readonly storedBytes: number;
-  readonly storedSha256: Sha256Hex;
   readonly index: WalIndex | undefined;
   /** Text of a history file. */
   readonly history: string | undefined;
@@ -106,16 +105,7 @@ function stageObject(input: ArchiveInput, source: number): ArchiveOutput {
     });
     writeAll(staged, encodeWalObjectHeader(header), 0);
     fsyncSync(staged);
-    const storedHash = createHash('sha256');
-    const storedBytes = readChunks(staged, (chunk) => storedHash.update(chunk), 0);
-    return {
-      plainBytes,
-      sha256: header.sha256,
-      storedBytes,
-      storedSha256: hexOf(storedHash),
-      index: header.index,
-      history,
-    };
+    return { plainBytes, sha256: header.sha256, storedBytes: position, index: header.index, history };
   } catch (error) {
     unlinkSync(input.staged);
     throw stagingError(error, input);
@@ -126,7 +116,7 @@ function stageObject(input: ArchiveInput, source: number): ArchiveOutput {
 
 function openStaged(input: ArchiveInput): number {
   try {
-    return openSync(input.staged, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, 0o640);
+    return openSync(input.staged, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o640);
   } catch (error) {
     throw stagingError(error, input);
   }
@@ -146,16 +136,14 @@ function openSource(path: string): number {
 }
 
 /** Calls `take` for every chunk of at most 1 MiB; returns the number of bytes. */
-function readChunks(descriptor: number, take: (chunk: Buffer) => void, from?: number): number {
+function readChunks(descriptor: number, take: (chunk: Buffer) => void): number {
   chunkBuffer ??= Buffer.allocUnsafeSlow(CHUNK_BYTES);
   let total = 0;
   for (;;) {
-    const position = from === undefined ? null : from + total;
     let filled = 0;
     // A chunk is filled up: the walk wants whole pages.
     for (;;) {
-      const at = position === null ? null : position + filled;
-      const bytes = readSync(descriptor, chunkBuffer, filled, CHUNK_BYTES - filled, at);
+      const bytes = readSync(descriptor, chunkBuffer, filled, CHUNK_BYTES - filled, null);
       filled += bytes;
       if (bytes === 0 || filled === CHUNK_BYTES) break;
     }

@@ -12,6 +12,9 @@ import { storeWalFile } from './store.ts';
 /** PostgreSQL is waiting for this one; look-ahead is not. */
 const REQUESTED = 1;
 const AHEAD = 0;
+/** For how many files more, and how long at most, an answer waits while there is a backlog. */
+const AHEAD_FILES = 6;
+const AHEAD_MS = 500;
 /** A refused file that PostgreSQL no longer waits for, and nobody has offered for an hour, is history. */
 const REFUSAL_KEPT_MICROS = 3_600_000_000;
 
@@ -44,6 +47,26 @@ export class WalPusher {
     const file = parseWalName(name);
     this.#assertRunning();
     await this.#enqueue(file, REQUESTED, this.#lookAheadAfter(file));
+    await this.#getAhead();
+  }
+
+  /**
+   * Holds the answer a little while there is a backlog, until some more files are acknowledged: then PostgreSQL's next calls
+   * find their answers in the spool, where each would otherwise come just too early and cost a request of its own.
+   */
+  async #getAhead(): Promise<void> {
+    await this.#scanning;
+    const waiting = [...this.#inFlight.values()].slice(0, AHEAD_FILES);
+    if (waiting.length === 0) return;
+    const ended = new AbortController();
+    try {
+      await Promise.race([
+        Promise.allSettled(waiting),
+        this.#context.clock.sleep(AHEAD_MS, ended.signal).catch(() => undefined),
+      ]);
+    } finally {
+      ended.abort();
+    }
   }
 
   /** Archives a file that lies elsewhere: one left by a dead primary, say. The caller removes `path` afterwards. */

@@ -99,9 +99,8 @@ async function putObject(
     history: output.history,
   };
   try {
-    await repository.driver.put(key, bodyOfFile(staged, { bytes: output.storedBytes, sha256: output.storedSha256 }), {
-      ifExists: 'fail',
-    });
+    const sha256 = async (): Promise<Sha256Hex> => (await context.pool.run(hashTask, { source: staged })).sha256;
+    await repository.driver.put(key, bodyOfFile(staged, output.storedBytes, sha256), { ifExists: 'fail' });
     return record;
   } catch (error) {
     if (!isWaldenError(error, 'STORAGE_OBJECT_EXISTS')) throw error;

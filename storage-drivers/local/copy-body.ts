@@ -16,9 +16,10 @@ export async function copyBody(body: ObjectBody, path: string): Promise<void> {
       await handle.writeFile(chunk);
     }
     const sha256 = hash.digest('hex');
-    if (size !== body.size || sha256 !== body.sha256) {
+    const expected = await body.sha256();
+    if (size !== body.size || sha256 !== expected) {
       throw new WaldenError('STORAGE_SIZE', `the body gave ${size} other bytes than the ${body.size} it promised`, {
-        details: { expected: body.sha256, found: sha256 },
+        details: { expected, found: sha256 },
       });
     }
     await handle.sync();

@@ -21,7 +21,7 @@ export class MemoryDriver implements StorageDriver {
     const chunks: Buffer[] = [];
     for await (const chunk of body.open() as AsyncIterable<Buffer>) chunks.push(chunk);
     const bytes = Buffer.concat(chunks);
-    if (bytes.length !== body.size || createHash('sha256').update(bytes).digest('hex') !== body.sha256) {
+    if (bytes.length !== body.size || createHash('sha256').update(bytes).digest('hex') !== (await body.sha256())) {
       throw new WaldenError('STORAGE_SIZE', `the body of ${key} gave other bytes than it promised`);
     }
     if (ifExists === 'fail' && this.#objects.has(name)) {

@@ -67,7 +67,7 @@ export function driverContract(what: string, open: () => Promise<DriverUnderTest
       const lies: readonly ObjectBody[] = [
         { ...honest, size: honest.size + 1 },
         { ...honest, size: honest.size - 1 },
-        { ...honest, sha256: sha256Of(Buffer.from('other')) },
+        { ...honest, sha256: () => Promise.resolve(sha256Of(Buffer.from('other'))) },
       ];
       for (const body of lies) {
         await expect(driver.put(KEY, body, { ifExists })).rejects.toMatchObject({ code: 'STORAGE_SIZE' });
@@ -78,7 +78,7 @@ export function driverContract(what: string, open: () => Promise<DriverUnderTest
 
     it('keeps the old object when the body that should replace it lies', async () => {
       await store(driver, KEY, 'old');
-      const body = { ...bodyOf('new'), sha256: '0'.repeat(64) as Sha256Hex };
+      const body = { ...bodyOf('new'), sha256: () => Promise.resolve('0'.repeat(64) as Sha256Hex) };
       await expect(driver.put(KEY, body, { ifExists: 'replace' })).rejects.toMatchObject({ code: 'STORAGE_SIZE' });
       expect(await textOf(driver, KEY)).toBe('old');
     });

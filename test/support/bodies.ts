@@ -16,7 +16,7 @@ export function bodyOf(content: string | Uint8Array): ObjectBody {
   const middle = Math.floor(bytes.length / 2);
   return {
     size: bytes.length,
-    sha256: sha256Of(bytes),
+    sha256: () => Promise.resolve(sha256Of(bytes)),
     path: undefined,
     open: () => Readable.from([bytes.subarray(0, middle), bytes.subarray(middle)], { objectMode: false }),
   };
@@ -25,7 +25,12 @@ export function bodyOf(content: string | Uint8Array): ObjectBody {
 /** A body in a file. */
 export function fileBody(path: string): ObjectBody {
   const bytes = readFileSync(path);
-  return { size: bytes.length, sha256: sha256Of(bytes), path, open: () => createReadStream(path) };
+  return {
+    size: bytes.length,
+    sha256: () => Promise.resolve(sha256Of(bytes)),
+    path,
+    open: () => createReadStream(path),
+  };
 }
 
 export async function store(driver: StorageDriver, key: string, content: string): Promise<void> {
