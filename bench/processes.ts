@@ -10,60 +10,58 @@ interface Process {
   /** Process id and start time, since ids come round. */
   readonly key: string;
   readonly pid: number;
-  readonly parent: number;
-  /** Of itself and of the children it has waited for, in seconds. */
-  readonly cpu: number;
+  /** Seconds of its own, and of the children that it has waited for. */
+  readonly own: number;
+  readonly reaped: number;
   readonly words: string;
 }
 
+/**
+ * Whose account a process is on: 'own' counts what it used itself, 'with-children' also the short-lived children that it
+ * waited for, which a sample would miss.
+ */
+export type Account = 'own' | 'with-children' | undefined;
+
 export interface Usage {
   readonly cpuSeconds: number;
-  /** Resident memory of all of them at the same moment, at most. Bytes. */
+  /** Resident memory of all that count as 'own', at the same moment, at most. Bytes. */
   readonly peakBytes: number;
 }
 
-/**
- * Watches every process that `belongs` accepts by its command line, from now to `stop()`. Processes live on between samples
- * in their parents' account once these have waited for them, so short ones are not lost.
- */
+/** Watches every process that `accountOf` names, from now to `stop()`. */
 export class UsageMeter {
-  readonly #belongs: (words: string, pid: number) => boolean;
+  readonly #accountOf: (words: string, pid: number) => Account;
   readonly #first = new Map<string, number>();
   readonly #last = new Map<string, number>();
   readonly #timer: NodeJS.Timeout;
   #peakBytes = 0;
 
-  constructor(belongs: (words: string, pid: number) => boolean) {
-    this.#belongs = belongs;
+  constructor(accountOf: (words: string, pid: number) => Account) {
+    this.#accountOf = accountOf;
     // Those that run already have used what they used for something else; those that come later begin at zero.
-    for (const { key, cpu } of this.#roots(false)) this.#first.set(key, cpu);
+    this.#sample(this.#first);
     this.#timer = setInterval(() => {
-      this.#sample();
+      this.#sample(this.#last);
     }, SAMPLE_MS);
   }
 
   stop(): Usage {
     clearInterval(this.#timer);
-    this.#sample();
+    this.#sample(this.#last);
     let cpuSeconds = 0;
     for (const [key, cpu] of this.#last) cpuSeconds += cpu - (this.#first.get(key) ?? 0);
     return { cpuSeconds, peakBytes: this.#peakBytes };
   }
 
-  #sample(): void {
-    for (const { key, cpu } of this.#roots(true)) this.#last.set(key, cpu);
-  }
-
-  /** The processes that belong and whose parents do not: these have the account of the others, in the end. */
-  #roots(measureMemory: boolean): readonly Process[] {
-    const all = processes();
-    const mine = all.filter(({ words, pid }) => this.#belongs(words, pid));
-    const ids = new Set(mine.map(({ pid }) => pid));
-    if (measureMemory) {
-      const bytes = mine.reduce((sum, { pid }) => sum + residentBytes(pid), 0);
-      this.#peakBytes = Math.max(this.#peakBytes, bytes);
+  #sample(into: Map<string, number>): void {
+    let bytes = 0;
+    for (const { key, pid, own, reaped, words } of processes()) {
+      const account = this.#accountOf(words, pid);
+      if (account === undefined) continue;
+      into.set(key, account === 'own' ? own : own + reaped);
+      if (account === 'own') bytes += residentBytes(pid);
     }
-    return mine.filter(({ parent }) => !ids.has(parent));
+    this.#peakBytes = Math.max(this.#peakBytes, bytes);
   }
 }
 
@@ -74,10 +72,10 @@ function processes(): readonly Process[] {
       const text = readFileSync(`/proc/${entry}/stat`, 'utf8');
       // `pid (name) state ppid …`: the name may hold anything. See proc(5).
       const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-      const ticks = [11, 12, 13, 14].reduce((sum, index) => sum + Number(fields[index]), 0);
+      const seconds = (from: number): number => (Number(fields[from]) + Number(fields[from + 1])) / TICKS_PER_SECOND;
       const words = readFileSync(`/proc/${entry}/cmdline`, 'utf8').replaceAll('\0', ' ').trim();
       const pid = Number(entry);
-      return [{ key: `${entry} ${fields[19]}`, pid, parent: Number(fields[1]), cpu: ticks / TICKS_PER_SECOND, words }];
+      return [{ key: `${entry} ${fields[19]}`, pid, own: seconds(11), reaped: seconds(13), words }];
     } catch {
       // It ended between the listing and the reading.
       return [];

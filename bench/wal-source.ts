@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { type Settings, startServer, type TestServer } from '../test/support/postgres-server.ts';
 import { until } from '../test/support/until.ts';
 import { type Figures, percentile } from './report.ts';
-import { UsageMeter } from './processes.ts';
+import { type Account, UsageMeter } from './processes.ts';
 
 const DRAIN_DEADLINE_MS = 600_000;
 const SEGMENT_BYTES = 16 * 1024 * 1024;
@@ -70,7 +70,7 @@ function segmentName(number: bigint): string {
 export async function drain(
   server: TestServer,
   command: string,
-  belongs: (words: string, pid: number) => boolean,
+  accountOf: (words: string, pid: number) => Account,
 ): Promise<Figures> {
   await setArchiveCommand(server, '');
   const status = join(server.dataDirectory, 'pg_wal', 'archive_status');
@@ -81,7 +81,9 @@ export async function drain(
   const segments = ready();
   const log = join(server.socketDirectory, 'server.log');
   const offset = statSync(log).size;
-  const meter = new UsageMeter((words, pid) => words.startsWith('postgres: archiver') || belongs(words, pid));
+  const meter = new UsageMeter((words, pid) =>
+    words.startsWith('postgres: archiver') ? 'with-children' : accountOf(words, pid),
+  );
   await setArchiveCommand(server, command);
   const begin = performance.now();
   await until(() => ready() === 0, {

@@ -94,7 +94,7 @@ async function drainIntoWalden(server: TestServer, level: number): Promise<Figur
   await walden.start();
   try {
     const { archiveCommand } = await walden.commandSettings();
-    return await drain(server, archiveCommand, (_words, pid) => pid === walden.pid);
+    return await drain(server, archiveCommand, (_words, pid) => (pid === walden.pid ? 'own' : undefined));
   } finally {
     await walden.stop();
     removeDirectory(walden.directory);
@@ -105,7 +105,9 @@ async function drainIntoPgBackRest(server: TestServer, level: number, async: boo
   const peer = new PgBackRest({ ...server, level, async });
   try {
     await peer.run('stanza-create');
-    return await drain(server, peer.archiveCommand, (words) => /^\S*pgbackrest .*archive-push:async/.test(words));
+    return await drain(server, peer.archiveCommand, (words) =>
+      /^\S*pgbackrest .*archive-push:(async|local)/.test(words) ? 'own' : undefined,
+    );
   } finally {
     peer.dispose();
   }
@@ -115,7 +117,7 @@ async function drainByCopy(server: TestServer): Promise<Figures> {
   const directory = newDirectory('copies');
   mkdirSync(directory, { recursive: true });
   try {
-    return await drain(server, `cp %p ${directory}/%f && sync ${directory}/%f`, () => false);
+    return await drain(server, `cp %p ${directory}/%f && sync ${directory}/%f`, () => undefined);
   } finally {
     removeDirectory(directory);
   }
