@@ -39,6 +39,11 @@ export class EntryRecord {
     return this.#files;
   }
 
+  // A copy: the staged file keeps pieces until they are worth a write.
+  readonly #store = (piece: Uint8Array): void => {
+    this.walden.write(Buffer.from(piece));
+  };
+
   get plainBytes(): number {
     return this.#plainBytes;
   }
@@ -65,7 +70,7 @@ export class EntryRecord {
 
   async endWalden(): Promise<StoredObject> {
     this.#line(this.#encoder.end());
-    for (const piece of this.#compressor.finish()) this.walden.write(piece);
+    this.#compressor.finish(this.#store);
     return await this.walden.finish();
   }
 
@@ -75,6 +80,6 @@ export class EntryRecord {
   }
 
   #line(text: string): void {
-    for (const piece of this.#compressor.feed(Buffer.from(text))) this.walden.write(piece);
+    this.#compressor.feed(Buffer.from(text), this.#store);
   }
 }

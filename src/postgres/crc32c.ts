@@ -4,7 +4,7 @@ import { crc32c as nativeCrc32c } from '@node-rs/crc32';
  * CRC-32C (Castagnoli), PostgreSQL's checksum of WAL records and of pg_control. The native function is several times
  * faster per byte, but a call of it costs as much as some hundred bytes do here.
  */
-const NATIVE_FROM_BYTES = 256;
+const NATIVE_FROM_BYTES = 384;
 
 // Slicing by 8: table k gives the effect of a byte that stands k bytes further ahead.
 const TABLE = makeTable();
@@ -27,20 +27,22 @@ function makeTable(): Int32Array {
 
 /** Of bytes [start, end), going on from `crc`: the value of what came before, 0 at the beginning. */
 export function crc32c(bytes: Uint8Array, start = 0, end = bytes.length, crc = 0): number {
-  return crc32cOfView(new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), start, end, crc);
+  if (end - start >= NATIVE_FROM_BYTES) return nativeCrc32c(bytes.subarray(start, end), crc);
+  return tailCrc(bytes, start, end, ~crc);
 }
 
-/** As crc32c, for a caller who sums many short parts of one view: words are read faster than bytes. */
-export function crc32cOfView(view: DataView, start: number, end: number, crc: number): number {
-  const length = end - start;
-  if (length >= NATIVE_FROM_BYTES)
-    return nativeCrc32c(new Uint8Array(view.buffer, view.byteOffset + start, length), crc);
+/**
+ * As crc32c, for a caller who sums many short parts of one buffer: `words` are the same bytes, and `start` is a multiple
+ * of 4. Words are read faster than bytes.
+ */
+export function crc32cOfWords(bytes: Uint8Array, words: Int32Array, start: number, end: number, crc: number): number {
+  if (end - start >= NATIVE_FROM_BYTES) return nativeCrc32c(bytes.subarray(start, end), crc);
   let c = ~crc;
-  let at = start;
+  let word = start >>> 2;
   /* eslint-disable @typescript-eslint/no-non-null-assertion -- every index is in range by construction, and this is hot */
-  for (; at + 8 <= end; at += 8) {
-    const low = c ^ view.getInt32(at, true);
-    const high = view.getInt32(at + 4, true);
+  for (const last = (end >>> 2) - 1; word < last; word += 2) {
+    const low = c ^ words[word]!;
+    const high = words[word + 1]!;
     c =
       TABLE[1792 + (low & 0xff)]! ^
       TABLE[1536 + ((low >>> 8) & 0xff)]! ^
@@ -51,7 +53,12 @@ export function crc32cOfView(view: DataView, start: number, end: number, crc: nu
       TABLE[256 + ((high >>> 16) & 0xff)]! ^
       TABLE[high >>> 24]!;
   }
-  for (; at < end; at += 1) c = (c >>> 8) ^ TABLE[(c ^ view.getUint8(at)) & 0xff]!;
+  return tailCrc(bytes, word << 2, end, c);
+}
+
+function tailCrc(bytes: Uint8Array, start: number, end: number, inverted: number): number {
+  let c = inverted;
+  for (let at = start; at < end; at += 1) c = (c >>> 8) ^ TABLE[(c ^ bytes[at]!) & 0xff]!;
   /* eslint-enable @typescript-eslint/no-non-null-assertion */
   return ~c >>> 0;
 }

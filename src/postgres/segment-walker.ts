@@ -1,5 +1,5 @@
 import { WaldenError } from '../errors.ts';
-import { crc32c, crc32cOfView } from './crc32c.ts';
+import { crc32c, crc32cOfWords } from './crc32c.ts';
 import { formatLsn, type Lsn, lsn, type SystemIdentifier, type TimelineId } from './lsn.ts';
 import { type TransactionEnd, WalIndexBuilder, type WalIndexFound } from './wal-index-builder.ts';
 import { type SegmentBytes, segmentStart } from './wal-name.ts';
@@ -53,6 +53,8 @@ export class SegmentWalker {
   readonly #kept = new Uint8Array(KEPT_BYTES);
   /** The beginning of a page whose rest has not come yet. */
   readonly #cutPage = new Uint8Array(WAL_PAGE_BYTES);
+  /** The chunk that is walked, in words. */
+  #words: Int32Array = new Int32Array(0);
   #cutPageBytes = 0;
   #fedBytes = 0;
   #magic = 0;
@@ -116,8 +118,11 @@ export class SegmentWalker {
     return taken;
   }
 
-  #pages(bytes: Uint8Array): void {
+  #pages(chunk: Uint8Array): void {
+    // Words can be read in place only where the buffer stands at a multiple of 4.
+    const bytes = chunk.byteOffset % 4 === 0 ? chunk : chunk.slice();
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#words = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength >>> 2);
     for (let at = 0; at < bytes.length && !this.#ended; at += WAL_PAGE_BYTES) {
       this.#page(bytes, view, at);
       this.#offset += WAL_PAGE_BYTES;
@@ -208,7 +213,9 @@ export class SegmentWalker {
   /** The record that begins here; returns where the next one does. */
   #record(bytes: Uint8Array, view: DataView, position: number, end: number, pageAt: number): number {
     const offset = this.#offset + (position - pageAt);
-    const length = view.getUint32(position, true);
+    const words = this.#words;
+    const word = position >>> 2;
+    const length = (words[word] ?? 0) >>> 0;
     if (length < RECORD_HEADER_BYTES || length > MAX_RECORD_BYTES) {
       this.#stop(offset, length === 0 ? 'the WAL ends there' : `a record cannot have ${length} bytes`);
       return end;
@@ -228,14 +235,14 @@ export class SegmentWalker {
       this.#gather(bytes, position, end);
       return end;
     }
-    const dataCrc = crc32cOfView(view, position + RECORD_HEADER_BYTES, position + length, 0);
-    const crc = crc32cOfView(view, position, position + 20, dataCrc);
-    if (crc !== view.getUint32(position + 20, true)) {
+    const dataCrc = crc32cOfWords(bytes, words, position + RECORD_HEADER_BYTES, position + length, 0);
+    const crc = crc32cOfWords(bytes, words, position, position + 20, dataCrc);
+    if (crc !== (words[word + 5] ?? 0) >>> 0) {
       this.#stop(offset, 'the record there has a wrong checksum');
       return end;
     }
-    if (!this.#follows(view.getUint32(position + 8, true), view.getUint32(position + 12, true))) return end;
-    if (recordKind(view.getUint8(position + 17), view.getUint8(position + 16)) !== 'other') {
+    if (!this.#follows((words[word + 2] ?? 0) >>> 0, (words[word + 3] ?? 0) >>> 0)) return end;
+    if (recordKind(bytes[position + 17] ?? 0, bytes[position + 16] ?? 0) !== 'other') {
       this.#take(new DataView(view.buffer, view.byteOffset + position, length), offset + aligned(length));
     }
     return position + aligned(length);
@@ -247,7 +254,7 @@ export class SegmentWalker {
       this.#kept.set(bytes.subarray(from, Math.min(to, from + KEPT_BYTES - this.#gathered)), this.#gathered);
     }
     const dataFrom = from + Math.max(0, RECORD_HEADER_BYTES - this.#gathered);
-    if (dataFrom < to) this.#crc = crc32c(bytes, dataFrom, to, this.#crc);
+    if (dataFrom < to) this.#crc = crc32cOfWords(bytes, this.#words, dataFrom, to, this.#crc);
     this.#gathered += to - from;
   }
 

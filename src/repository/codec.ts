@@ -68,7 +68,6 @@ export class FrameDecompressor {
 /** Makes one frame of any length out of chunks, in bounded memory. Use it once. */
 export class StreamCompressor {
   readonly #context = takeCompressor();
-  readonly #output = new OutputPieces();
 
   /** `plainBytes`: the length of all that will be fed, when known; it is written into the frame and held to. */
   constructor(level: number, plainBytes?: number) {
@@ -76,32 +75,32 @@ export class StreamCompressor {
     if (plainBytes !== undefined) this.#context.setPledgedSrcSize(plainBytes);
   }
 
-  /** What is ready so far; the pieces are the caller's for good. */
-  feed(chunk: Uint8Array): Uint8Array[] {
-    const pieces: Uint8Array[] = [];
+  /** Gives what is ready so far to `take`; a piece is valid until `take` returns. */
+  feed(chunk: Uint8Array, take: (piece: Uint8Array) => void): void {
     let rest = chunk;
     while (rest.byteLength > 0) {
-      const [, produced, consumed] = this.#context.compressStream2(this.#output.room(), rest, EndDirective.continue);
-      this.#output.take(produced, pieces);
+      const [, produced, consumed] = this.#context.compressStream2(compressed, rest, EndDirective.continue);
+      if (produced > 0) take(compressed.subarray(0, produced));
       rest = rest.subarray(consumed);
     }
-    return pieces;
   }
 
   /** Ends the frame. @throws INTERNAL when fewer or more bytes came than were pledged. */
-  finish(): Uint8Array[] {
-    const pieces: Uint8Array[] = [];
+  finish(take: (piece: Uint8Array) => void): void {
+    for (let remaining = 1; remaining > 0;) {
+      const [left, produced] = this.#end();
+      if (produced > 0) take(compressed.subarray(0, produced));
+      remaining = left;
+    }
+    idleCompressors.push(this.#context);
+  }
+
+  #end(): readonly [number, number, number] {
     try {
-      for (let remaining = 1; remaining > 0;) {
-        const [left, produced] = this.#context.compressStream2(this.#output.room(), NO_BYTES, EndDirective.end);
-        this.#output.take(produced, pieces);
-        remaining = left;
-      }
+      return this.#context.compressStream2(compressed, NO_BYTES, EndDirective.end);
     } catch (cause) {
       throw new WaldenError('INTERNAL', 'unable to end a zstd frame: other bytes came than were announced', { cause });
     }
-    idleCompressors.push(this.#context);
-    return pieces;
   }
 }
 
@@ -176,20 +175,6 @@ export class StreamDecompressor {
   }
 }
 
-/** One frame of all the chunks. Runs on the calling thread. */
-export async function* compressChunks(source: AsyncIterable<Uint8Array>, level: number): AsyncGenerator<Uint8Array> {
-  const compressor = new StreamCompressor(level);
-  for await (const chunk of source) yield* compressor.feed(chunk);
-  yield* compressor.finish();
-}
-
-/** The plain bytes. Runs on the calling thread. @throws as StreamDecompressor. */
-export async function* decompressChunks(source: AsyncIterable<Uint8Array>, what: string): AsyncGenerator<Uint8Array> {
-  const decompressor = new StreamDecompressor(what);
-  for await (const chunk of source) yield* decompressor.feed(chunk);
-  decompressor.finish();
-}
-
 /** A small thing in one frame. */
 export function compressBytes(plain: Uint8Array, level: number): Buffer {
   return Buffer.from(new FrameCompressor(level).compress(plain));
@@ -214,6 +199,9 @@ class OutputPieces {
     this.#used += produced;
   }
 }
+
+// All compressors of a thread write into it: fresh memory for each piece would cost as much as a tenth of the compression.
+const compressed = new Uint8Array(new ArrayBuffer(OUTPUT_BYTES));
 
 // Contexts hold megabytes outside the heap, which the collector does not see: those used to their end are used again.
 const idleCompressors: InstanceType<typeof binding.CCtx>[] = [];

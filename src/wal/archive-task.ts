@@ -83,15 +83,15 @@ function stageObject(input: ArchiveInput, source: number): ArchiveOutput {
   const staged = openStaged(input);
   try {
     let position = WAL_HEADER_BYTES;
-    const store = (pieces: Iterable<Uint8Array>): void => {
-      for (const piece of pieces) position += writeAll(staged, piece, position);
+    const store = (piece: Uint8Array): void => {
+      position += writeAll(staged, piece, position);
     };
     const plainBytes = readChunks(source, (chunk) => {
       validator.feed(chunk);
       plainHash.update(chunk);
-      store(compressor.feed(chunk));
+      compressor.feed(chunk, store);
     });
-    store(compressor.finish());
+    compressor.finish(store);
     assertUnchanged(before, fstatSync(source), plainBytes, input.source);
     const { index, history } = validator.finish();
     const { identity, archivedAt } = input;

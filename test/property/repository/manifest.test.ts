@@ -56,7 +56,13 @@ describe('a manifest', () => {
           const encoder = new ManifestEncoder();
           const text = encoder.begin(id) + entries.map((entry) => encoder.entry(entry)).join('') + encoder.end();
           const compressor = new StreamCompressor(3);
-          const stored = Buffer.concat([...compressor.feed(Buffer.from(text)), ...compressor.finish()]);
+          const pieces: Buffer[] = [];
+          const keep = (piece: Uint8Array): void => {
+            pieces.push(Buffer.from(piece));
+          };
+          compressor.feed(Buffer.from(text), keep);
+          compressor.finish(keep);
+          const stored = Buffer.concat(pieces);
           const decompressor = new StreamDecompressor('the manifest');
           const parser = new ManifestParser(id, 'the manifest');
           const found: ManifestEntry[] = [];
