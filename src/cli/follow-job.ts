@@ -25,7 +25,7 @@ export async function startJob(cli: Cli, client: ApiClient, path: string, reques
  */
 export async function followJob(cli: Cli, client: ApiClient, started: JobDocument): Promise<JobDocument> {
   const interruption = cli.interruption();
-  const bar = createProgressBar(cli.world.stderr);
+  const bar = await createProgressBar(cli.world.stderr);
   let job = started;
   let cancelled = false;
   try {

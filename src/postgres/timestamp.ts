@@ -1,16 +1,21 @@
 import { WaldenError } from '../errors.ts';
 
 /**
- * A moment in microseconds since 1970-01-01 UTC: PostgreSQL's own resolution, which `Date` does not have. Exact in a
- * `number` until the year 2255.
+ * A moment in microseconds since 1970-01-01 UTC: PostgreSQL's own resolution, which `Date` does not have. A safe integer,
+ * so between the years 1684 and 2255.
  */
 export type Micros = number & { readonly __micros: unique symbol };
 
 /** PostgreSQL counts from 2000-01-01 UTC (datatype/timestamp.h). */
 const POSTGRES_EPOCH_MICROS = 946_684_800_000_000;
 
+/**
+ * A clock that was wrong, or a record that is not what it seems, may say any moment; it must not keep a segment out of the
+ * archive. The nearest one that can be written stays on the same side of every target.
+ */
 export function microsFromPostgres(value: bigint): Micros {
-  return (Number(value) + POSTGRES_EPOCH_MICROS) as Micros;
+  const moment = Number(value) + POSTGRES_EPOCH_MICROS;
+  return Math.min(Number.MAX_SAFE_INTEGER, Math.max(Number.MIN_SAFE_INTEGER, moment)) as Micros;
 }
 
 export function microsFromDate(value: Date): Micros {
@@ -24,9 +29,10 @@ export function micros(value: number): Micros {
 
 /** `2026-11-22T02:15:00.123456Z`, always six digits. */
 export function formatMicros(value: Micros): string {
-  const millis = Math.floor(value / 1000);
-  const rest = (value - millis * 1000).toString().padStart(3, '0');
-  return `${new Date(millis).toISOString().slice(0, -1)}${rest}Z`;
+  const rest = ((value % 1000) + 1000) % 1000;
+  // Dividing first would round: from the year 2248 on a double has no room for thousandths of milliseconds.
+  const millis = (value - rest) / 1000;
+  return `${new Date(millis).toISOString().slice(0, -1)}${rest.toString().padStart(3, '0')}Z`;
 }
 
 /** Parses what `formatMicros` and PostgreSQL write, the zone required. @throws FORMAT_INVALID */
@@ -40,6 +46,9 @@ export function parseMicros(text: string): Micros {
   const millis = Date.parse(`${date}T${time}${offset}`);
   // Date.parse takes February 30 for March 2.
   const isDay = !Number.isNaN(millis) && new Date(`${date}T00:00:00Z`).toISOString().startsWith(date);
-  if (!isDay) throw new WaldenError('FORMAT_INVALID', `"${text}" is not a moment`);
-  return (millis * 1000 + Number(fraction.padEnd(6, '0'))) as Micros;
+  const moment = millis * 1000 + Number(fraction.padEnd(6, '0'));
+  if (!isDay || !Number.isSafeInteger(moment)) {
+    throw new WaldenError('FORMAT_INVALID', `"${text}" is not a moment of the years 1684 to 2255`);
+  }
+  return moment as Micros;
 }

@@ -3,9 +3,9 @@ import { Value } from 'typebox/value';
 import { WaldenError } from '../errors.ts';
 import type { BackupFacts, BackupId, BackupStart, ClusterName } from '../../catalog/catalog.ts';
 import type { Sha256Hex } from '../../storage-drivers/driver.ts';
-import { formatLsn, parseLsn, systemIdentifier, timelineId } from '../postgres/lsn.ts';
+import { formatLsn, parseLsn, timelineId } from '../postgres/lsn.ts';
 import { formatMicros, parseMicros } from '../postgres/timestamp.ts';
-import { segmentBytes } from '../postgres/wal-name.ts';
+import { IDENTITY_MEMBERS, identityFromJson } from './identity-json.ts';
 import { backupRecordKey } from './keys.ts';
 import { backupId, clusterName } from './names.ts';
 import { readSmallObject, type StoredObject } from './object-bytes.ts';
@@ -42,11 +42,7 @@ const RecordJson = Type.Object({
   id: Type.String(),
   label: Type.String(),
   startedAt: Type.String(),
-  identity: Type.Object({
-    systemIdentifier: Type.String(),
-    majorVersion: Type.Integer(),
-    segmentBytes: Type.Integer(),
-  }),
+  identity: Type.Object(IDENTITY_MEMBERS),
   timeline: Type.Integer(),
   startLsn: Type.String(),
   stopLsn: Type.String(),
@@ -57,7 +53,9 @@ const RecordJson = Type.Object({
   storedBytes: Count,
   checksumsVerified: Type.Boolean(),
   corruptPages: Type.Array(Type.Object({ path: Type.String(), blocks: Type.Array(Count) })),
-  tablespaces: Type.Array(Type.Object({ oid: Type.Integer({ minimum: 1 }), location: Type.String() })),
+  tablespaces: Type.Array(
+    Type.Object({ oid: Type.Integer({ minimum: 1, maximum: 0xffff_ffff }), location: Type.String() }),
+  ),
   backupLabel: Type.String(),
   tablespaceMap: Type.String(),
   packs: Type.Array(Stored),
@@ -147,11 +145,7 @@ export async function readBackupRecord(
 
 function factsFromJson(json: RecordJson): BackupFacts {
   return {
-    identity: {
-      systemIdentifier: systemIdentifier(json.identity.systemIdentifier),
-      majorVersion: json.identity.majorVersion,
-      segmentBytes: segmentBytes(json.identity.segmentBytes),
-    },
+    identity: identityFromJson(json.identity),
     timeline: timelineId(json.timeline),
     startLsn: parseLsn(json.startLsn),
     stopLsn: parseLsn(json.stopLsn),

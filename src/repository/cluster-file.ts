@@ -2,9 +2,8 @@ import { type Static, Type } from 'typebox';
 import { Value } from 'typebox/value';
 import { isWaldenError, WaldenError } from '../errors.ts';
 import type { ClusterIdentity, ClusterName } from '../../catalog/catalog.ts';
-import { systemIdentifier } from '../postgres/lsn.ts';
-import { segmentBytes } from '../postgres/wal-name.ts';
 import { clusterKey } from './keys.ts';
+import { IDENTITY_MEMBERS, identityFromJson } from './identity-json.ts';
 import { bodyOfBytes, readSmallObject } from './object-bytes.ts';
 import type { Repository } from './repository.ts';
 import { openSealedJson, sealJson } from './sealed-json.ts';
@@ -17,10 +16,7 @@ const MAX_BYTES = 1024 * 1024;
 const ClusterJson = Type.Object({
   format: Type.Literal(FORMAT),
   name: Type.String(),
-  history: Type.Array(
-    Type.Object({ systemIdentifier: Type.String(), majorVersion: Type.Integer(), segmentBytes: Type.Integer() }),
-    { minItems: 1 },
-  ),
+  history: Type.Array(Type.Object(IDENTITY_MEMBERS), { minItems: 1 }),
 });
 
 export interface ClusterFile {
@@ -103,14 +99,6 @@ async function createFile(
     if (!isWaldenError(error, 'STORAGE_OBJECT_EXISTS')) throw error;
     return (await readClusterFile(repository, cluster)) ?? created;
   }
-}
-
-function identityFromJson(json: Static<typeof ClusterJson>['history'][number]): ClusterIdentity {
-  return {
-    systemIdentifier: systemIdentifier(json.systemIdentifier),
-    majorVersion: json.majorVersion,
-    segmentBytes: segmentBytes(json.segmentBytes),
-  };
 }
 
 function describe(identity: ClusterIdentity): string {

@@ -115,18 +115,21 @@ export class StreamDecompressor {
   readonly #output = new OutputPieces();
   readonly #what: string;
   readonly #head = new Uint8Array(MAGIC_BYTES);
+  readonly #maxPlainBytes: number;
+  #plainBytes = 0;
   #headBytes = 0;
   #betweenFrames = true;
 
-  /** `what` names the object in errors. */
-  constructor(what: string) {
+  /** `what` names the object in errors. `maxPlainBytes`: what was stored cannot have more, however much comes out of it. */
+  constructor(what: string, maxPlainBytes = Number.POSITIVE_INFINITY) {
     this.#what = what;
+    this.#maxPlainBytes = maxPlainBytes;
   }
 
   /**
    * Decompresses as the caller takes the pieces, which are his for good: a small chunk may hold a gigabyte of zeros. All of
    * them must be taken.
-   * @throws FORMAT_INVALID when it does not begin as zstd, CHECKSUM_MISMATCH when it is damaged further on.
+   * @throws FORMAT_INVALID when it does not begin as zstd, CHECKSUM_MISMATCH when it is damaged further on or too long.
    */
   *feed(chunk: Uint8Array): Generator<Uint8Array, void, undefined> {
     const pieces: Uint8Array[] = [];
@@ -138,6 +141,13 @@ export class StreamDecompressor {
       rest = rest.subarray(consumed);
       full = produced === room.byteLength && left !== 0;
       if (produced > 0 || consumed > 0) this.#betweenFrames = left === 0;
+      this.#plainBytes += produced;
+      if (this.#plainBytes > this.#maxPlainBytes) {
+        throw new WaldenError(
+          'CHECKSUM_MISMATCH',
+          `${this.#what} holds more than the ${this.#maxPlainBytes} bytes stored`,
+        );
+      }
       yield* pieces.splice(0);
     }
   }

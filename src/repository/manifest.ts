@@ -13,6 +13,9 @@ import type { Micros } from '../postgres/timestamp.ts';
 const FORMAT = 1;
 const MAX_LINE_BYTES = 64 * 1024 * 1024;
 
+/** A frame is held in memory as a whole. Four times what is ever written. */
+const MAX_FRAME_BYTES = 16 * 1024 * 1024;
+
 /** Bytes in the pack, bytes of tar stream. */
 export type ManifestFrame = readonly [stored: number, plain: number];
 
@@ -53,6 +56,7 @@ export type ManifestEntry = ManifestFile | ManifestDirectory | ManifestTablespac
 
 const Count = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
 const Mode = Type.Integer({ minimum: 0, maximum: 0o7777 });
+const FrameBytes = Type.Integer({ minimum: 1, maximum: MAX_FRAME_BYTES });
 const FileLine = Type.Object({
   path: Type.String(),
   type: Type.Literal('file'),
@@ -60,10 +64,10 @@ const FileLine = Type.Object({
   mode: Mode,
   mtime: Type.Integer({ minimum: Number.MIN_SAFE_INTEGER, maximum: Number.MAX_SAFE_INTEGER }),
   sha256: Type.String({ pattern: '^[0-9a-f]{64}$' }),
-  pack: Type.Integer({ minimum: 1 }),
+  pack: Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER }),
   offset: Count,
   skip: Count,
-  frames: Type.Array(Type.Tuple([Type.Integer({ minimum: 1 }), Type.Integer({ minimum: 1 })]), { minItems: 1 }),
+  frames: Type.Array(Type.Tuple([FrameBytes, FrameBytes]), { minItems: 1 }),
 });
 const DirectoryLine = Type.Object({ path: Type.String(), type: Type.Literal('directory'), mode: Mode });
 const TablespaceLine = Type.Object({

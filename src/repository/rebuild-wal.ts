@@ -55,7 +55,7 @@ async function readHistory(
   signal: AbortSignal,
 ): Promise<string> {
   const stored = await readSmallObject(driver, key, MAX_HISTORY_BYTES, signal);
-  const decompressor = new StreamDecompressor(key);
+  const decompressor = new StreamDecompressor(key, Math.min(plainBytes, MAX_HISTORY_BYTES));
   const plain = Buffer.concat([...decompressor.feed(stored)]);
   decompressor.finish();
   const found = createHash('sha256').update(plain).digest('hex');

@@ -24,10 +24,19 @@ export function openSealedJson(bytes: Uint8Array, what: string): Record<string, 
   }
   const { sha256, ...value } = json as Record<string, unknown>;
   if (typeof sha256 !== 'string') throw new WaldenError('FORMAT_INVALID', `${what} lacks its sha256`);
-  if (hashOf(value) !== sha256) {
+  if (hashOfRead(value, what) !== sha256) {
     throw new WaldenError('CHECKSUM_MISMATCH', `${what} was changed: its content does not match its sha256`);
   }
   return value;
+}
+
+function hashOfRead(value: Readonly<Record<string, unknown>>, what: string): string {
+  try {
+    return hashOf(value);
+  } catch (cause) {
+    // JSON.parse takes any depth, JSON.stringify only what the stack has room for.
+    throw new WaldenError('FORMAT_INVALID', `${what} is nested deeper than anything that Walden writes`, { cause });
+  }
 }
 
 function hashOf(value: Readonly<Record<string, unknown>>): string {

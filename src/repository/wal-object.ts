@@ -3,9 +3,10 @@ import { Value } from 'typebox/value';
 import { WaldenError } from '../errors.ts';
 import type { ClusterIdentity, WalFileRecord, WalIndex } from '../../catalog/catalog.ts';
 import type { ObjectKey, Sha256Hex, StorageDriver } from '../../storage-drivers/driver.ts';
-import { formatLsn, parseLsn, systemIdentifier } from '../postgres/lsn.ts';
+import { formatLsn, parseLsn } from '../postgres/lsn.ts';
 import { formatMicros, type Micros, parseMicros } from '../postgres/timestamp.ts';
-import { type ParsedWalName, parseWalName, segmentBytes } from '../postgres/wal-name.ts';
+import { type ParsedWalName, parseWalName } from '../postgres/wal-name.ts';
+import { IDENTITY_MEMBERS, identityFromJson } from './identity-json.ts';
 
 /**
  * The head of a stored WAL file: one zstd skippable frame of a fixed size that holds a JSON header. `zstd -d` passes over
@@ -16,6 +17,8 @@ export const WAL_HEADER_BYTES = 4096;
 const SKIPPABLE_MAGIC = 0x184d2a50;
 const FRAME_HEAD_BYTES = 8;
 const JSON_BYTES = WAL_HEADER_BYTES - FRAME_HEAD_BYTES;
+/** Of the largest segment; nothing else that PostgreSQL archives comes near. */
+const MAX_PLAIN_BYTES = 1024 * 1024 * 1024;
 
 export interface WalObjectHeader {
   readonly file: ParsedWalName;
@@ -29,26 +32,25 @@ export interface WalObjectHeader {
 }
 
 const Moment = Type.Union([Type.String(), Type.Null()]);
-const Xid = Type.Union([Type.Integer({ minimum: 0 }), Type.Null()]);
+const Count = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
+const Xid = Type.Union([Type.Integer({ minimum: 0, maximum: 0xffff_ffff }), Type.Null()]);
 const HeaderJson = Type.Object({
   walden: Type.Literal(1),
   name: Type.String(),
-  bytes: Type.Integer({ minimum: 0 }),
+  bytes: Type.Integer({ minimum: 0, maximum: MAX_PLAIN_BYTES }),
   sha256: Type.String({ pattern: '^[0-9a-f]{64}$' }),
-  systemIdentifier: Type.String(),
-  majorVersion: Type.Integer(),
-  segmentBytes: Type.Integer(),
+  ...IDENTITY_MEMBERS,
   archivedAt: Type.String(),
   index: Type.Union([
     Type.Null(),
     Type.Object({
       firstCommit: Moment,
       lastCommit: Moment,
-      commits: Type.Integer({ minimum: 0 }),
+      commits: Count,
       firstXid: Xid,
       lastXid: Xid,
       restorePoints: Type.Array(Type.Object({ name: Type.String(), lsn: Type.String(), time: Type.String() })),
-      restorePointsOmitted: Type.Integer({ minimum: 0 }),
+      restorePointsOmitted: Count,
     }),
   ]),
 });
@@ -103,11 +105,7 @@ export function decodeWalObjectHeader(bytes: Uint8Array, what: string): WalObjec
   if (!Value.Check(HeaderJson, json)) throw new WaldenError('FORMAT_INVALID', `the header of ${what} lacks fields`);
   return {
     file: parseWalName(json.name),
-    identity: {
-      systemIdentifier: systemIdentifier(json.systemIdentifier),
-      majorVersion: json.majorVersion,
-      segmentBytes: segmentBytes(json.segmentBytes),
-    },
+    identity: identityFromJson(json),
     plainBytes: json.bytes,
     sha256: json.sha256 as Sha256Hex,
     archivedAt: parseMicros(json.archivedAt),

@@ -45,7 +45,7 @@ export async function searchSegment(input: SearchSegmentInput): Promise<SearchSe
       if (xid === input.xid) transactionEnds.push({ end, time });
     },
   });
-  const decompressor = new StreamDecompressor(input.object);
+  const decompressor = new StreamDecompressor(input.object, input.identity.segmentBytes);
   const hash = createHash('sha256');
   for await (const chunk of receiveBytes(input.bytes)) {
     for (const piece of decompressor.feed(chunk)) {

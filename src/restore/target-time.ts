@@ -1,4 +1,4 @@
-import { WaldenError } from '../errors.ts';
+import { isWaldenError, WaldenError } from '../errors.ts';
 import { formatMicros, type Micros, micros, parseMicros } from '../postgres/timestamp.ts';
 
 const SECOND = 1_000_000;
@@ -62,16 +62,20 @@ function absolute(value: string): TargetTime | undefined {
   if (date === undefined) return undefined;
   const offset = zone === undefined || /^[a-z]+$/i.test(zone) ? 'Z' : zone;
   const clock = `${minute.padStart(5, '0')}${second}`;
-  if (!exists(date, clock)) return undefined;
-  const time = parseMicros(`${date} ${clock}${offset}`);
+  const time = moment(date, clock, offset);
+  if (time === undefined) return undefined;
   if (zone !== undefined) return { time, notes: [] };
   return { time, notes: [`no time zone was given: UTC is meant, ${formatMicros(time)}`] };
 }
 
-/** `Date.parse` takes the 30th of February for the 2nd of March. */
-function exists(date: string, clock: string): boolean {
-  const millis = Date.parse(`${date}T${clock}Z`);
-  return !Number.isNaN(millis) && new Date(millis).toISOString().startsWith(date);
+function moment(date: string, clock: string, offset: string): Micros | undefined {
+  try {
+    return parseMicros(`${date} ${clock}${offset}`);
+  } catch (error) {
+    // The caller refuses it with an example.
+    if (isWaldenError(error, 'FORMAT_INVALID')) return undefined;
+    throw error;
+  }
 }
 
 function refuse(value: string): never {

@@ -43,7 +43,7 @@ export async function verifyWalObject(input: VerifyInput): Promise<VerifyOutput>
 }
 
 async function verify(input: VerifyInput, write: (piece: Uint8Array) => void): Promise<VerifyOutput> {
-  const decompressor = new StreamDecompressor(`the stored object of ${input.name}`);
+  const what = `the stored object of ${input.name}`;
   const hash = createHash('sha256');
   let plainBytes = 0;
   const take = (pieces: Iterable<Uint8Array>): void => {
@@ -53,18 +53,22 @@ async function verify(input: VerifyInput, write: (piece: Uint8Array) => void): P
       write(piece);
     }
   };
-  const head = Buffer.alloc(WAL_HEADER_BYTES);
-  let headBytes = 0;
+  let head = Buffer.alloc(0);
+  let opened: { readonly header: WalObjectHeader; readonly decompressor: StreamDecompressor } | undefined;
   for await (const chunk of receiveBytes(input.bytes)) {
-    if (headBytes < WAL_HEADER_BYTES) {
-      const part = chunk.subarray(0, WAL_HEADER_BYTES - headBytes);
-      head.set(part, headBytes);
-      headBytes += part.length;
+    if (opened !== undefined) {
+      take(opened.decompressor.feed(chunk));
+      continue;
     }
-    take(decompressor.feed(chunk));
+    head = Buffer.concat([head, chunk]);
+    if (head.length < WAL_HEADER_BYTES) continue;
+    const header = decodeWalObjectHeader(head, what);
+    opened = { header, decompressor: new StreamDecompressor(what, header.plainBytes) };
+    take(opened.decompressor.feed(head));
   }
-  decompressor.finish();
-  const header = decodeWalObjectHeader(head.subarray(0, headBytes), `the stored object of ${input.name}`);
+  // Without a whole head this throws.
+  const header = opened?.header ?? decodeWalObjectHeader(head, what);
+  opened?.decompressor.finish();
   const sha256 = hash.digest('hex') as Sha256Hex;
   assertIsWhatIsNamed(input, header, { sha256, plainBytes });
   return { sha256, plainBytes };

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { JobDocument } from '../../src/service/api.ts';
+import { writeConfig } from './config-file.ts';
 import { runWalden, startWalden } from './run-walden.ts';
 import { type Asked, StandInService } from './stand-in-service.ts';
 
@@ -14,24 +15,7 @@ let service: StandInService | undefined;
 
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), 'walden-cli-'));
-  socket = join(directory, 'walden.sock');
-  config = join(directory, 'walden.toml');
-  mkdirSync(join(directory, 'data/pg_wal'), { recursive: true });
-  writeFileSync(
-    config,
-    `[service]
-state_directory = "${directory}/state"
-socket = "${socket}"
-[repository.local]
-driver = "local"
-path = "${directory}/repository"
-[cluster.main]
-data_directory = "${directory}/data"
-conninfo = "host=/tmp"
-repositories = ["local"]
-wal_fetch_timeout = 20
-`,
-  );
+  ({ socket, config } = writeConfig(directory));
 });
 afterEach(async () => {
   await service?.close();

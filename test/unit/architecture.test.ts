@@ -35,7 +35,6 @@ const HOMES: Readonly<Record<string, readonly string[]>> = {
   '@node-rs/crc32': ['src/postgres'],
   'better-sqlite3': ['catalog'],
   'cli-progress': ['src/cli'],
-  'cli-table3': ['src/cli'],
   commander: ['src/cli'],
   fastify: ['src/service'],
   'p-queue': ['src/wal', 'src/platform'],

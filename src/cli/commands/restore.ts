@@ -54,7 +54,7 @@ async function restoreOffline(
   options: { readonly repositoryPath: string; readonly workers?: number },
 ): Promise<unknown> {
   const signal = cli.interruption();
-  const bar = createProgressBar(cli.world.stderr);
+  const bar = await createProgressBar(cli.world.stderr);
   try {
     return await withRepository(cli, options, (walden) =>
       walden.restore(cluster, request, {

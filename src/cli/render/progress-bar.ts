@@ -1,4 +1,3 @@
-import cliProgress from 'cli-progress';
 import type { JobDocument } from '../../service/api.ts';
 import type { CliStream } from '../cli.ts';
 import { count, formatBytes, formatDuration } from './units.ts';
@@ -12,8 +11,9 @@ export interface ProgressBar {
 const SILENT: ProgressBar = { show: () => undefined, stop: () => undefined };
 
 /** Draws on a terminal, nowhere else. */
-export function createProgressBar(stream: CliStream): ProgressBar {
+export async function createProgressBar(stream: CliStream): Promise<ProgressBar> {
   if (stream.isTTY !== true) return SILENT;
+  const { default: cliProgress } = await import('cli-progress');
   const bar = new cliProgress.SingleBar({
     stream,
     clearOnComplete: false,

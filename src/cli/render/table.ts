@@ -1,5 +1,3 @@
-import Table from 'cli-table3';
-
 /** Headings and columns in this order; `right` aligns numbers. */
 export interface Column<Row> {
   readonly heading: string;
@@ -7,23 +5,6 @@ export interface Column<Row> {
   readonly cell: (row: Row) => string;
 }
 
-const NO_BORDERS = {
-  top: '',
-  'top-mid': '',
-  'top-left': '',
-  'top-right': '',
-  bottom: '',
-  'bottom-mid': '',
-  'bottom-left': '',
-  'bottom-right': '',
-  left: '',
-  'left-mid': '',
-  mid: '',
-  'mid-mid': '',
-  right: '',
-  'right-mid': '',
-  middle: '  ',
-};
 const GAP = 2;
 const NARROWEST = 8;
 
@@ -38,16 +19,28 @@ export function renderTable<Row>(shape: readonly Column<Row>[], rows: readonly R
     keep(shape).map((_, index) => Math.max(...lines.map((line) => (line[index] ?? '').length))),
     columns,
   );
-  const table = new Table({
-    chars: NO_BORDERS,
-    style: { head: [], border: [], 'padding-left': 0, 'padding-right': 0 },
-    colWidths: widths,
-    colAligns: keep(shape).map(({ right }) => (right === true ? 'right' : 'left')),
-    wordWrap: true,
-    wrapOnWordBoundary: false,
-  });
-  table.push(...lines);
-  return table.toString().replace(/[ \t]+$/gm, '');
+  const toRight = keep(shape).map(({ right }) => right === true);
+  return lines.flatMap((line) => wrapLine(line, widths, toRight)).join('\n');
+}
+
+/** One row as the lines that it takes. */
+function wrapLine(row: readonly string[], widths: readonly number[], toRight: readonly boolean[]): string[] {
+  const wrapped = row.map((text, index) => chunks(text, widths[index] ?? NARROWEST));
+  const height = Math.max(...wrapped.map(({ length }) => length));
+  return Array.from({ length: height }, (_, line) =>
+    widths
+      .map((width, index) => {
+        const text = wrapped[index]?.[line] ?? '';
+        return toRight[index] === true ? text.padStart(width) : text.padEnd(width);
+      })
+      .join(' '.repeat(GAP))
+      .trimEnd(),
+  );
+}
+
+function chunks(text: string, width: number): string[] {
+  const count = Math.max(1, Math.ceil(text.length / width));
+  return Array.from({ length: count }, (_, index) => text.slice(index * width, (index + 1) * width));
 }
 
 /** Takes from the widest column until all fit. */

@@ -3,7 +3,13 @@ import { describe, expect, it } from 'vitest';
 import type { BackupId } from '../../../catalog/catalog.ts';
 import { micros } from '../../../src/postgres/timestamp.ts';
 import { StreamCompressor, StreamDecompressor } from '../../../src/repository/codec.ts';
-import { isEntryPath, ManifestEncoder, type ManifestEntry, ManifestParser } from '../../../src/repository/manifest.ts';
+import {
+  isEntryPath,
+  ManifestEncoder,
+  type ManifestEntry,
+  type ManifestFrame,
+  ManifestParser,
+} from '../../../src/repository/manifest.ts';
 import type { Sha256Hex } from '../../../storage-drivers/driver.ts';
 
 const id = '20261122T021500F' as BackupId;
@@ -23,7 +29,7 @@ const file: fc.Arbitrary<ManifestEntry> = fc
     path,
     mode,
     sha256,
-    size: fc.integer({ min: 0, max: 2 ** 40 }),
+    size: fc.integer({ min: 0, max: 2 ** 30 }),
     offset: fc.integer({ min: 0, max: 2 ** 40 }),
   })
   .chain((fixed) =>
@@ -33,9 +39,15 @@ const file: fc.Arbitrary<ManifestEntry> = fc
         type: 'file' as const,
         ...fixed,
         ...{ mtime: micros(mtime), pack, skip },
-        frames: [[17, skip + fixed.size] as const],
+        frames: framesOf(skip + fixed.size),
       })),
   );
+/** As many as are needed, none with more than 4 MiB. */
+function framesOf(bytes: number): ManifestFrame[] {
+  const most = 4 * 1024 * 1024;
+  return Array.from({ length: Math.ceil(bytes / most) }, (_, at) => [17, Math.min(most, bytes - at * most)]);
+}
+
 const directory: fc.Arbitrary<ManifestEntry> = fc.record({ type: fc.constant('directory' as const), path, mode });
 const tablespace: fc.Arbitrary<ManifestEntry> = fc
   .record({ oid, location: fc.string({ maxLength: 50 }) })

@@ -235,6 +235,23 @@ describe('numbers and moments', () => {
 });
 
 describe('tables', () => {
+  it('puts text to the left and numbers to the right, with no space at the end of a line', () => {
+    const shape = [
+      { heading: 'NAME', cell: ({ name }: { name: string }) => name },
+      { heading: 'SIZE', right: true as const, cell: ({ size }: { size: string }) => size },
+      { heading: 'NOTE', cell: ({ note }: { note: string }) => note },
+    ];
+    const rows = [
+      { name: 'a', size: '1,000', note: 'n' },
+      { name: 'longer', size: '7', note: '' },
+    ];
+    expect(renderTable(shape, rows, 80).split('\n')).toEqual([
+      'NAME     SIZE  NOTE',
+      'a       1,000  n',
+      'longer      7',
+    ]);
+  });
+
   it('wraps the widest column so that a line fits the terminal', () => {
     const shape = [
       { heading: 'A', cell: (row: string) => row },

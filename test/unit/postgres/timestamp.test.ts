@@ -26,9 +26,21 @@ describe('moments', () => {
 
   it.each([
     ...['2026-11-22 02:15:00', '2026-02-30T00:00:00Z', '2026-13-01T00:00:00Z', '2026-11-22T25:00:00Z'],
+    ...['9999-12-31T23:59:59Z', '0001-01-01T00:00:00Z', '2026-11-22T02:15:00+99'],
     ...['2023-02-29T00:00:00Z', '2026-11-22', 'now', '', '2026-11-22T02:15:00.1234567Z', '2026-11-22T02:15:00 CET'],
   ])('refuse %j', (text) => {
     expect(() => parseMicros(text)).toThrow(/is not a moment/);
+  });
+
+  it('take the nearest one that can be written for what no clock shows', () => {
+    const [first, last] = ['1684-07-28T00:12:25.259009Z', '2255-06-05T23:47:34.740991Z'];
+    expect(formatMicros(microsFromPostgres(0x7fff_ffff_ffff_ffffn))).toBe(last);
+    expect(formatMicros(microsFromPostgres(-0x8000_0000_0000_0000n))).toBe(first);
+    expect([first, last].map((text) => formatMicros(parseMicros(text)))).toEqual([first, last]);
+  });
+
+  it('keep their microseconds to the end', () => {
+    expect(formatMicros(micros(9_007_199_254_739_999))).toBe('2255-06-05T23:47:34.739999Z');
   });
 
   it('refuse a number that is no exact microsecond', () => {
