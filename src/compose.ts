@@ -1,4 +1,4 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, rename, writeFile } from 'node:fs/promises';
 import { randomUUID } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -10,12 +10,13 @@ import { type DriverOptions, openDriver, type StoreAccess } from '../storage-dri
 import { driverWithDeadlines } from '../storage-drivers/with-deadline.ts';
 import { driverWithRetries } from '../storage-drivers/with-retry.ts';
 import type { Config } from './config/config.ts';
-import { systemErrorCode, WaldenError } from './errors.ts';
+import { localIoError, systemErrorCode, WaldenError } from './errors.ts';
 import { systemClock } from './platform/clock.ts';
-import { makeDirectories } from './platform/files.ts';
+import { makeDirectories, syncFile } from './platform/files.ts';
 import { createWorkerPool, type WorkerPool } from './platform/worker-pool.ts';
 import { rebuildAndReplace } from './repository/rebuild-and-replace.ts';
 import { rebuildCatalog } from './repository/rebuild-catalog.ts';
+import type { ServiceInstance } from './repository/backup-claim.ts';
 import type { Repository } from './repository/repository.ts';
 import { repositoryName } from './repository/names.ts';
 import { beginOrRecognise } from './repository/begin-or-recognise.ts';
@@ -49,14 +50,18 @@ export async function startWalden(config: Config, log: ServiceLogger): Promise<R
     for (const close of closers.toReversed()) await close();
   };
   try {
-    await makeDirectories(stateDirectory, STATE_MODE);
+    await makeDirectories(stateDirectory, STATE_MODE).catch((error: unknown) => {
+      throw localIoError(error, `unable to make the state directory ${stateDirectory}`);
+    });
     const lock = holdExclusiveLock(join(stateDirectory, 'service.lock'), systemClock);
     closers.push(() => {
       lock.release();
     });
+    for (const { spoolDirectory } of config.clusters.values()) closers.push(await lockSpool(spoolDirectory));
     const catalog = SqliteCatalog.open(join(stateDirectory, 'catalog.sqlite'));
     closers.push(() => catalog.close());
-    const repositories = await openRepositories(config, await instanceOf(stateDirectory), catalog);
+    const instance = await instanceOf(stateDirectory);
+    const repositories = await openRepositories(config, instance, catalog);
     for (const { driver } of repositories.values()) closers.push(() => driver.close());
     const pool = createPool(workers);
     closers.push(() => pool.close());
@@ -67,6 +72,7 @@ export async function startWalden(config: Config, log: ServiceLogger): Promise<R
       repositories,
       pool,
       clock: systemClock,
+      instance,
       log,
       rebuildCatalog: (signal) =>
         rebuildAndReplace({
@@ -87,6 +93,17 @@ export async function startWalden(config: Config, log: ServiceLogger): Promise<R
     await closeAll();
     throw error;
   }
+}
+
+/** Two services that share a spool by mistake would have each other's acknowledgements believed. @throws LOCK_HELD, LOCAL_IO */
+async function lockSpool(directory: string): Promise<() => void> {
+  await makeDirectories(directory, STATE_MODE).catch((error: unknown) => {
+    throw localIoError(error, `unable to make the spool ${directory}`);
+  });
+  const lock = holdExclusiveLock(join(directory, 'service.lock'), systemClock);
+  return () => {
+    lock.release();
+  };
 }
 
 /** A repository alone, without configuration or service; nothing in it is changed. */
@@ -138,14 +155,31 @@ async function openRepositories(
 }
 
 /** Tells this service's staged files from another's; made once per state directory. */
-async function instanceOf(stateDirectory: string): Promise<string> {
+async function instanceOf(stateDirectory: string): Promise<ServiceInstance> {
   const path = join(stateDirectory, 'instance');
   try {
-    return (await readFile(path, 'utf8')).trim();
+    return ((await readInstance(path)) ?? (await makeInstance(path))) as ServiceInstance;
   } catch (error) {
-    if (systemErrorCode(error) !== 'ENOENT') throw error;
+    throw localIoError(error, `unable to read or make ${path}`);
   }
+}
+
+/** Undefined also for what a crash or a full disk left of one: whatever it names becomes part of a path. */
+async function readInstance(path: string): Promise<string | undefined> {
+  try {
+    const text = (await readFile(path, 'utf8')).trim();
+    return /^[0-9a-f-]{36}$/.test(text) ? text : undefined;
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+async function makeInstance(path: string): Promise<string> {
   const instance = randomUUID();
-  await writeFile(path, `${instance}\n`, { mode: 0o640 });
+  const staged = `${path}.tmp`;
+  await writeFile(staged, `${instance}\n`, { mode: 0o640 });
+  await syncFile(staged);
+  await rename(staged, path);
   return instance;
 }

@@ -117,11 +117,32 @@ export function isWaldenError(error: unknown, ...codes: readonly ErrorCode[]): e
   return error instanceof WaldenError && (codes.length === 0 || codes.includes(error.code));
 }
 
-/** The error as Walden's own: itself, or INTERNAL around whatever was thrown. */
+/** The error as Walden's own: itself, LOCAL_IO or STORAGE_FULL for what the system refused, else INTERNAL around it. */
 export function toWaldenError(error: unknown): WaldenError {
   if (error instanceof WaldenError) return error;
   const message = error instanceof Error ? error.message : String(error);
-  return new WaldenError('INTERNAL', message, { cause: error });
+  if (!isOfTheSystem(error)) {
+    return new WaldenError('INTERNAL', message, { cause: error });
+  }
+  return new WaldenError(isFull(error) ? 'STORAGE_FULL' : 'LOCAL_IO', message, { cause: error });
+}
+
+/**
+ * What the system refused on this host: STORAGE_FULL or LOCAL_IO, with what was attempted, on what, and the system's own
+ * code. Walden's errors stay as they are.
+ */
+export function localIoError(error: unknown, attempted: string, options: WaldenErrorOptions = {}): WaldenError {
+  if (error instanceof WaldenError) return error;
+  const reason = systemErrorCode(error) ?? (error instanceof Error ? error.message : String(error));
+  return new WaldenError(isFull(error) ? 'STORAGE_FULL' : 'LOCAL_IO', `${attempted} (${reason})`, {
+    ...options,
+    cause: error,
+  });
+}
+
+/** Whether a disk or a quota is full. */
+export function isFull(error: unknown): boolean {
+  return ['ENOSPC', 'EDQUOT'].includes(systemErrorCode(error) ?? '');
 }
 
 /** The same error with what was attempted put before its message. */
@@ -134,6 +155,11 @@ export function withContext(error: unknown, attempted: string): WaldenError {
 export function systemErrorCode(error: unknown): string | undefined {
   if (!(error instanceof Error) || error instanceof WaldenError || !('code' in error)) return undefined;
   return typeof error.code === 'string' ? error.code : undefined;
+}
+
+/** Whether the system refused a call: Node itself and packages give codes too. */
+export function isOfTheSystem(error: unknown): boolean {
+  return error instanceof Error && !(error instanceof WaldenError) && 'syscall' in error && 'errno' in error;
 }
 
 /** How an error crosses the HTTP API, a worker's boundary or a `--json` document. */

@@ -31,13 +31,11 @@ export function holdExclusiveLock(path: string, clock: Clock = systemClock): Exc
     rmSync(notePath, { force: true });
     database.close();
   };
+  const holder: Holder = { pid: process.pid, since: clock.now().toISOString() };
   try {
-    const holder: Holder = { pid: process.pid, since: clock.now().toISOString() };
     writeFileSync(notePath, `${JSON.stringify(holder)}\n`);
-  } catch (error) {
-    release();
-    const fact = error instanceof Error ? error.message : String(error);
-    throw new WaldenError('LOCAL_IO', `cannot write ${notePath}: ${fact}`, { cause: error });
+  } catch {
+    // A full disk: the lock is held all the same, only its holder is not named.
   }
   return { release };
 }

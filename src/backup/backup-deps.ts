@@ -2,6 +2,7 @@ import type { Catalog, ClusterIdentity } from '../../catalog/catalog.ts';
 import type { ClusterConfig } from '../config/config.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { WorkerPool } from '../platform/worker-pool.ts';
+import type { ServiceInstance } from '../repository/backup-claim.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { BackupProgress } from './progress.ts';
 
@@ -17,11 +18,17 @@ export interface BackupKeeping {
   readonly log: BackupLog;
 }
 
+/** What is needed to remove what failed ones left. */
+export interface BackupSweeping extends BackupKeeping {
+  readonly clock: Clock;
+  /** What other services of the same repository take is not this one's to remove. */
+  readonly instance: ServiceInstance;
+}
+
 /** What is needed to take one. */
-export interface BackupDeps extends BackupKeeping {
+export interface BackupDeps extends BackupSweeping {
   readonly repositories: readonly Repository[];
   readonly pool: WorkerPool;
-  readonly clock: Clock;
   /** Version of Walden, for the record. */
   readonly version: string;
   /** For packs on their way, where the first repository has no place of its own for them. */

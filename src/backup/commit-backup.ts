@@ -1,8 +1,8 @@
-import { errorToDocument, isWaldenError, toWaldenError, type WaldenError } from '../errors.ts';
+import { errorToDocument, isWaldenError, toWaldenError, WaldenError } from '../errors.ts';
 import type { BackupFacts, BackupRecord, BackupStart } from '../../catalog/catalog.ts';
 import type { ObjectKey } from '../../storage-drivers/driver.ts';
 import { encodeBackupRecord, type StoredBackup } from '../repository/backup-record.ts';
-import { backupRecordKey, manifestKey } from '../repository/keys.ts';
+import { backupPrefix, backupRecordKey, manifestKey, packKey } from '../repository/keys.ts';
 import { bodyOfBytes, bodyOfStored, readSmallObject, type StoredObject } from '../repository/object-bytes.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { BackupDeps } from './backup-deps.ts';
@@ -20,6 +20,33 @@ export async function storeManifest(
     repositories.map(({ driver }) => driver.put(key, body, { ifExists: 'fail', signal })),
   );
   for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
+}
+
+/**
+ * Asks the store itself, once more, whether all is there that `backup.json` will name: hours lie between the first pack and
+ * now, in which somebody may have tidied up.
+ * @throws STORAGE_OBJECT_MISSING, STORAGE_SIZE, and the codes of a store out of reach
+ */
+export async function assertStored(
+  { name, driver }: Repository,
+  { cluster, id }: Pick<BackupStart, 'cluster' | 'id'>,
+  { packs, manifest }: Pick<StoredBackup, 'packs' | 'manifest'>,
+  signal: AbortSignal,
+): Promise<void> {
+  const found = new Map<string, number>();
+  for await (const { key, size } of driver.list(backupPrefix(cluster, id), { signal })) found.set(key, size);
+  const wanted = packs.map(({ bytes }, index) => ({ key: packKey(cluster, id, index + 1), bytes }));
+  for (const { key, bytes } of [...wanted, { key: manifestKey(cluster, id), bytes: manifest.bytes }]) {
+    const size = found.get(key);
+    if (size === bytes) continue;
+    const hint = 'somebody removed or changed it while the backup was taken; begin it again';
+    if (size === undefined) {
+      throw new WaldenError('STORAGE_OBJECT_MISSING', `${key} is no longer in repository ${name}`, { hint });
+    }
+    throw new WaldenError('STORAGE_SIZE', `${key} in repository ${name} has ${size} bytes instead of ${bytes}`, {
+      hint,
+    });
+  }
 }
 
 /** One repository in which the commit failed. */

@@ -1,5 +1,5 @@
 import { closeSync, constants, openSync, writeSync } from 'node:fs';
-import { systemErrorCode, WaldenError } from '../errors.ts';
+import { localIoError } from '../errors.ts';
 
 const GATHER_BYTES = 1024 * 1024;
 
@@ -56,10 +56,8 @@ export class FrameSink {
   #guarded<T>(work: () => T): T {
     try {
       return work();
-    } catch (cause) {
-      const code = systemErrorCode(cause) === 'ENOSPC' ? 'STORAGE_FULL' : 'LOCAL_IO';
-      const fact = cause instanceof Error ? cause.message : String(cause);
-      throw new WaldenError(code, `unable to write the staged pack ${this.#path}: ${fact}`, { cause });
+    } catch (error) {
+      throw localIoError(error, `unable to write the staged pack ${this.#path}`);
     }
   }
 }

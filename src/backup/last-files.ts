@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { WaldenError } from '../errors.ts';
+import { localIoError } from '../errors.ts';
 import type { Sha256Hex } from '../../storage-drivers/driver.ts';
 import { readControlFileBytes } from '../postgres/control-file.ts';
 import { micros, type Micros } from '../postgres/timestamp.ts';
@@ -46,7 +46,11 @@ async function stage(
   attributes: FileAttributes,
 ): Promise<StagedMember> {
   const source = join(directory, path.replace('/', '_'));
-  await writeFile(source, bytes, { mode: 0o600 });
+  try {
+    await writeFile(source, bytes, { mode: 0o600 });
+  } catch (error) {
+    throw localIoError(error, `unable to write the staged file ${source}`);
+  }
   return {
     member: { type: 'file', path, source, attributes },
     path,
@@ -60,8 +64,7 @@ async function attributesOf(source: string): Promise<FileAttributes> {
   try {
     const { mode, uid, gid, mtimeNs } = await stat(source, { bigint: true });
     return { mode: Number(mode) & 0o7777, uid: Number(uid), gid: Number(gid), mtime: Number(mtimeNs / 1000n) };
-  } catch (cause) {
-    const fact = cause instanceof Error ? cause.message : String(cause);
-    throw new WaldenError('LOCAL_IO', `unable to read ${source}: ${fact}`, { cause });
+  } catch (error) {
+    throw localIoError(error, `unable to read ${source}`);
   }
 }

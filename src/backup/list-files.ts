@@ -60,7 +60,11 @@ interface Walk extends ListOptions {
 async function* listDirectory(path: string, walk: Walk): AsyncGenerator<SourceEntry, void, undefined> {
   const initForks = isDatabaseDirectory(path) ? await findInitForks(sourceOf(path, walk)) : new Set<string>();
   let batch: string[] = [];
+  const seen = new Set<string>();
   for await (const name of namesIn(sourceOf(path, walk))) {
+    // A file that is renamed while the directory is read may come twice (readdir(3)): it must not be in the backup twice.
+    if (seen.has(name)) continue;
+    seen.add(name);
     if (name.includes('\uFFFD')) {
       walk.note(`${path}/${name} is not in the backup: its name is not UTF-8`);
       continue;

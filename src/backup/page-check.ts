@@ -1,4 +1,5 @@
 import { readSync } from 'node:fs';
+import { localIoError } from '../errors.ts';
 import { DATA_PAGE_BYTES, findBadPages } from '../postgres/data-page.ts';
 import { relationFileAt } from './exclusions.ts';
 import type { BadPage, PageRules } from './pack-input.ts';
@@ -51,11 +52,19 @@ export class PageCheck {
 
   #isStillBad(suspect: Suspect): boolean {
     const before = Buffer.from(suspect.page);
-    const length = readSync(this.#descriptor, suspect.page, 0, DATA_PAGE_BYTES, suspect.block * DATA_PAGE_BYTES);
+    const length = this.#read(suspect.page, suspect.block * DATA_PAGE_BYTES);
     // Cut off in the meantime: the WAL tells recovery the same.
     if (length < DATA_PAGE_BYTES) suspect.page.fill(0, length);
     suspect.changed ||= !before.equals(suspect.page);
     return findBadPages(suspect.page, this.#firstBlock + suspect.block).length > 0;
+  }
+
+  #read(page: Buffer, position: number): number {
+    try {
+      return readSync(this.#descriptor, page, 0, DATA_PAGE_BYTES, position);
+    } catch (error) {
+      throw localIoError(error, `unable to read ${this.#path} again`);
+    }
   }
 
   #judge(block: number, page: Buffer): BadPage {

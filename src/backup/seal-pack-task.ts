@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { closeSync, openSync, readSync } from 'node:fs';
-import { WaldenError } from '../errors.ts';
+import { localIoError, WaldenError } from '../errors.ts';
 import type { Sha256Hex } from '../../storage-drivers/driver.ts';
 import { compressBytes } from '../repository/codec.ts';
 import type { StoredObject } from '../repository/object-bytes.ts';
@@ -36,6 +36,8 @@ function hashFile(path: string, bytes: number): StoredObject {
       done += count;
     }
     return { bytes, sha256: hash.digest('hex') as Sha256Hex };
+  } catch (error) {
+    throw localIoError(error, `unable to read the staged pack ${path}`);
   } finally {
     closeSync(descriptor);
   }

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { type FileHandle, open } from 'node:fs/promises';
 import { writeSync } from 'node:fs';
-import { systemErrorCode, WaldenError } from '../errors.ts';
+import { localIoError, type WaldenError } from '../errors.ts';
 import type { Sha256Hex } from '../../storage-drivers/driver.ts';
 import type { StoredObject } from '../repository/object-bytes.ts';
 
@@ -43,11 +43,15 @@ export class StagedFile {
     return this.#hash.copy().digest('hex');
   }
 
-  /** Makes it durable and closes it. */
+  /** Makes it durable and closes it. @throws LOCAL_IO, STORAGE_FULL */
   async finish(): Promise<StoredObject> {
     this.#flush();
-    await this.#handle.sync();
-    await this.#handle.close();
+    try {
+      await this.#handle.sync();
+      await this.#handle.close();
+    } catch (error) {
+      throw writeFailure(this.path, error);
+    }
     return { bytes: this.#bytes, sha256: this.#hash.digest('hex') as Sha256Hex };
   }
 
@@ -74,7 +78,5 @@ export class StagedFile {
 }
 
 function writeFailure(path: string, cause: unknown): WaldenError {
-  const code = systemErrorCode(cause) === 'ENOSPC' ? 'STORAGE_FULL' : 'LOCAL_IO';
-  const fact = cause instanceof Error ? cause.message : String(cause);
-  return new WaldenError(code, `unable to write the staged file ${path}: ${fact}`, { cause });
+  return localIoError(cause, `unable to write the staged file ${path}`);
 }

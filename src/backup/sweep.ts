@@ -3,19 +3,25 @@ import { join } from 'node:path';
 import { systemErrorCode, toWaldenError } from '../errors.ts';
 import type { BackupId, BackupRecord, ClusterName } from '../../catalog/catalog.ts';
 import type { ObjectKey, StorageDriver } from '../../storage-drivers/driver.ts';
+import { microsFromDate } from '../postgres/timestamp.ts';
+import { claimantOf } from '../repository/backup-claim.ts';
 import { readBackupRecord } from '../repository/backup-record.ts';
-import { backupPrefix, backupRecordKey, backupsPrefix } from '../repository/keys.ts';
+import { backupClaimKey, backupPrefix, backupRecordKey, backupsPrefix } from '../repository/keys.ts';
+import { startOfBackupId } from '../repository/names.ts';
 import type { Repository } from '../repository/repository.ts';
 import { isActive } from './active-backups.ts';
-import type { BackupKeeping } from './backup-deps.ts';
+import type { BackupSweeping } from './backup-deps.ts';
+
+/** No backup takes this long: what another service began before and did not end was left by a crash. */
+const ABANDONED_MICROS = 7 * 24 * 3600 * 1_000_000;
 
 /**
  * Removes what is left of failed and half-removed backups: marks in the catalog, removes the objects, forgets the entry. A
- * backup with `backup.json` is one, whatever the catalog says, unless its removal was begun. What cannot be removed now
- * stays marked for the next time.
+ * backup with `backup.json` is one, whatever the catalog says, unless its removal was begun. What another service claims is
+ * left alone for a week: it may be under way. What cannot be removed now stays marked for the next time.
  */
 export async function sweepBackups(
-  keeping: BackupKeeping,
+  keeping: BackupSweeping,
   cluster: ClusterName,
   repositories: readonly Repository[],
   signal: AbortSignal,
@@ -50,9 +56,12 @@ export async function sweepBackups(
  */
 export async function removeBackupObjects(driver: StorageDriver, cluster: ClusterName, id: BackupId): Promise<void> {
   await driver.remove(backupRecordKey(cluster, id));
+  const claim = backupClaimKey(cluster, id);
   const keys: ObjectKey[] = [];
-  for await (const { key } of driver.list(backupPrefix(cluster, id))) keys.push(key);
+  for await (const { key } of driver.list(backupPrefix(cluster, id))) if (key !== claim) keys.push(key);
   for (const key of keys) await driver.remove(key);
+  // Until then it says whose the rest is.
+  await driver.remove(claim);
 }
 
 /** Directories in which earlier backups of this cluster staged their packs. The lock must be held. */
@@ -76,7 +85,7 @@ export function stagingName(cluster: ClusterName, id: BackupId): string {
   return `backup-${cluster}-${id}`;
 }
 
-interface Sweep extends BackupKeeping {
+interface Sweep extends BackupSweeping {
   readonly repository: Repository;
   readonly cluster: ClusterName;
 }
@@ -104,10 +113,23 @@ async function sweepFound(sweep: Sweep, found: FoundBackup, row: BackupRecord | 
     );
     return;
   }
+  if (row?.state !== 'removing' && (await isOfAnother(sweep, found.id))) {
+    log.warn(
+      facts,
+      `backup ${found.id} in repository ${repository.name} is another service's and not complete: it was left alone`,
+    );
+    return;
+  }
   if (row !== undefined) await catalog.markRemoving(repository.name, cluster, found.id);
   await removeBackupObjects(repository.driver, cluster, found.id);
   if (row !== undefined) await catalog.forgetBackup(repository.name, cluster, found.id);
   log.info(facts, `removed what was left of backup ${found.id}`);
+}
+
+async function isOfAnother({ repository, cluster, clock, instance }: Sweep, id: BackupId): Promise<boolean> {
+  const claimant = await claimantOf(repository, cluster, id);
+  if (claimant === instance || claimant === 'nobody') return false;
+  return microsFromDate(clock.now()) - startOfBackupId(id) < ABANDONED_MICROS;
 }
 
 /** Keys come in order, and `backup.json` stands before everything else of its backup. */

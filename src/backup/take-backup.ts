@@ -1,13 +1,14 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { errorToDocument, isWaldenError, toWaldenError, WaldenError } from '../errors.ts';
+import { errorToDocument, isWaldenError, localIoError, toWaldenError, WaldenError } from '../errors.ts';
 import type { BackupFacts, BackupId, BackupRecord, BackupStart } from '../../catalog/catalog.ts';
 import { openSession, type Session } from '../postgres/session.ts';
 import { microsFromDate } from '../postgres/timestamp.ts';
+import { claimBackup } from '../repository/backup-claim.ts';
 import { isActive, markActive, markEnded } from './active-backups.ts';
 import type { BackupControls, BackupDeps, BackupRequest } from './backup-deps.ts';
 import { chooseBackupId } from './choose-id.ts';
-import { commitBackup, type CommitFailure, storeManifest } from './commit-backup.ts';
+import { assertStored, commitBackup, type CommitFailure, storeManifest } from './commit-backup.ts';
 import { type CopiedCluster, type CopyContext, copyCluster } from './copy-cluster.ts';
 import { EntryRecord } from './entry-record.ts';
 import { createPackControl, STOP } from './pack-input.ts';
@@ -73,10 +74,32 @@ interface OpenedBackup {
   readonly start: Omit<BackupStart, 'repository'>;
 }
 
+/** The entry in the catalog is the lock inside this service, the claim in each repository that among services. */
 async function openBackup(deps: BackupDeps, request: BackupRequest): Promise<OpenedBackup['start']> {
-  const { catalog, repositories, clock } = deps;
+  const now = deps.clock.now();
+  for (;;) {
+    const start = await openEntry(deps, request, now);
+    const { cluster, id } = start;
+    try {
+      for (const repository of deps.repositories) await claimBackup(repository, cluster, id, deps.instance);
+      deps.log.info({ cluster, backup: id }, `backup ${id} begins`);
+      return start;
+    } catch (error) {
+      if (isWaldenError(error, 'STORAGE_OBJECT_EXISTS')) {
+        // Another service took this second a moment ago. The next id is one that no repository knows.
+        for (const { name } of deps.repositories) await deps.catalog.forgetBackup(name, cluster, id);
+      } else {
+        await giveUp(deps, start, toWaldenError(error));
+      }
+      markEnded(deps.catalog, cluster, id);
+      if (!isWaldenError(error, 'STORAGE_OBJECT_EXISTS')) throw error;
+    }
+  }
+}
+
+async function openEntry(deps: BackupDeps, request: BackupRequest, now: Date): Promise<OpenedBackup['start']> {
+  const { catalog, repositories } = deps;
   const { name } = request.cluster;
-  const now = clock.now();
   const id = await chooseBackupId(deps, name, now);
   const start = { cluster: name, id, label: request.label, startedAt: microsFromDate(now) };
   const held = isActive(catalog, name, id);
@@ -87,7 +110,6 @@ async function openBackup(deps: BackupDeps, request: BackupRequest): Promise<Ope
     if (!held) markEnded(catalog, name, id);
     throw error;
   }
-  deps.log.info({ cluster: name, backup: id }, `backup ${id} begins`);
   return start;
 }
 
@@ -153,6 +175,7 @@ async function copyAndCommit(opened: OpenedBackup, context: CopyContext): Return
   progress.enter('storing the manifest');
   const manifest = await entries.endWalden();
   await storeManifest(deps.repositories, start, { ...manifest, path: entries.walden.path }, signal);
+  for (const repository of deps.repositories) await assertStored(repository, start, { packs, manifest }, signal);
   signal.throwIfAborted();
   const facts = factsOf(opened, copied, entries, manifest.bytes);
   const { backupLabel, tablespaceMap } = stopped;
@@ -194,13 +217,12 @@ function tellCorrupt({ deps, start }: OpenedBackup, corrupt: BackupFacts['corrup
 
 async function stagingDirectory(deps: BackupDeps, start: OpenedBackup['start']): Promise<string> {
   const place = deps.repositories[0]?.driver.features.stagingDirectory ?? deps.stagingDirectory;
-  await sweepStaging(place, start.cluster);
   const directory = join(place, stagingName(start.cluster, start.id));
   try {
+    await sweepStaging(place, start.cluster);
     await mkdir(directory, { recursive: true, mode: 0o700 });
-  } catch (cause) {
-    const fact = cause instanceof Error ? cause.message : String(cause);
-    throw new WaldenError('LOCAL_IO', `unable to make the staging directory ${directory}: ${fact}`, { cause });
+  } catch (error) {
+    throw localIoError(error, `unable to make the staging directory ${directory}`);
   }
   return directory;
 }

@@ -44,24 +44,26 @@ export async function waitForWal(
   { signal, patienceSeconds }: { readonly signal: AbortSignal; readonly patienceSeconds: number },
 ): Promise<void> {
   const { catalog, clock, repositories } = deps;
+  const patienceMs = patienceSeconds * 1000;
   for (const { name } of repositories) {
     let seen: string | undefined;
-    let since = clock.now().getTime();
+    // Counted rather than read off a clock, which may be set meanwhile.
+    let waitedMs = 0;
     for (;;) {
       signal.throwIfAborted();
       const missing = firstMissing(needed, await catalog.walRanges(name, cluster));
       if (missing === undefined) break;
       const last = await catalog.lastArchived(name, cluster);
       const state = `${missing} ${last?.name ?? ''} ${last?.archivedAt ?? ''}`;
-      const now = clock.now().getTime();
-      if (state !== seen) since = now;
+      if (state !== seen) waitedMs = 0;
       seen = state;
-      if (now - since > patienceSeconds * 1000) {
+      if (waitedMs > patienceMs) {
         const segment = segmentName(needed.timeline, missing, needed.segmentBytes);
         const refusal = (await catalog.refusals(cluster)).find((refused) => refused.name === segment);
         throw timeout(segment, refusal?.error.message, name, patienceSeconds);
       }
       await clock.sleep(POLL_MS, signal);
+      waitedMs += POLL_MS;
     }
   }
 }

@@ -33,6 +33,11 @@ export function backupRecordKey(cluster: ClusterName, id: BackupId): ObjectKey {
   return `${backupPrefix(cluster, id)}backup.json` as ObjectKey;
 }
 
+/** Who takes the backup. */
+export function backupClaimKey(cluster: ClusterName, id: BackupId): ObjectKey {
+  return `${backupPrefix(cluster, id)}claim.json` as ObjectKey;
+}
+
 export function manifestKey(cluster: ClusterName, id: BackupId): ObjectKey {
   return `${backupPrefix(cluster, id)}manifest.ndjson.zst` as ObjectKey;
 }

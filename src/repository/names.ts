@@ -1,5 +1,6 @@
 import { WaldenError } from '../errors.ts';
 import type { BackupId, ClusterName, RepositoryName } from '../../catalog/catalog.ts';
+import { micros, type Micros, parseMicros } from '../postgres/timestamp.ts';
 
 const NAME = /^[a-z0-9][a-z0-9_-]{0,62}$/;
 
@@ -21,6 +22,18 @@ export function backupId(text: string): BackupId {
     });
   }
   return text as BackupId;
+}
+
+/** The second in the id, which is that of the start. */
+export function startOfBackupId(id: BackupId): Micros {
+  const [, year, month, day, hour, minute, second] = /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)/.exec(id) ?? [];
+  const text = `${year ?? ''}-${month ?? ''}-${day ?? ''}T${hour ?? ''}:${minute ?? ''}:${second ?? ''}Z`;
+  try {
+    return parseMicros(text);
+  } catch {
+    // The pattern of ids lets a 13th month pass: the backup failed all the same.
+    return micros(0);
+  }
 }
 
 function checkName(what: string, text: string): string {

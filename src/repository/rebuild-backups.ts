@@ -1,9 +1,8 @@
 import { errorToDocument, WaldenError } from '../errors.ts';
-import type { BackupId } from '../../catalog/catalog.ts';
-import { micros, type Micros, parseMicros } from '../postgres/timestamp.ts';
+import type { BackupId, ClusterIdentity } from '../../catalog/catalog.ts';
 import { readBackupRecord } from './backup-record.ts';
 import { backupRecordKey, backupsPrefix } from './keys.ts';
-import { backupId } from './names.ts';
+import { backupId, startOfBackupId } from './names.ts';
 import { type ArchiveRebuild, assertGoingOn, noteDamaged } from './rebuild-archive.ts';
 
 interface FoundBackup {
@@ -13,18 +12,30 @@ interface FoundBackup {
 
 /** Records every backup of one archive; what was left of one without its `backup.json` as failed. */
 export async function rebuildBackups(archive: ArchiveRebuild): Promise<void> {
+  const identity = await archive.catalog.clusterIdentity(archive.cluster);
   for await (const { id, hasRecord } of storedBackups(archive)) {
     assertGoingOn(archive.signal);
-    if (hasRecord) await recordComplete(archive, id);
+    if (hasRecord) await recordComplete(archive, id, identity);
     else await recordFailed(archive, id);
   }
 }
 
-async function recordComplete(archive: ArchiveRebuild, id: BackupId): Promise<void> {
+async function recordComplete(
+  archive: ArchiveRebuild,
+  id: BackupId,
+  identity: ClusterIdentity | undefined,
+): Promise<void> {
   const { repository, cluster, catalog, signal } = archive;
   let stored;
   try {
     stored = await readBackupRecord(repository, cluster, id, signal);
+    const { systemIdentifier } = stored.facts.identity;
+    if (identity !== undefined && systemIdentifier !== identity.systemIdentifier) {
+      throw new WaldenError(
+        'FORMAT_INVALID',
+        `${backupRecordKey(cluster, id)} is of another cluster: system ${systemIdentifier}`,
+      );
+    }
   } catch (error) {
     noteDamaged(archive, error);
     return;
@@ -39,7 +50,7 @@ async function recordFailed({ repository, cluster, catalog, note }: ArchiveRebui
     `there is no ${backupRecordKey(cluster, id)}: the backup was not completed`,
   );
   note(`repository ${repository.name}: ${error.message}`);
-  await catalog.openBackup([{ repository: repository.name, cluster, id, label: '', startedAt: startOfId(id) }]);
+  await catalog.openBackup([{ repository: repository.name, cluster, id, label: '', startedAt: startOfBackupId(id) }]);
   await catalog.failBackup(repository.name, cluster, id, errorToDocument(error));
 }
 
@@ -52,17 +63,5 @@ async function* storedBackups({ repository, cluster, signal }: ArchiveRebuild): 
     if (id === last || !/^\d{8}T\d{6}[FI]$/.test(id)) continue;
     last = id;
     yield { id: backupId(id), hasRecord: rest.join('/') === 'backup.json' };
-  }
-}
-
-/** The second in the id, which is that of the start. */
-function startOfId(id: BackupId): Micros {
-  const [, year, month, day, hour, minute, second] = /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)/.exec(id) ?? [];
-  const text = `${year ?? ''}-${month ?? ''}-${day ?? ''}T${hour ?? ''}:${minute ?? ''}:${second ?? ''}Z`;
-  try {
-    return parseMicros(text);
-  } catch {
-    // The pattern of ids lets a 13th month pass: the backup failed all the same.
-    return micros(0);
   }
 }

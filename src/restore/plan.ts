@@ -32,6 +32,7 @@ export const OTHER_MAY_SERVE: readonly ErrorCode[] = [
   'STORAGE_OBJECT_MISSING',
   'CHECKSUM_MISMATCH',
   'FORMAT_INVALID',
+  'BACKUP_INVALID',
 ];
 
 /** What a restore would do, decided. */

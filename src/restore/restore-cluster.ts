@@ -1,5 +1,6 @@
 import { isAbsolute, normalize } from 'node:path';
-import type { ClusterName } from '../../catalog/catalog.ts';
+import { isDeepStrictEqual } from 'node:util';
+import type { BackupFacts, ClusterName } from '../../catalog/catalog.ts';
 import { isWaldenError, WaldenError } from '../errors.ts';
 import { formatMicros, microsFromDate } from '../postgres/timestamp.ts';
 import { readBackupRecord, type StoredBackup } from '../repository/backup-record.ts';
@@ -90,7 +91,9 @@ async function planAndOpen(
       throw failures[0] ?? error;
     });
     try {
-      const backup = await readBackupRecord(plan.repository, cluster, plan.choice.candidate.backup.id, signal);
+      const { candidate } = plan.choice;
+      const backup = await readBackupRecord(plan.repository, cluster, candidate.backup.id, signal);
+      assertAsPlanned(plan.repository.name, backup, candidate.backup.facts);
       return { plan: { ...plan, notes: [...failures.map(({ message }) => message), ...plan.notes] }, backup };
     } catch (error) {
       if (!isWaldenError(error, ...OTHER_MAY_SERVE)) throw error;
@@ -99,6 +102,16 @@ async function planAndOpen(
       if (repositories.length === 0) throw failures[0] ?? error;
     }
   }
+}
+
+/** What was planned with came from the catalog; it must be what the repository says, or the plan is for another backup. */
+function assertAsPlanned(repository: string, { start, facts }: StoredBackup, planned: BackupFacts): void {
+  if (isDeepStrictEqual(facts, planned)) return;
+  throw new WaldenError(
+    'BACKUP_INVALID',
+    `the record of backup ${start.id} in repository ${repository} is not the one that the catalog knows`,
+    { hint: 'run: walden catalog rebuild; and find out who changed the repository' },
+  );
 }
 
 interface Place {

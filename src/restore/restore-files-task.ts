@@ -1,6 +1,6 @@
 import { createHash, type Hash } from 'node:crypto';
 import { closeSync, constants, fchmodSync, fchownSync, fsyncSync, futimesSync, openSync, writeSync } from 'node:fs';
-import { systemErrorCode, WaldenError } from '../errors.ts';
+import { localIoError, systemErrorCode, WaldenError } from '../errors.ts';
 import type { Sha256Hex } from '../../storage-drivers/driver.ts';
 import { type ByteChannelPort, receiveBytes } from '../platform/byte-channel.ts';
 import { workerTask } from '../platform/worker-pool.ts';
@@ -17,13 +17,15 @@ export interface RestoreFilesInput {
   readonly files: readonly FileToRestore[];
   /** The pack, for errors. */
   readonly object: string;
+  /** The attempt before may have left files, which are written anew. Otherwise a file that is there stands twice in the list. */
+  readonly again: boolean;
   readonly owner: { readonly uid: number; readonly gid: number } | undefined;
 }
 
 export interface FileToRestore {
   /** As in the manifest, for errors. */
   readonly path: string;
-  /** Where it goes: absolute. A file that is there is one of an attempt before, and is written anew. */
+  /** Where it goes: absolute. */
   readonly target: string;
   readonly size: number;
   readonly mode: number;
@@ -38,41 +40,47 @@ export interface RestoreFilesOutput {
   readonly bytes: number;
 }
 
+/** Walden writes frames of some MiB; what claims to be far larger must not make this allocate it. */
+const MAX_FRAME_BYTES = 256 * 1024 * 1024;
 /** Files kept open to be fsynced together: the first fsync writes most of what the others wait for. */
 const OPEN_FILES = 128;
-const FLAGS = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW;
+const FLAGS = constants.O_WRONLY | constants.O_CREAT | constants.O_NOFOLLOW;
 
 /**
  * All files are durable when this resolves.
- * @throws CHECKSUM_MISMATCH naming the file and the object, LOCAL_IO, and what the sender's source throws
+ * @throws CHECKSUM_MISMATCH naming the file and the object, FORMAT_INVALID (a file that stands twice in the manifest),
+ * LOCAL_IO, STORAGE_FULL (the target), and what the sender's source throws
  */
 export async function restoreFiles(input: RestoreFilesInput): Promise<RestoreFilesOutput> {
   const reader = new FrameReader(receiveBytes(input.bytes), input.object);
-  const open: number[] = [];
+  const open: { readonly descriptor: number; readonly file: FileToRestore }[] = [];
   const settle = (): void => {
-    for (const descriptor of open) fsyncSync(descriptor);
-    for (const descriptor of open.splice(0)) closeSync(descriptor);
+    for (const { descriptor, file } of open)
+      onDisk(file, () => {
+        fsyncSync(descriptor);
+      });
+    for (const { descriptor } of open.splice(0)) closeSync(descriptor);
   };
   let bytes = 0;
   try {
     for (const file of input.files) {
-      const descriptor = openTarget(file);
-      open.push(descriptor);
+      const descriptor = openTarget(file, input.again);
+      open.push({ descriptor, file });
       await writeFile(descriptor, file, reader, input);
       bytes += file.size;
       if (open.length >= OPEN_FILES) settle();
     }
     settle();
-  } catch (error) {
-    throw asRestoreError(error, input.object);
   } finally {
-    for (const descriptor of open) closeSync(descriptor);
+    for (const { descriptor } of open) closeSync(descriptor);
     await reader.close();
     // Left before the first byte was asked for, the channel would keep its sender waiting.
     input.bytes.close();
   }
   return { files: input.files.length, bytes };
 }
+
+const HINT = { hint: 'make room there and check its permissions, or restore to another directory' };
 
 let decompressor: FrameDecompressor | undefined;
 
@@ -88,17 +96,32 @@ async function writeFile(
   let skip = file.skip;
   let left = file.size;
   for (const [storedBytes, plainBytes] of file.frames) {
+    if (storedBytes > MAX_FRAME_BYTES || plainBytes > MAX_FRAME_BYTES) {
+      throw new WaldenError('FORMAT_INVALID', `the manifest claims a frame of ${plainBytes} bytes for ${what}`);
+    }
     const plain = decompressor.decompress(await reader.take(storedBytes), plainBytes, what);
     const data = plain.subarray(Math.min(skip, plain.byteLength)).subarray(0, left);
     skip -= Math.min(skip, plain.byteLength);
     left -= data.byteLength;
     hash.update(data);
-    for (let done = 0; done < data.byteLength;) done += writeSync(descriptor, data, done);
+    onDisk(file, () => {
+      for (let done = 0; done < data.byteLength;) done += writeSync(descriptor, data, done);
+    });
   }
   assertSound(file, left, hash, what);
-  if (owner !== undefined) fchownSync(descriptor, owner.uid, owner.gid);
-  fchmodSync(descriptor, file.mode & 0o777);
-  futimesSync(descriptor, file.mtime / 1e6, file.mtime / 1e6);
+  onDisk(file, () => {
+    if (owner !== undefined) fchownSync(descriptor, owner.uid, owner.gid);
+    fchmodSync(descriptor, file.mode & 0o777);
+    futimesSync(descriptor, file.mtime / 1e6, file.mtime / 1e6);
+  });
+}
+
+function onDisk({ target }: FileToRestore, work: () => void): void {
+  try {
+    work();
+  } catch (error) {
+    throw localIoError(error, `unable to write ${target}`, HINT);
+  }
 }
 
 function assertSound(file: FileToRestore, left: number, hash: Hash, what: string): void {
@@ -109,23 +132,18 @@ function assertSound(file: FileToRestore, left: number, hash: Hash, what: string
   });
 }
 
-function openTarget(file: FileToRestore): number {
+function openTarget(file: FileToRestore, again: boolean): number {
   try {
-    return openSync(file.target, FLAGS, 0o600);
-  } catch (cause) {
-    throw new WaldenError('LOCAL_IO', `unable to make ${file.target} (${systemErrorCode(cause) ?? 'unknown'})`, {
-      cause,
-    });
+    return openSync(file.target, FLAGS | (again ? constants.O_TRUNC : constants.O_EXCL), 0o600);
+  } catch (error) {
+    if (!again && systemErrorCode(error) === 'EEXIST') {
+      // Two writers would leave a mixture that has neither's hash.
+      throw new WaldenError('FORMAT_INVALID', `the manifest names ${file.path} twice, or something else writes there`, {
+        hint: 'choose another backup with --backup, and report this',
+      });
+    }
+    throw localIoError(error, `unable to make ${file.target}`, HINT);
   }
-}
-
-function asRestoreError(error: unknown, object: string): unknown {
-  const code = systemErrorCode(error);
-  if (code === undefined || error instanceof WaldenError) return error;
-  return new WaldenError('LOCAL_IO', `unable to write what ${object} holds (${code})`, {
-    ...(code === 'ENOSPC' && { hint: 'free space in the target, or restore to another directory' }),
-    cause: error,
-  });
 }
 
 /** Cuts a stream of chunks into frames. */

@@ -1,6 +1,7 @@
+import { constants } from 'node:fs';
 import { chmod, chown, mkdir, open, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { systemErrorCode, WaldenError } from '../errors.ts';
+import { isFull, localIoError, systemErrorCode, WaldenError } from '../errors.ts';
 import { isRunning, processStamp, runningPostmaster } from './running-process.ts';
 
 /**
@@ -174,7 +175,9 @@ export async function writeDurably(
   owner: Owner | undefined,
   mode = 0o600,
 ): Promise<void> {
-  const file = await open(path, 'w', mode);
+  // Not through a symlink that somebody has put there.
+  const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW;
+  const file = await open(path, flags, mode);
   try {
     await file.writeFile(text);
     if (owner !== undefined) await file.chown(owner.uid, owner.gid);
@@ -205,12 +208,8 @@ export async function exists(path: string): Promise<boolean> {
   }
 }
 
-/** A system error as LOCAL_IO; everything else as it is. */
+/** A system error as LOCAL_IO or STORAGE_FULL; everything else as it is. */
 export function asLocalError(error: unknown, attempted: string): unknown {
-  const code = systemErrorCode(error);
-  if (code === undefined || error instanceof WaldenError) return error;
-  return new WaldenError('LOCAL_IO', `${attempted} (${code})`, {
-    ...(code === 'ENOSPC' && { hint: 'free space there, or name another directory' }),
-    cause: error,
-  });
+  if (systemErrorCode(error) === undefined) return error;
+  return localIoError(error, attempted, isFull(error) ? { hint: 'free space there, or name another directory' } : {});
 }

@@ -172,7 +172,7 @@ async function restoreBatch(
 ): Promise<{ readonly files: number; readonly bytes: number }> {
   for (let attempt = 1; ; attempt += 1) {
     try {
-      return await tryBatch(work, batch, tools);
+      return await tryBatch(work, batch, tools, attempt > 1);
     } catch (error) {
       const again = attempt < ATTEMPTS && isWaldenError(error, 'STORAGE_UNAVAILABLE', 'STORAGE_SIZE');
       if (!again || tools.signal.aborted) throw error;
@@ -185,6 +185,7 @@ async function tryBatch(
   work: FilesToWrite,
   batch: Batch,
   { pool, signal }: WriteTools,
+  again: boolean,
 ): Promise<{ readonly files: number; readonly bytes: number }> {
   const { repository, backup, owner } = work;
   const key = packKey(backup.start.cluster, backup.start.id, batch.pack);
@@ -200,7 +201,7 @@ async function tryBatch(
   }));
   const stream = await repository.driver.get(key, { offset: batch.offset, length: batch.storedBytes, signal });
   const channel = createByteChannel();
-  const input = { bytes: channel.receiver, files, object: `${key} of repository ${repository.name}`, owner };
+  const input = { bytes: channel.receiver, files, object: `${key} of repository ${repository.name}`, again, owner };
   const task = pool.run(restoreFilesTask, input, { transfer: [channel.receiver] });
   const [outcome] = await Promise.allSettled([task, channel.send(stream as AsyncIterable<Uint8Array>)]);
   stream.destroy();

@@ -1,9 +1,10 @@
-import { mkdir, rename, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { WaldenError } from '../errors.ts';
+import { localIoError, WaldenError } from '../errors.ts';
 import type { ClusterIdentity } from '../../catalog/catalog.ts';
 import type { ClusterConfig } from '../config/config.ts';
 import { scriptConfig } from '../config/script-config.ts';
+import { syncFile } from '../platform/files.ts';
 import { readControlFile } from '../postgres/control-file.ts';
 import { ensureClusterFile, readClusterFile } from '../repository/cluster-file.ts';
 import type { Repository } from '../repository/repository.ts';
@@ -46,13 +47,21 @@ export class ClusterRoom {
     return join(this.config.spoolDirectory, 'script.conf');
   }
 
+  /** @throws LOCAL_IO, STORAGE_FULL */
   async prepare(): Promise<void> {
     await this.spool.open();
     const staged = `${this.scriptConfigPath}.tmp`;
-    await writeFile(staged, scriptConfig(this.config, this.#deps.config.service.socket, this.scriptConfigPath), {
-      mode: 0o644,
-    });
-    await rename(staged, this.scriptConfigPath);
+    const text = scriptConfig(this.config, this.#deps.config.service.socket, this.scriptConfigPath);
+    // As it is: then a full disk is no reason not to start.
+    if ((await readFile(this.scriptConfigPath, 'utf8').catch(() => undefined)) === text) return;
+    try {
+      await writeFile(staged, text, { mode: 0o644 });
+      // A torn one would leave PostgreSQL without its commands after a power failure.
+      await syncFile(staged);
+      await rename(staged, this.scriptConfigPath);
+    } catch (error) {
+      throw localIoError(error, `unable to write ${this.scriptConfigPath}`);
+    }
   }
 
   async pusher(): Promise<WalPusher> {
@@ -87,7 +96,9 @@ export class ClusterRoom {
     const identity = await this.#identity();
     await this.spool.claim(identity.systemIdentifier);
     const stagingDirectory = join(config.service.stateDirectory, 'staging');
-    await mkdir(stagingDirectory, { recursive: true, mode: 0o750 });
+    await mkdir(stagingDirectory, { recursive: true, mode: 0o750 }).catch((error: unknown) => {
+      throw localIoError(error, `unable to make ${stagingDirectory}`);
+    });
     const context: ArchiveContext = {
       cluster: this.config.name,
       identity,

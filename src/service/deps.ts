@@ -3,6 +3,7 @@ import type { Catalog, RepositoryName } from '../../catalog/catalog.ts';
 import type { Config } from '../config/config.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { WorkerPool } from '../platform/worker-pool.ts';
+import type { ServiceInstance } from '../repository/backup-claim.ts';
 import type { Repository } from '../repository/repository.ts';
 
 /** Says something to the operator's log. Facts are structured; no secrets. */
@@ -23,6 +24,8 @@ export interface ServiceDeps {
   readonly repositories: ReadonlyMap<RepositoryName, Repository>;
   readonly pool: WorkerPool;
   readonly clock: Clock;
+  /** Tells this service from others that use the same repositories. */
+  readonly instance: ServiceInstance;
   readonly log: ServiceLog;
   /** Builds the catalog anew beside the old one, swaps it in, and says what differed. */
   readonly rebuildCatalog: (signal: AbortSignal) => Promise<readonly string[]>;

@@ -4,13 +4,15 @@ import {
   constants,
   fstatSync,
   fsyncSync,
+  mkdirSync,
   openSync,
   readSync,
   type Stats,
   unlinkSync,
   writeSync,
 } from 'node:fs';
-import { WaldenError, systemErrorCode, toWaldenError } from '../errors.ts';
+import { dirname } from 'node:path';
+import { localIoError, systemErrorCode, toWaldenError, WaldenError } from '../errors.ts';
 import type { ClusterIdentity, WalIndex } from '../../catalog/catalog.ts';
 import type { Sha256Hex } from '../../storage-drivers/driver.ts';
 import { workerTask } from '../platform/worker-pool.ts';
@@ -67,7 +69,7 @@ export function hashFile({ source }: { readonly source: string }): { readonly sh
   const descriptor = openSource(source);
   try {
     const hash = createHash('sha256');
-    readChunks(descriptor, (chunk) => hash.update(chunk));
+    readChunks(descriptor, source, (chunk) => hash.update(chunk));
     return { sha256: hexOf(hash) };
   } finally {
     closeSync(descriptor);
@@ -86,7 +88,7 @@ function stageObject(input: ArchiveInput, source: number): ArchiveOutput {
     const store = (piece: Uint8Array): void => {
       position += writeAll(staged, piece, position);
     };
-    const plainBytes = readChunks(source, (chunk) => {
+    const plainBytes = readChunks(source, input.source, (chunk) => {
       validator.feed(chunk);
       plainHash.update(chunk);
       compressor.feed(chunk, store);
@@ -107,7 +109,7 @@ function stageObject(input: ArchiveInput, source: number): ArchiveOutput {
     fsyncSync(staged);
     return { plainBytes, sha256: header.sha256, storedBytes: position, index: header.index, history };
   } catch (error) {
-    unlinkSync(input.staged);
+    discard(input.staged);
     throw stagingError(error, input);
   } finally {
     closeSync(staged);
@@ -115,41 +117,69 @@ function stageObject(input: ArchiveInput, source: number): ArchiveOutput {
 }
 
 function openStaged(input: ArchiveInput): number {
+  const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL;
   try {
-    return openSync(input.staged, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o640);
+    try {
+      return openSync(input.staged, flags, 0o640);
+    } catch (error) {
+      if (systemErrorCode(error) !== 'ENOENT') throw error;
+      // Somebody tidied up. Only this one is made anew: where the directory above is gone too, so is the store.
+      mkdirSync(dirname(input.staged), { mode: 0o750 });
+      return openSync(input.staged, flags, 0o640);
+    }
   } catch (error) {
     throw stagingError(error, input);
   }
 }
 
 function openSource(path: string): number {
+  const descriptor = openToRead(path);
   try {
-    return openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+    if (fstatSync(descriptor).isFile()) return descriptor;
+    throw new WaldenError('FORMAT_INVALID', `${path} is no file`);
+  } catch (error) {
+    closeSync(descriptor);
+    throw error;
+  }
+}
+
+/** Not through a symlink, and without waiting for the writer of a pipe. */
+function openToRead(path: string): number {
+  try {
+    return openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   } catch (cause) {
-    const code = systemErrorCode(cause);
-    if (code === 'ENOENT') throw new WaldenError('ARCHIVE_FILE_MISSING', `${path} does not exist`, { cause });
-    throw new WaldenError('LOCAL_IO', `unable to open ${path} (${code ?? 'unknown'})`, {
+    if (systemErrorCode(cause) === 'ENOENT') {
+      throw new WaldenError('ARCHIVE_FILE_MISSING', `${path} does not exist`, { cause });
+    }
+    throw localIoError(cause, `unable to open ${path}`, {
       hint: 'the user of the service must be able to read the WAL files of PostgreSQL',
-      cause,
     });
   }
 }
 
-/** Calls `take` for every chunk of at most 1 MiB; returns the number of bytes. */
-function readChunks(descriptor: number, take: (chunk: Buffer) => void): number {
+/** Calls `take` for every chunk of at most 1 MiB; returns the number of bytes. @throws LOCAL_IO naming `path` */
+function readChunks(descriptor: number, path: string, take: (chunk: Buffer) => void): number {
   chunkBuffer ??= Buffer.allocUnsafeSlow(CHUNK_BYTES);
   let total = 0;
   for (;;) {
     let filled = 0;
     // A chunk is filled up: the walk wants whole pages.
     for (;;) {
-      const bytes = readSync(descriptor, chunkBuffer, filled, CHUNK_BYTES - filled, null);
+      const bytes = readChunk(descriptor, path, chunkBuffer.subarray(filled));
       filled += bytes;
       if (bytes === 0 || filled === CHUNK_BYTES) break;
     }
     if (filled === 0) return total;
     take(chunkBuffer.subarray(0, filled));
     total += filled;
+  }
+}
+
+function readChunk(descriptor: number, path: string, into: Buffer): number {
+  try {
+    return readSync(descriptor, into);
+  } catch (error) {
+    throw localIoError(error, `unable to read ${path}`, { hint: 'check the disk that the file is on' });
   }
 }
 
@@ -168,13 +198,18 @@ function assertUnchanged(before: Stats, after: Stats, bytes: number, path: strin
   });
 }
 
-function stagingError(error: unknown, input: ArchiveInput): WaldenError {
-  const code = systemErrorCode(error);
-  if (code === undefined) return toWaldenError(error);
-  const full = code === 'ENOSPC' || code === 'EDQUOT';
-  return new WaldenError(full ? 'STORAGE_FULL' : 'LOCAL_IO', `unable to stage ${input.name} (${code})`, {
-    cause: error,
-  });
+function stagingError(error: unknown, { name, staged }: ArchiveInput): WaldenError {
+  return systemErrorCode(error) === undefined
+    ? toWaldenError(error)
+    : localIoError(error, `unable to stage ${name} in ${dirname(staged)}`);
+}
+
+function discard(staged: string): void {
+  try {
+    unlinkSync(staged);
+  } catch {
+    // What went wrong before is to be told; the next start sweeps the file.
+  }
 }
 
 function hexOf(hash: Hash): Sha256Hex {

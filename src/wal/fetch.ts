@@ -3,7 +3,7 @@ import { type FSWatcher, watch } from 'node:fs';
 import { access, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import PQueue from 'p-queue';
-import { isWaldenError, toWaldenError, WaldenError } from '../errors.ts';
+import { isWaldenError, localIoError, toWaldenError, WaldenError } from '../errors.ts';
 import { type ParsedWalName, parseWalName, type WalFileName } from '../postgres/wal-name.ts';
 import type { ArchiveContext } from './archive-context.ts';
 import { openWalObject } from './open-object.ts';
@@ -47,8 +47,9 @@ export class WalFetcher {
   async fetch(name: string): Promise<FetchOutcome> {
     if (this.#stopped) throw new WaldenError('INTERRUPTED', 'the service is stopping');
     const file = parseWalName(name);
+    await this.#spool.open();
     this.#watch();
-    const outcome = await this.#bring(file, REQUESTED);
+    const outcome = await this.#bringRequested(file);
     if (outcome === 'ready') this.#lookAhead(file);
     return outcome;
   }
@@ -57,6 +58,17 @@ export class WalFetcher {
     this.#stopped = true;
     this.#watcher?.close();
     await this.#queue.onIdle();
+  }
+
+  /** What nobody asked for must not take the room of what is asked for. */
+  async #bringRequested(file: ParsedWalName): Promise<FetchOutcome> {
+    try {
+      return await this.#bring(file, REQUESTED);
+    } catch (error) {
+      if (!isWaldenError(error, 'STORAGE_FULL')) throw error;
+      await this.#discardLeftovers(0);
+      return await this.#bring(file, REQUESTED);
+    }
   }
 
   async #bring(file: ParsedWalName, priority: number): Promise<FetchOutcome> {
@@ -80,15 +92,24 @@ export class WalFetcher {
     for (const repository of this.#context.repositories) {
       try {
         await openWalObject(this.#context, repository, file, staged);
-        await rename(staged, this.#spool.prefetchedPath(file.name));
+        await this.#publish(staged, file);
         return 'ready';
       } catch (error) {
-        await rm(staged, { force: true });
+        // Not there, or the spool is closed: the next start sweeps it.
+        await rm(staged, { force: true }).catch(() => undefined);
         if (!isWaldenError(error, 'STORAGE_OBJECT_MISSING')) failure ??= toWaldenError(error);
       }
     }
     if (failure !== undefined) throw failure;
     return 'absent';
+  }
+
+  async #publish(staged: string, { name }: ParsedWalName): Promise<void> {
+    try {
+      await rename(staged, this.#spool.prefetchedPath(name));
+    } catch (error) {
+      throw localIoError(error, `unable to put ${name} into the spool ${this.#spool.fetchDirectory}`);
+    }
   }
 
   #lookAhead(file: ParsedWalName): void {
@@ -108,9 +129,9 @@ export class WalFetcher {
   }
 
   /** Recovery that jumped or ended leaves files behind: the oldest go. */
-  async #discardLeftovers(): Promise<void> {
+  async #discardLeftovers(kept = KEPT_FILES): Promise<void> {
     const names = await this.#spool.prefetched();
-    if (names.length <= KEPT_FILES) return;
+    if (names.length <= kept) return;
     const aged = await Promise.all(
       names.map(async (name) => {
         const path = join(this.#spool.fetchDirectory, name);
@@ -119,15 +140,19 @@ export class WalFetcher {
       }),
     );
     aged.sort((a, b) => a.modified - b.modified);
-    for (const { path } of aged.slice(0, names.length - KEPT_FILES)) await rm(path, { force: true });
+    for (const { path } of aged.slice(0, names.length - kept)) await rm(path, { force: true });
   }
 
-  /** Without a watch (some network file systems have none) the look-ahead only moves on with each request. */
+  /** Without a watch (some network file systems have none, and their number is limited) each request moves it on. */
   #watch(): void {
     if (this.#watcher !== undefined) return;
-    this.#watcher = watch(this.#spool.fetchDirectory, { persistent: false }, (_event, name) => {
-      if (name !== null && !name.startsWith('.')) void this.#noticeTaken(name);
-    });
+    try {
+      this.#watcher = watch(this.#spool.fetchDirectory, { persistent: false }, (_event, name) => {
+        if (name !== null && !name.startsWith('.')) void this.#noticeTaken(name);
+      });
+    } catch {
+      return;
+    }
     this.#watcher.on('error', () => {
       this.#watcher?.close();
       this.#watcher = undefined;

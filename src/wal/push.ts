@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import PQueue from 'p-queue';
 import { errorToDocument, isWaldenError, WaldenError, withContext } from '../errors.ts';
 import { readControlFile } from '../postgres/control-file.ts';
+import { currentServerRun, type ServerRun } from '../postgres/server-run.ts';
 import { microsFromDate } from '../postgres/timestamp.ts';
 import { type ParsedWalName, parseWalName, type WalFileName } from '../postgres/wal-name.ts';
 import type { ArchiveContext } from './archive-context.ts';
@@ -32,6 +33,8 @@ export class WalPusher {
   readonly #queue: PQueue;
   readonly #inFlight = new Map<WalFileName, Promise<void>>();
   #scanning: Promise<void> | undefined;
+  /** Whom the acknowledgements in the spool were given to. */
+  #run: ServerRun | undefined;
   #stopped = false;
 
   constructor(context: ArchiveContext, place: { readonly dataDirectory: string; readonly spool: Spool }) {
@@ -120,9 +123,15 @@ export class WalPusher {
   }
 
   async #lookAhead(requested: WalFileName): Promise<void> {
+    // Somebody may have removed it: that costs acknowledgements, and not for ever.
+    await this.#spool.open();
     const ready = await readyFiles(this.#dataDirectory);
     const names = new Set<string>(ready.map((file) => file.name));
-    await this.#spool.forgetAcknowledgements((name) => !names.has(name));
+    const run = await currentServerRun(this.#dataDirectory);
+    const isOther = run !== this.#run;
+    // Those that another run of the server was given are believed by nobody.
+    await this.#spool.forgetAcknowledgements((name) => isOther || !names.has(name));
+    this.#run = run;
     await this.#forgetOldRefusals(names);
     const acknowledged = await this.#spool.acknowledged();
     const ahead = ready.filter((file) => file.name !== requested && !acknowledged.has(file.name));
@@ -143,8 +152,12 @@ export class WalPusher {
 
   async #archiveLocal(file: ParsedWalName): Promise<void> {
     if (file.kind === 'history' || file.kind === 'backup') await this.#assertOwnDataDirectory();
+    // Seen before the file is read: when the server is another one by the end, it must not believe this.
+    const run = await currentServerRun(this.#dataDirectory);
     await this.#archive(file, join(this.#dataDirectory, 'pg_wal', file.name));
-    await this.#spool.acknowledge(file.name);
+    if (run === undefined) return;
+    // A spool that is full, gone or closed must not make an error of what is durable: the server asks again, that is all.
+    await this.#spool.acknowledge(file.name, run).catch(() => undefined);
   }
 
   async #archive(file: ParsedWalName, path: string): Promise<void> {
@@ -156,7 +169,10 @@ export class WalPusher {
       const error = withContext(thrown, `unable to archive ${file.name}`);
       // Not there any more: PostgreSQL had it archived in the meantime.
       if (!isWaldenError(error, 'ARCHIVE_FILE_MISSING')) {
-        await catalog.recordRefusal(cluster, file.name, errorToDocument(error), microsFromDate(clock.now()));
+        await catalog
+          .recordRefusal(cluster, file.name, errorToDocument(error), microsFromDate(clock.now()))
+          // A catalog on a full disk: what PostgreSQL must hear is what is wrong with its file.
+          .catch(() => undefined);
       }
       throw error;
     }

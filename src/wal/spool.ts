@@ -1,13 +1,15 @@
 import { mkdir, readdir, readFile, rename, rm, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { systemErrorCode, WaldenError } from '../errors.ts';
+import { localIoError, systemErrorCode } from '../errors.ts';
 import type { SystemIdentifier } from '../postgres/lsn.ts';
+import type { ServerRun } from '../postgres/server-run.ts';
 import { parseWalName, type WalFileName } from '../postgres/wal-name.ts';
 
 /**
  * The spool: a directory on the database host where acknowledgements and prefetched WAL files wait for the scripts.
  *
- *   push/<file>.ok   this file is durable in every repository; believed by walden-push while not older than the file
+ *   push/<file>.ok   this file is durable in every repository; names the run of the server that it was archived for, and
+ *                    is believed by walden-push for that run only, and while it is not older than the file
  *   fetch/<file>     a verified WAL file, ready to be moved to where restore_command wants it
  *   identity         the system identifier that all of this belongs to
  *
@@ -32,22 +34,29 @@ export class Spool {
     try {
       await mkdir(this.#pushDirectory, { recursive: true, mode: 0o750 });
       await mkdir(this.fetchDirectory, { recursive: true, mode: 0o750 });
-    } catch (cause) {
-      throw new WaldenError('LOCAL_IO', `unable to make the spool ${this.directory}: ${messageOf(cause)}`, { cause });
+    } catch (error) {
+      throw localIoError(error, `unable to make the spool ${this.directory}`);
     }
   }
 
-  /** Empties the spool unless it belongs to this cluster already. */
+  /** Empties the spool unless it belongs to this cluster already. @throws LOCAL_IO, STORAGE_FULL */
   async claim(identifier: SystemIdentifier): Promise<void> {
-    if ((await readIfPresent(this.#identityFile)) === identifier) return;
-    await this.forgetAcknowledgements(() => true);
-    await this.clearPrefetched();
-    await writeWhole(this.#identityFile, identifier);
+    try {
+      if ((await readIfPresent(this.#identityFile)) === identifier) return;
+      await this.forgetAcknowledgements(() => true);
+      await this.clearPrefetched();
+      await writeWhole(this.#identityFile, identifier);
+    } catch (error) {
+      throw localIoError(error, `unable to write the spool ${this.directory}`);
+    }
   }
 
-  /** Only after the file is durable in every repository that the cluster requires. */
-  async acknowledge(file: WalFileName): Promise<void> {
-    await writeWhole(this.#acknowledgement(file), '');
+  /**
+   * Only after the file is durable in every repository that the cluster requires; `run` is the server's that was seen
+   * before the file was read.
+   */
+  async acknowledge(file: WalFileName, run: ServerRun): Promise<void> {
+    await writeWhole(this.#acknowledgement(file), `${run}\n`);
   }
 
   async acknowledged(): Promise<ReadonlySet<WalFileName>> {
@@ -65,10 +74,6 @@ export class Spool {
         await rm(join(this.#pushDirectory, entry), { force: true });
       }
     }
-  }
-
-  async forgetAcknowledgement(file: WalFileName): Promise<void> {
-    await rm(this.#acknowledgement(file), { force: true });
   }
 
   prefetchedPath(file: WalFileName): string {
@@ -91,8 +96,13 @@ export class Spool {
 /** Whole or not at all, and with a fresh modification time, which is what walden-push compares. */
 async function writeWhole(path: string, text: string): Promise<void> {
   const staged = `${path}.tmp`;
-  await writeFile(staged, text, { mode: 0o640 });
-  await rename(staged, path);
+  try {
+    await writeFile(staged, text, { mode: 0o640 });
+    await rename(staged, path);
+  } catch (error) {
+    await rm(staged, { force: true });
+    throw error;
+  }
 }
 
 async function readIfPresent(path: string): Promise<string | undefined> {
@@ -111,8 +121,4 @@ async function removeIfPresent(path: string): Promise<void> {
     // A script may have taken it in the meantime.
     if (systemErrorCode(error) !== 'ENOENT') throw error;
   }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { closeSync, constants, openSync, unlinkSync, writeSync } from 'node:fs';
-import { WaldenError } from '../errors.ts';
+import { dirname } from 'node:path';
+import { localIoError, WaldenError } from '../errors.ts';
 import type { Sha256Hex } from '../../storage-drivers/driver.ts';
 import { type ByteChannelPort, receiveBytes } from '../platform/byte-channel.ts';
 import { workerTask } from '../platform/worker-pool.ts';
@@ -26,19 +27,35 @@ export interface VerifyOutput {
   readonly plainBytes: number;
 }
 
-/** @throws FORMAT_INVALID, CHECKSUM_MISMATCH, SERVER_MISMATCH, and what the sender's source throws. No file is left then. */
+/** @throws FORMAT_INVALID, CHECKSUM_MISMATCH, SERVER_MISMATCH, LOCAL_IO, STORAGE_FULL (the target), and what the sender's
+ * source throws. No file is left then. */
 export async function verifyWalObject(input: VerifyInput): Promise<VerifyOutput> {
-  if (input.target === undefined) return await verify(input, () => undefined);
-  const descriptor = openSync(input.target, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o640);
+  const { target } = input;
+  if (target === undefined) return await verify(input, () => undefined);
+  const descriptor = onDisk(input, () =>
+    openSync(target, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o640),
+  );
   try {
     return await verify(input, (piece) => {
-      for (let done = 0; done < piece.length;) done += writeSync(descriptor, piece, done);
+      onDisk(input, () => {
+        for (let done = 0; done < piece.length;) done += writeSync(descriptor, piece, done);
+      });
     });
   } catch (error) {
-    unlinkSync(input.target);
+    onDisk(input, () => {
+      unlinkSync(target);
+    });
     throw error;
   } finally {
     closeSync(descriptor);
+  }
+}
+
+function onDisk<Result>({ name, target = '' }: VerifyInput, work: () => Result): Result {
+  try {
+    return work();
+  } catch (error) {
+    throw localIoError(error, `unable to write ${name} to ${dirname(target)}`);
   }
 }
 

@@ -1,10 +1,13 @@
-import { lstat, readdir } from 'node:fs/promises';
+import type { Dirent } from 'node:fs';
+import { lstat, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { systemErrorCode } from '../../src/errors.ts';
+import { systemErrorCode, WaldenError } from '../../src/errors.ts';
 import type { ObjectInfo, ObjectKey } from '../driver.ts';
 
 /** Below the root; no part of any listing. */
 export const STAGING_DIRECTORY = '.staging';
+
+const OBJECT_NAME = /^[A-Za-z0-9._-]+$/;
 
 /**
  * Objects in ascending byte order of their whole keys, directory by directory: in memory is one directory per level. A
@@ -35,13 +38,26 @@ async function* listDirectory(root: string, directory: string, prefix: string): 
 async function sortedNames(directory: string): Promise<readonly string[]> {
   try {
     const entries = await readdir(directory, { withFileTypes: true });
+    await refuseLinkedDirectories(entries.filter((entry) => entry.isSymbolicLink() && OBJECT_NAME.test(entry.name)));
     return entries
-      .filter((entry) => (entry.isFile() || entry.isDirectory()) && /^[A-Za-z0-9._-]+$/.test(entry.name))
+      .filter((entry) => (entry.isFile() || entry.isDirectory()) && OBJECT_NAME.test(entry.name))
       .map((entry) => (entry.isDirectory() ? `${entry.name}/` : entry.name))
       .sort((a, b) => (a < b ? -1 : 1));
   } catch (error) {
     if (systemErrorCode(error) === 'ENOENT') return [];
     throw error;
+  }
+}
+
+/** Objects behind such a link can be stored and read, so a listing that leaves them out would say that they are not there. */
+async function refuseLinkedDirectories(links: readonly Dirent[]): Promise<void> {
+  for (const { parentPath, name } of links) {
+    const path = join(parentPath, name);
+    const target = await stat(path).catch(() => undefined);
+    if (target?.isDirectory() !== true) continue;
+    throw new WaldenError('STORAGE_UNAVAILABLE', `${path} is a link to a directory`, {
+      hint: 'a repository is one tree without links: mount the other directory there, or move the repository as a whole',
+    });
   }
 }
 

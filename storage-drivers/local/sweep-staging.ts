@@ -15,6 +15,8 @@ export async function sweepStaging(root: string, instance: string): Promise<void
       await rm(join(staging, other), { recursive: true, force: true });
       continue;
     }
+    // Behind a link lies what is not ours.
+    if (!(await isDirectory(join(staging, other)))) continue;
     for (const name of await names(join(staging, other))) {
       const path = join(staging, other, name);
       const found = await lstat(path).catch(() => undefined);
@@ -22,6 +24,11 @@ export async function sweepStaging(root: string, instance: string): Promise<void
       if (age > ABANDONED_MS) await rm(path, { recursive: true, force: true });
     }
   }
+}
+
+async function isDirectory(path: string): Promise<boolean> {
+  const found = await lstat(path).catch(() => undefined);
+  return found?.isDirectory() === true;
 }
 
 async function names(directory: string): Promise<readonly string[]> {

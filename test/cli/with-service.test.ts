@@ -250,7 +250,8 @@ describe('wal push', () => {
     writeFileSync(segment(), 'wal');
     mkdirSync(join(directory, 'state/spool/main/push'), { recursive: true });
     const acknowledgement = join(directory, 'state/spool/main/push', `${NAME}.ok`);
-    writeFileSync(acknowledgement, '');
+    writeFileSync(acknowledgement, '123 1790000000\n');
+    writeFileSync(join(directory, 'data/postmaster.pid'), `123\n${directory}/data\n1790000000\n`);
     const { asked } = await serve(() => ({ document: { name: NAME } }));
     utimesSync(segment(), 1000, 1000);
     utimesSync(acknowledgement, 1000, 1000);

@@ -9,8 +9,8 @@ import { type Fault, type FaultMoment, FaultyDriver } from '../../storage-driver
 import { openTestCatalog, openTestRepository, type TestRepository } from '../support/backup-stores.ts';
 import { type BackupSetup, MAIN, setUpBackup } from '../support/backup-setup.ts';
 
-/** Enough for two packs, the manifest, backup.json, and what a failure removes; beyond the last one nothing fails. */
-const MUTATIONS = 7;
+/** Enough for the claim, two packs, the manifest, backup.json, and what a failure removes; beyond it nothing fails. */
+const MUTATIONS = 8;
 
 describe('a backup whose store fails at any mutation', () => {
   let setup: BackupSetup;

@@ -145,7 +145,7 @@ describe('a pack', () => {
         );
         const placed = files.map((file, at) => ({ ...file, target: join(directory, `file${at}`) }));
         await feed(
-          (channel) => restoreFiles({ bytes: channel, files: placed, object: 'it', owner: undefined }),
+          (channel) => restoreFiles({ bytes: channel, files: placed, object: 'it', owner: undefined, again: true }),
           chunks,
         );
       },

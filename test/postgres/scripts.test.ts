@@ -1,6 +1,7 @@
 import { copyFileSync, existsSync, mkdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { currentServerRun } from '../../src/postgres/server-run.ts';
 import { archiveNow } from '../support/archiving.ts';
 import { type Scene, startScene } from '../support/scene.ts';
 import { newDirectory } from '../support/sandbox.ts';
@@ -40,18 +41,19 @@ describe.each(SHELLS)('the scripts of PostgreSQL, run by $shell', ({ program, wo
     script('walden-fetch', [file, 'here'], cwd, env);
 
   /** What the service does when a segment is durable. */
-  function acknowledge(file: string): void {
+  async function acknowledge(file: string): Promise<void> {
     const { walden_spool: spool } = variables(readFileSync(config, 'utf8'));
-    writeFileSync(join(spool!, 'push', `${file}.ok`), '');
+    const run = await currentServerRun(scene.server.dataDirectory);
+    writeFileSync(join(spool!, 'push', `${file}.ok`), `${run!}\n`);
   }
 
   it('take an acknowledgement without any other program', async () => {
-    acknowledge(segment);
+    await acknowledge(segment);
     expect(await push(segment, undefined, NOTHING)).toMatchObject({ status: 0, stderr: '' });
   });
 
   it('do not believe an acknowledgement that is older than the file', async () => {
-    acknowledge(segment);
+    await acknowledge(segment);
     const later = Date.now() / 1000 + 100;
     utimesSync(join(scene.server.dataDirectory, 'pg_wal', segment), later, later);
     const outcome = await push(segment, undefined, NOTHING);
@@ -60,7 +62,7 @@ describe.each(SHELLS)('the scripts of PostgreSQL, run by $shell', ({ program, wo
   });
 
   it('do not believe an acknowledgement for a file of another directory', async () => {
-    acknowledge(segment);
+    await acknowledge(segment);
     const copy = newDirectory('copy');
     mkdirSync(join(copy, 'pg_wal'));
     copyFileSync(join(scene.server.dataDirectory, 'pg_wal', segment), join(copy, 'pg_wal', segment));

@@ -10,6 +10,7 @@ import { microsFromDate } from '../../src/postgres/timestamp.ts';
 import { parseWalName, segmentNumberOfName } from '../../src/postgres/wal-name.ts';
 import { walKey } from '../../src/repository/keys.ts';
 import { clusterName } from '../../src/repository/names.ts';
+import type { ServiceInstance } from '../../src/repository/backup-claim.ts';
 import type { Repository } from '../../src/repository/repository.ts';
 import type { Sha256Hex } from '../../storage-drivers/driver.ts';
 import { appendSettings, type ServerOptions, startServer, type TestServer } from './postgres-server.ts';
@@ -50,6 +51,7 @@ export async function setUpBackup(
     ...parts,
     pool,
     clock: systemClock,
+    instance: 'test' as ServiceInstance,
     version: '0.0.0-test',
     stagingDirectory: newDirectory('staging-'),
     log: {

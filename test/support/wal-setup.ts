@@ -5,6 +5,7 @@ import { SqliteCatalog } from '../../catalog/sqlite/sqlite-catalog.ts';
 import { systemClock } from '../../src/platform/clock.ts';
 import { createWorkerPool, type WorkerPool } from '../../src/platform/worker-pool.ts';
 import { systemIdentifier } from '../../src/postgres/lsn.ts';
+import type { ServerRun } from '../../src/postgres/server-run.ts';
 import { segmentBytes, segmentName, type WalFileName } from '../../src/postgres/wal-name.ts';
 import { clusterName, repositoryName } from '../../src/repository/names.ts';
 import type { Repository } from '../../src/repository/repository.ts';
@@ -43,6 +44,7 @@ export async function setUpWal(pool: WorkerPool, repositories: readonly Reposito
   const dataDirectory = newDirectory('data');
   const status = join(dataDirectory, 'pg_wal', 'archive_status');
   mkdirSync(status, { recursive: true });
+  beginServerRun(dataDirectory);
   const spoolDirectory = newDirectory('spool');
   const spool = new Spool(spoolDirectory);
   await spool.open();
@@ -71,6 +73,12 @@ export async function setUpWal(pool: WorkerPool, repositories: readonly Reposito
     },
     withRepositories: (others) => ({ ...context, repositories: others }),
   };
+}
+
+/** What a server that starts leaves in its data directory, as far as Walden reads it. */
+export function beginServerRun(dataDirectory: string, started = 1_790_000_000): ServerRun {
+  writeFileSync(join(dataDirectory, 'postmaster.pid'), `${process.pid}\n${dataDirectory}\n${started}\n5432\n`);
+  return `${process.pid} ${started}` as ServerRun;
 }
 
 export function buildSegment(number: bigint, timeline = 1, fillerBytes = 1000): Buffer {

@@ -1,8 +1,9 @@
-import { stat } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import type { ClusterConfig } from '../../config/config.ts';
 import { isWaldenError, systemErrorCode, WaldenError } from '../../errors.ts';
+import { currentServerRun } from '../../postgres/server-run.ts';
 import { clusterName } from '../../repository/names.ts';
 import { clusterPath } from '../api-paths.ts';
 import { ApiClient } from '../api-client.ts';
@@ -60,13 +61,15 @@ async function isOwn(cli: Cli, config: ClusterConfig, file: string, name: string
   return here !== undefined && data !== undefined && here.dev === data.dev && here.ino === data.ino;
 }
 
-/** An acknowledgement older than the file is for an earlier file of this name. */
+/** An acknowledgement older than the file, or given to another run of the server, is for an earlier file of this name. */
 async function isAcknowledged(config: ClusterConfig, file: string, name: string): Promise<boolean> {
-  const [acknowledgement, segment] = await Promise.all([
-    status(join(config.spoolDirectory, 'push', `${name}.ok`)),
-    status(file),
-  ]);
-  return acknowledgement !== undefined && (segment === undefined || segment.mtimeNs <= acknowledgement.mtimeNs);
+  const path = join(config.spoolDirectory, 'push', `${name}.ok`);
+  const [acknowledgement, segment] = await Promise.all([status(path), status(file)]);
+  if (acknowledgement === undefined) return false;
+  if (segment !== undefined && segment.mtimeNs > acknowledgement.mtimeNs) return false;
+  const run = await currentServerRun(config.dataDirectory);
+  // An acknowledgement that cannot be read acknowledges nothing.
+  return run !== undefined && (await readFile(path, 'utf8').catch(() => '')) === `${run}\n`;
 }
 
 async function sizeOf(file: string): Promise<number> {

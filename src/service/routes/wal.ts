@@ -6,7 +6,7 @@ import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
-import { WaldenError } from '../../errors.ts';
+import { isOfTheSystem, localIoError, WaldenError } from '../../errors.ts';
 import { parseWalName } from '../../postgres/wal-name.ts';
 import { WalGaps, WalList } from '../api.ts';
 import { walGaps, walList } from '../answers/wal.ts';
@@ -41,7 +41,11 @@ export function walRoutes(server: Server, rooms: ServiceRooms): void {
     const staged = join(stagingDirectory, `upload.${randomUUID()}`);
     await mkdir(stagingDirectory, { recursive: true, mode: 0o750 });
     try {
-      await pipeline(request.body as Readable, createWriteStream(staged, { flags: 'wx', mode: 0o640 }));
+      await pipeline(request.body as Readable, createWriteStream(staged, { flags: 'wx', mode: 0o640 })).catch(
+        (error: unknown) => {
+          throw isOfTheSystem(error) ? localIoError(error, `unable to stage ${name} in ${stagingDirectory}`) : error;
+        },
+      );
       await (await room.pusher()).pushFrom(name, staged);
     } finally {
       await rm(staged, { force: true });

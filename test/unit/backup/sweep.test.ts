@@ -8,8 +8,10 @@ import { errorToDocument, WaldenError } from '../../../src/errors.ts';
 import { parseLsn, systemIdentifier, timelineId } from '../../../src/postgres/lsn.ts';
 import { parseMicros } from '../../../src/postgres/timestamp.ts';
 import { segmentBytes } from '../../../src/postgres/wal-name.ts';
+import { systemClock } from '../../../src/platform/clock.ts';
+import { claimBackup, type ServiceInstance } from '../../../src/repository/backup-claim.ts';
 import { encodeBackupRecord } from '../../../src/repository/backup-record.ts';
-import { backupRecordKey, manifestKey, packKey } from '../../../src/repository/keys.ts';
+import { backupClaimKey, backupRecordKey, manifestKey, packKey } from '../../../src/repository/keys.ts';
 import { clusterName, repositoryName } from '../../../src/repository/names.ts';
 import { bodyOfBytes } from '../../../src/repository/object-bytes.ts';
 import type { Repository } from '../../../src/repository/repository.ts';
@@ -18,6 +20,8 @@ import { FaultyDriver } from '../../../storage-drivers/faulty/faulty-driver.ts';
 import { MemoryDriver } from '../../../storage-drivers/memory/memory-driver.ts';
 import { openTestCatalog } from '../../support/backup-stores.ts';
 
+const OWN = 'own' as ServiceInstance;
+const OTHER = 'other' as ServiceInstance;
 const main = clusterName('main');
 const local = repositoryName('local');
 const signal = new AbortController().signal;
@@ -55,8 +59,10 @@ beforeEach(async () => {
   warnings = [];
 });
 
-const keeping = (): Parameters<typeof reconcileBackups>[0] => ({
+const keeping = (): Parameters<typeof sweepBackups>[0] => ({
   catalog,
+  clock: { ...systemClock, now: () => new Date('2026-11-23T00:00:00Z') },
+  instance: OWN,
   log: {
     info: () => undefined,
     warn: (_facts, message) => {
@@ -153,6 +159,38 @@ describe('removing what failed backups left', () => {
     await sweepBackups(keeping(), main, [repository], signal);
     expect((await keys()).every((key) => key.includes('20261122T031500F'))).toBe(true);
     expect((await keys()).length).toBe(3);
+  });
+
+  it('leaves what another service claims alone for a week, whatever the catalog says, and says so', async () => {
+    const [fresh, failed, old] = ['20261122T021500F', '20261122T031500F', '20261101T021500F'];
+    for (const id of [fresh, failed, old]) {
+      await claimBackup(repository, main, id as BackupId, OTHER);
+      await storeBackup(id, false);
+    }
+    await open(failed);
+    await catalog.failBackup(local, main, failed as BackupId, failure);
+    await sweepBackups(keeping(), main, [repository], signal);
+    expect((await keys()).length).toBe(6);
+    expect((await keys()).some((key) => key.includes(old))).toBe(false);
+    expect(warnings.map((text) => /another service's/.test(text))).toEqual([true, true]);
+  });
+
+  it('removes what this service claimed itself, the claim last', async () => {
+    const id = '20261122T021500F' as BackupId;
+    await claimBackup(repository, main, id, OWN);
+    await storeBackup(id, false);
+    const dying = new FaultyDriver(driver, { kind: 'mutation', at: 4, moment: 'before', lasting: true });
+    await sweepBackups(keeping(), main, [{ name: local, driver: dying }], signal);
+    expect(await keys()).toEqual([backupClaimKey(main, id)]);
+    await sweepBackups(keeping(), main, [repository], signal);
+    expect(await keys()).toEqual([]);
+  });
+
+  it('does not take a damaged claim for none', async () => {
+    const id = '20261122T021500F' as BackupId;
+    await store(backupClaimKey(main, id), Buffer.from('{'));
+    await sweepBackups(keeping(), main, [repository], signal);
+    expect(await keys()).toEqual([backupClaimKey(main, id)]);
   });
 
   it('takes a failed backup for complete when its backup.json came after all', async () => {

@@ -9,7 +9,13 @@ import { storeWalFile } from '../../../src/wal/store.ts';
 import { FaultyDriver } from '../../../storage-drivers/faulty/faulty-driver.ts';
 import { newDirectory } from '../../support/sandbox.ts';
 import { until } from '../../support/until.ts';
-import { createWalPool, openLocalRepository, setUpWal, type WalSetup } from '../../support/wal-setup.ts';
+import {
+  beginServerRun,
+  createWalPool,
+  openLocalRepository,
+  setUpWal,
+  type WalSetup,
+} from '../../support/wal-setup.ts';
 
 const pool = createWalPool();
 afterAll(() => pool.close());
@@ -104,7 +110,7 @@ describe('the spool', () => {
     const { systemIdentifier } = setup.context.identity;
     await setup.spool.claim(systemIdentifier);
     const name = await archive(3n);
-    await setup.spool.acknowledge(name);
+    await setup.spool.acknowledge(name, beginServerRun(setup.dataDirectory));
     await fetcher.fetch(name);
     await setup.spool.claim(systemIdentifier);
     expect(setup.acknowledged()).toEqual([`${name}.ok`]);

@@ -10,6 +10,7 @@ import { openWalObject } from '../../../src/wal/open-object.ts';
 import { type Fault, FaultyDriver } from '../../../storage-drivers/faulty/faulty-driver.ts';
 import { until } from '../../support/until.ts';
 import {
+  beginServerRun,
   buildSegment,
   createWalPool,
   MAIN,
@@ -65,7 +66,8 @@ describe('pushing a segment', () => {
   });
 
   it('forgets acknowledgements of files that PostgreSQL no longer asks about', async () => {
-    await setup.spool.acknowledge(parseWalName('0000000100000000000000FF').name);
+    const run = beginServerRun(setup.dataDirectory);
+    await setup.spool.acknowledge(parseWalName('0000000100000000000000FF').name, run);
     const name = setup.segment(5n);
     await pusher().push(name);
     await until(() => setup.acknowledged().join() === `${name}.ok`, {
