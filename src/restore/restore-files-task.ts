@@ -55,7 +55,10 @@ export async function restoreFiles(input: RestoreFilesInput): Promise<RestoreFil
   const reader = new FrameReader(receiveBytes(input.bytes), input.object);
   const open: { readonly descriptor: number; readonly file: FileToRestore }[] = [];
   const settle = (): void => {
-    for (const { descriptor, file } of open) onDisk(file, () => { fsyncSync(descriptor); });
+    for (const { descriptor, file } of open)
+      onDisk(file, () => {
+        fsyncSync(descriptor);
+      });
     for (const { descriptor } of open.splice(0)) closeSync(descriptor);
   };
   let bytes = 0;
