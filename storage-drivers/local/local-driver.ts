@@ -89,7 +89,7 @@ export class LocalDriver implements StorageDriver {
         await this.#synced(target, `store ${key}`);
         throw new WaldenError('STORAGE_OBJECT_EXISTS', `${key} exists already`, { cause: error });
       }
-      throw localError(error, `store ${key}`);
+      throw this.#failure(error, `store ${key}`);
     }
   }
 
@@ -112,10 +112,10 @@ export class LocalDriver implements StorageDriver {
         return exactly([], 0, key);
       }
       const stream = handle.createReadStream({ start, end: start + length - 1, highWaterMark: 1024 * 1024 });
-      return exactly(stream, length, key, (error) => localError(error, `read ${key}`), options.signal);
+      return exactly(stream, length, key, (error) => this.#failure(error, `read ${key}`), options.signal);
     } catch (error) {
       await handle.close();
-      throw localError(error, `read ${key}`);
+      throw this.#failure(error, `read ${key}`);
     }
   }
 
@@ -140,7 +140,7 @@ export class LocalDriver implements StorageDriver {
       // A directory that was not there ended its part of the listing: true only if the store is still there.
       await this.#assertRoot();
     } catch (error) {
-      throw localError(error, `list ${prefix}`);
+      throw this.#failure(error, `list ${prefix}`);
     }
   }
 
@@ -151,7 +151,7 @@ export class LocalDriver implements StorageDriver {
       await this.#assertRoot();
       await unlink(target);
     } catch (error) {
-      if (!isAbsent(error)) throw localError(error, `remove ${key}`);
+      if (!isAbsent(error)) throw this.#failure(error, `remove ${key}`);
       await this.#assertRoot();
     }
     // Also where nothing was left to remove: whoever removed it may have died before that was durable.
@@ -175,7 +175,7 @@ export class LocalDriver implements StorageDriver {
     try {
       await syncDirectory(dirname(path));
     } catch (error) {
-      if (!isAbsent(error)) throw localError(error, attempted);
+      if (!isAbsent(error)) throw this.#failure(error, attempted);
     }
   }
 
@@ -211,7 +211,7 @@ export class LocalDriver implements StorageDriver {
     try {
       return await look(this.#path(key));
     } catch (error) {
-      if (!isAbsent(error)) throw localError(error, `read ${key}`);
+      if (!isAbsent(error)) throw this.#failure(error, `read ${key}`);
       await this.#assertRoot();
       throw new WaldenError('STORAGE_OBJECT_MISSING', `there is no ${key}`, { cause: error });
     }
@@ -233,6 +233,11 @@ export class LocalDriver implements StorageDriver {
       hint: 'mount it, or correct path in the configuration',
       cause,
     });
+  }
+
+  /** Which of several stores it was is half of the answer. */
+  #failure(error: unknown, attempted: string): WaldenError {
+    return localError(error, `${attempted} in ${this.#root}`);
   }
 
   #path(key: ObjectKey): string {

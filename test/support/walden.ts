@@ -24,6 +24,8 @@ export interface WaldenOptions {
   readonly clusters: Readonly<Record<string, ClusterPlace>>;
   /** Names of local repositories; one called `local` by default. Every cluster uses all of them. */
   readonly repositories?: readonly string[];
+  /** Where the service is run: words before its program that end in running it in their own process. */
+  readonly serviceWithin?: (directory: string) => readonly string[];
   /** Further lines for each cluster, for example `wal_push_timeout = 5`. */
   readonly clusterSettings?: readonly string[];
 }
@@ -87,7 +89,7 @@ export function createWalden(options: WaldenOptions): WaldenHarness {
     ]),
   ];
   writeFileSync(join(directory, 'walden.toml'), `${lines.join('\n')}\n`);
-  return new LocalWalden(directory);
+  return new LocalWalden(directory, options.serviceWithin?.(directory) ?? []);
 }
 
 function repositoryDirectory(name: string): string {
@@ -97,11 +99,13 @@ function repositoryDirectory(name: string): string {
 class LocalWalden implements WaldenHarness {
   readonly directory: string;
   readonly #logFile: string;
+  readonly #within: readonly string[];
   #child: ChildProcess | undefined;
   #exit: Promise<number | null> = Promise.resolve(0);
 
-  constructor(directory: string) {
+  constructor(directory: string, within: readonly string[]) {
     this.directory = directory;
+    this.#within = within;
     this.#logFile = join(directory, 'service.log');
   }
 
@@ -128,9 +132,10 @@ class LocalWalden implements WaldenHarness {
   async start(): Promise<void> {
     if (this.running) throw new Error('the service runs already');
     const log = await open(this.#logFile, 'a');
+    const [program = '', ...words] = [...this.#within, join(programDirectory, 'walden'), 'service'];
     try {
       this.#watch(
-        spawn(join(programDirectory, 'walden'), ['service'], {
+        spawn(program, words, {
           stdio: ['ignore', log.fd, log.fd],
           detached: true,
           env: this.#environment(),
