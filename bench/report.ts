@@ -1,4 +1,4 @@
-import Table from 'cli-table3';
+import { renderTable } from '../src/cli/render/table.ts';
 
 /** One contender's figures of one round, by the name of the figure. */
 export type Figures = Readonly<Record<string, number>>;
@@ -50,15 +50,13 @@ export function percentile(values: readonly number[], percent: number): number {
 
 export function printFigures(title: string, results: ReadonlyMap<string, Figures>): void {
   const names = [...new Set([...results.values()].flatMap((figures) => Object.keys(figures)))];
-  const table = new Table({
-    head: ['', ...names],
-    style: { head: [], border: [] },
-    colAligns: ['left', ...names.map(() => 'right' as const)],
-  });
-  for (const [name, figures] of results) {
-    table.push([name, ...names.map((column) => (figures[column] === undefined ? '' : format(figures[column])))]);
-  }
-  console.log(`\n${title}\n${table.toString()}`);
+  const columns = names.map((name) => ({
+    heading: name,
+    right: true as const,
+    cell: ([, figures]: [string, Figures]) => (figures[name] === undefined ? '' : format(figures[name])),
+  }));
+  const shape = [{ heading: title, cell: ([name]: [string, Figures]) => name }, ...columns];
+  console.log(`\n${renderTable(shape, [...results], Number.POSITIVE_INFINITY)}`);
 }
 
 export interface Bar {

@@ -1,7 +1,7 @@
-import { readFile, rename, writeFile } from 'node:fs/promises';
+import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { randomUUID } from 'node:crypto';
 import { availableParallelism } from 'node:os';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import type { Catalog, RepositoryName } from '../catalog/catalog.ts';
 import { holdExclusiveLock } from '../catalog/sqlite/exclusive-lock.ts';
 import { SqliteCatalog } from '../catalog/sqlite/sqlite-catalog.ts';
@@ -12,7 +12,7 @@ import { driverWithRetries } from '../storage-drivers/with-retry.ts';
 import type { Config } from './config/config.ts';
 import { localIoError, systemErrorCode, WaldenError } from './errors.ts';
 import { systemClock } from './platform/clock.ts';
-import { makeDirectories, syncFile } from './platform/files.ts';
+import { makeDirectories, syncDirectory, syncFile } from './platform/files.ts';
 import { createWorkerPool, type WorkerPool } from './platform/worker-pool.ts';
 import { rebuildAndReplace } from './repository/rebuild-and-replace.ts';
 import { rebuildCatalog } from './repository/rebuild-catalog.ts';
@@ -58,7 +58,9 @@ export async function startWalden(config: Config, log: ServiceLogger): Promise<R
       lock.release();
     });
     for (const { spoolDirectory } of config.clusters.values()) closers.push(await lockSpool(spoolDirectory));
-    const catalog = SqliteCatalog.open(join(stateDirectory, 'catalog.sqlite'));
+    // What a killed service had staged, for stores that have no place of their own for it.
+    await rm(join(stateDirectory, 'staging'), { recursive: true, force: true });
+    const catalog = SqliteCatalog.openOwn(join(stateDirectory, 'catalog.sqlite'));
     closers.push(() => catalog.close());
     const instance = await instanceOf(stateDirectory);
     const repositories = await openRepositories(config, instance, catalog);
@@ -181,5 +183,6 @@ async function makeInstance(path: string): Promise<string> {
   await writeFile(staged, `${instance}\n`, { mode: 0o640 });
   await syncFile(staged);
   await rename(staged, path);
+  await syncDirectory(dirname(path));
   return instance;
 }

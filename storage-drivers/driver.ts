@@ -3,6 +3,9 @@ import type { Readable } from 'node:stream';
 /**
  * The contract of every store. Six byte-level duties; a driver never learns what a segment is.
  *
+ * What `get`, `stat` and `list` show is durable, unless the store was opened for reading only: callers record it, and
+ * acknowledge what they find, as if they had put it.
+ *
  * Drivers turn their store's errors into WaldenErrors with the codes named here. They never retry and never log: the
  * wrappers in this folder do.
  */

@@ -27,7 +27,7 @@ import { DurableLog } from './durable-log.ts';
 import type { FinishedJob, NewJob } from './jobs.ts';
 import { catalogProblems } from './problems.ts';
 import { catalogError } from './sqlite-errors.ts';
-import { swapFiles } from './swap.ts';
+import { nextPath, swapFiles, sweepReplacements } from './swap.ts';
 import { openTables, type Tables } from './tables.ts';
 
 const PAGE_FILES = 500;
@@ -48,6 +48,12 @@ export class SqliteCatalog implements ReplaceableCatalog {
     this.#path = path;
     this.#tables = tables;
     this.#log = log;
+  }
+
+  /** For the one process that owns the file: also removes what a rebuild left that was killed. @throws as `open` */
+  static openOwn(path: string): SqliteCatalog {
+    sweepReplacements(path);
+    return SqliteCatalog.open(path);
   }
 
   /**
@@ -233,7 +239,7 @@ export class SqliteCatalog implements ReplaceableCatalog {
     return this.#settle('begin a new catalog', () => {
       if (this.#path === ':memory:') throw new WaldenError('INTERNAL', 'a catalog in memory cannot be replaced');
       if (this.#changes !== undefined) throw new WaldenError('LOCK_HELD', 'the catalog is being rebuilt already');
-      const path = `${this.#path}.next`;
+      const path = nextPath(this.#path);
       removeCatalogFiles(path);
       const catalog = SqliteCatalog.open(path, { durability: 'at-close' });
       const changes = new Changes();

@@ -12,6 +12,24 @@ export interface Swapped {
   readonly failure: unknown;
 }
 
+/** The new catalog, while it is filled. */
+export function nextPath(path: string): string {
+  return `${path}.next`;
+}
+
+function oldPath(path: string): string {
+  return `${path}.old`;
+}
+
+/**
+ * Removes what a rebuild left that was killed: neither is needed, since whatever stands at `path` is whole. Only when nobody
+ * else has the catalog open.
+ */
+export function sweepReplacements(path: string): void {
+  removeCatalogFiles(nextPath(path));
+  removeCatalogFiles(oldPath(path));
+}
+
 /**
  * Puts the closed catalog file `next` in the place of the open one at `path` and opens it. Both must stand in one
  * directory. The new file is whole and on disk before the old one is closed, and takes its name in one rename: a crash at
@@ -21,7 +39,7 @@ export interface Swapped {
 export function swapFiles(open: Tables, path: string, next: string, changes: Changes): Swapped {
   finishFile(open, next, changes);
   foldWriteAheadLog(open);
-  const old = `${path}.old`;
+  const old = oldPath(path);
   removeCatalogFiles(old);
   linkSync(path, old);
   open.database.close();

@@ -23,6 +23,20 @@ export async function syncDirectory(path: string): Promise<void> {
   }
 }
 
+/**
+ * Makes the names of everything above a path durable: whoever made them may have died before they were. What this process
+ * may not open, it did not make.
+ */
+export async function syncAncestors(path: string): Promise<void> {
+  for (let below = path; dirname(below) !== below; below = dirname(below)) {
+    try {
+      await syncDirectory(dirname(below));
+    } catch (error) {
+      if (!['EACCES', 'EPERM'].includes(systemErrorCode(error) ?? '')) throw error;
+    }
+  }
+}
+
 /** Makes a directory and those above it that are missing; each new name is durable when this resolves. */
 export async function makeDirectories(path: string, mode: number): Promise<void> {
   try {

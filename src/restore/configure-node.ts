@@ -1,9 +1,10 @@
 import { readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { systemErrorCode } from '../errors.ts';
+import { syncDirectory } from '../platform/files.ts';
 import { dangerousSettings } from './dangerous-settings.ts';
 import { recoveryConfiguration, type RecoveryPlan, SIGNAL_FILES, signalFile } from './recovery-configuration.ts';
-import { asLocalError, type Owner, syncDirectory, writeDurably } from './target-directory.ts';
+import { asLocalError, type Owner, writeDurably } from './target-directory.ts';
 
 const AUTO_CONF = 'postgresql.auto.conf';
 

@@ -2,6 +2,7 @@ import { isAbsolute, normalize } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import type { BackupFacts, ClusterName } from '../../catalog/catalog.ts';
 import { isWaldenError, WaldenError } from '../errors.ts';
+import { syncDirectory } from '../platform/files.ts';
 import { formatMicros, microsFromDate } from '../postgres/timestamp.ts';
 import { readBackupRecord, type StoredBackup } from '../repository/backup-record.ts';
 import type { RestoreRequest } from '../service/api.ts';
@@ -10,7 +11,7 @@ import { OTHER_MAY_SERVE, type PlanDeps, planRestore, type RestorePlan } from '.
 import { planDocument } from './plan-document.ts';
 import { ProgressMeter, type RestoreProgress } from './progress-meter.ts';
 import { mapTablespaces, type TablespacePlace } from './tablespaces.ts';
-import { claimTarget, type Owner, ownerFor, removeMarkers, syncDirectory } from './target-directory.ts';
+import { claimTarget, type Owner, ownerFor, removeMarkers } from './target-directory.ts';
 import { interrupted, publishControlFile, writeFiles } from './write-files.ts';
 
 export interface RestoreOrder {

@@ -1,7 +1,8 @@
 import { constants } from 'node:fs';
-import { chmod, chown, mkdir, open, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { chmod, chown, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { isFull, localIoError, systemErrorCode, WaldenError } from '../errors.ts';
+import { syncAncestors, syncDirectory } from '../platform/files.ts';
 import { isRunning, processStamp, runningPostmaster } from './running-process.ts';
 
 /**
@@ -14,6 +15,7 @@ import { isRunning, processStamp, runningPostmaster } from './running-process.ts
  * The marker is written first, before anything else, and removed last, after global/pg_control appeared.
  */
 export const MARKER = 'walden-restore-incomplete.json';
+const STAGED_MARKER = `${MARKER}.tmp`;
 
 export interface Owner {
   readonly uid: number;
@@ -72,8 +74,11 @@ export async function claimTarget(
     const text = `${JSON.stringify({ format: 1, dataDirectory, ...facts, process: stamp }, null, 2)}\n`;
     for (const directory of [dataDirectory, ...target.tablespaceDirectories]) {
       await makeDirectory(directory, owner);
+      await syncAncestors(directory);
       await chmod(directory, 0o700);
-      await writeDurably(join(directory, MARKER), text, owner);
+      // In one step: torn, it would make what an earlier attempt left look like somebody else's files.
+      await writeDurably(join(directory, STAGED_MARKER), text, owner);
+      await rename(join(directory, STAGED_MARKER), join(directory, MARKER));
       await syncDirectory(directory);
       await removeContents(directory);
     }
@@ -109,8 +114,8 @@ async function checkDirectory(directory: string, dataDirectory: string, hint: st
   const entries = await entriesOf(directory);
   if (entries.length === 0) return;
   const marker = entries.includes(MARKER) ? await readMarker(directory) : undefined;
-  // A crash while the marker was written leaves it alone and unreadable.
-  if (marker === undefined && entries.every((entry) => entry === MARKER)) return;
+  // A crash while the first marker was written leaves it alone and unreadable.
+  if (marker === undefined && entries.every((entry) => entry === MARKER || entry === STAGED_MARKER)) return;
   const complete = await exists(join(dataDirectory, 'global', 'pg_control'));
   if (marker?.dataDirectory !== dataDirectory || complete) {
     throw new WaldenError('PATH_NOT_EMPTY', `${directory} is not empty`, {
@@ -185,16 +190,6 @@ export async function writeDurably(
     await file.sync();
   } finally {
     await file.close();
-  }
-}
-
-/** Makes the names in a directory durable. */
-export async function syncDirectory(directory: string): Promise<void> {
-  const handle = await open(directory, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
   }
 }
 

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { chmod, chown, lchown, mkdir, rename, symlink } from 'node:fs/promises';
 import { join, sep } from 'node:path';
 import { isWaldenError, WaldenError } from '../errors.ts';
+import { syncDirectory } from '../platform/files.ts';
 import { createByteChannel } from '../platform/byte-channel.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { WorkerPool } from '../platform/worker-pool.ts';
@@ -13,7 +14,7 @@ import type { Repository } from '../repository/repository.ts';
 import { type Batch, batchesOf } from './batches.ts';
 import { type FileToRestore, restoreFilesTask } from './restore-files-task.ts';
 import type { TablespacePlace } from './tablespaces.ts';
-import { asLocalError, type Owner, syncDirectory } from './target-directory.ts';
+import { asLocalError, type Owner } from './target-directory.ts';
 
 /** Where one restore takes its files from and puts them to. */
 export interface FilesToWrite {

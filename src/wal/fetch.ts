@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import { type FSWatcher, watch } from 'node:fs';
 import { access, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -87,7 +86,7 @@ export class WalFetcher {
   /** Asks the repositories in order. One that fails makes 'absent' impossible, unless another has the file. */
   async #fetchIntoSpool(file: ParsedWalName): Promise<FetchOutcome> {
     if (this.#stopped) throw new WaldenError('INTERRUPTED', 'the service is stopping');
-    const staged = join(this.#spool.fetchDirectory, `.${file.name}.${randomUUID()}`);
+    const staged = this.#spool.stagedPath(file.name);
     let failure: WaldenError | undefined;
     for (const repository of this.#context.repositories) {
       try {

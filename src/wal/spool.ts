@@ -1,6 +1,8 @@
+import { randomUUID } from 'node:crypto';
 import { mkdir, readdir, readFile, rename, rm, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { localIoError, systemErrorCode } from '../errors.ts';
+import { syncDirectory } from '../platform/files.ts';
 import type { SystemIdentifier } from '../postgres/lsn.ts';
 import type { ServerRun } from '../postgres/server-run.ts';
 import { parseWalName, type WalFileName } from '../postgres/wal-name.ts';
@@ -29,13 +31,16 @@ export class Spool {
     this.#identityFile = join(directory, 'identity');
   }
 
-  /** Makes the directories; nothing is believed yet. @throws LOCAL_IO */
+  /** Makes the directories, and removes what a fetch that was killed had staged; nothing is believed yet. @throws LOCAL_IO */
   async open(): Promise<void> {
     try {
       await mkdir(this.#pushDirectory, { recursive: true, mode: 0o750 });
       await mkdir(this.fetchDirectory, { recursive: true, mode: 0o750 });
+      for (const entry of await readdir(this.fetchDirectory)) {
+        if (isStaged(entry)) await rm(join(this.fetchDirectory, entry), { force: true });
+      }
     } catch (error) {
-      throw localIoError(error, `unable to make the spool ${this.directory}`);
+      throw localIoError(error, `unable to prepare the spool ${this.directory}`);
     }
   }
 
@@ -45,6 +50,9 @@ export class Spool {
       if ((await readIfPresent(this.#identityFile)) === identifier) return;
       await this.forgetAcknowledgements(() => true);
       await this.clearPrefetched();
+      // Nothing of the other cluster may come back after a loss of power, under the new name.
+      await syncDirectory(this.#pushDirectory);
+      await syncDirectory(this.fetchDirectory);
       await writeWhole(this.#identityFile, identifier);
     } catch (error) {
       throw localIoError(error, `unable to write the spool ${this.directory}`);
@@ -76,12 +84,17 @@ export class Spool {
     }
   }
 
+  /** A new name for a file on its way to `prefetchedPath`. */
+  stagedPath(file: WalFileName): string {
+    return join(this.fetchDirectory, `.${file}.${randomUUID()}`);
+  }
+
   prefetchedPath(file: WalFileName): string {
     return join(this.fetchDirectory, file);
   }
 
   async prefetched(): Promise<readonly string[]> {
-    return (await readdir(this.fetchDirectory)).filter((entry) => !entry.startsWith('.'));
+    return (await readdir(this.fetchDirectory)).filter((entry) => !isStaged(entry));
   }
 
   async clearPrefetched(): Promise<void> {
@@ -91,6 +104,10 @@ export class Spool {
   #acknowledgement(file: WalFileName): string {
     return join(this.#pushDirectory, `${file}.ok`);
   }
+}
+
+function isStaged(entry: string): boolean {
+  return entry.startsWith('.');
 }
 
 /** Whole or not at all, and with a fresh modification time, which is what walden-push compares. */

@@ -4,7 +4,7 @@ import { link, lstat, mkdir, open, rename, unlink } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
 import { systemErrorCode, WaldenError } from '../../src/errors.ts';
-import { makeDirectories, syncDirectory } from '../../src/platform/files.ts';
+import { makeDirectories, syncAncestors, syncDirectory } from '../../src/platform/files.ts';
 import type { StoreAccess } from '../registry.ts';
 import type { ObjectBody, ObjectInfo, ObjectKey, StorageDriver, StorageFeatures } from '../driver.ts';
 import { objectKey } from '../object-key.ts';
@@ -32,7 +32,9 @@ export class LocalDriver implements StorageDriver {
   readonly #staging: string;
   /** Of the marker that was there at the beginning, if there was one. */
   readonly #identity: string | undefined;
-  /** Directories whose names are durable up to the root. */
+  /** A reader touches nothing, so it can promise nothing either. */
+  readonly #access: StoreAccess;
+  /** Directories of which every name that stood in them when this driver first met them is durable, up to the root. */
   readonly #durable = new Set<string>();
 
   /**
@@ -47,7 +49,11 @@ export class LocalDriver implements StorageDriver {
   }): Promise<LocalDriver> {
     const { root, instance, access } = options;
     try {
-      if (access === 'read-write') await makeDirectories(root, DIRECTORY_MODE);
+      if (access === 'read-write') {
+        await makeDirectories(root, DIRECTORY_MODE);
+        // The directory may be there because an earlier start made it, and died before its name was durable.
+        await syncAncestors(resolve(root));
+      }
       if (!(await lstat(join(root, '.'))).isDirectory())
         throw new WaldenError('STORAGE_UNAVAILABLE', `${root} is no directory`);
     } catch (error) {
@@ -55,14 +61,18 @@ export class LocalDriver implements StorageDriver {
     }
     try {
       if (access === 'read-write') await prepareStaging(root, instance);
-      return new LocalDriver(root, instance, await markerIdentity(markerPath(root)));
+      return new LocalDriver(options, await markerIdentity(markerPath(root)));
     } catch (error) {
       throw localError(error, `open the repository directory ${root}`);
     }
   }
 
-  private constructor(root: string, instance: string, identity: string | undefined) {
+  private constructor(
+    { root, instance, access }: Parameters<typeof LocalDriver.open>[0],
+    identity: string | undefined,
+  ) {
     this.#root = resolve(root);
+    this.#access = access;
     this.#identity = identity;
     this.#staging = join(this.#root, STAGING_DIRECTORY, instance);
     this.features = { createOnly: true, maxConcurrency: 8, stagingDirectory: this.#staging };
@@ -84,6 +94,8 @@ export class LocalDriver implements StorageDriver {
     } catch (error) {
       // Somebody removed a directory below the root: the next attempt makes it again.
       if (isAbsent(error)) this.#durable.clear();
+      // The name may be there, and not be durable: whoever sees it makes sure.
+      this.#durable.delete(dirname(target));
       if (systemErrorCode(error) === 'EEXIST') {
         // Whoever took the name may have died before it was durable, and the caller may go on to rely on it.
         await this.#synced(target, `store ${key}`);
@@ -135,6 +147,7 @@ export class LocalDriver implements StorageDriver {
       await this.#assertRoot();
       for await (const info of listObjects(this.#root, prefix)) {
         assertNotAborted(signal, `list ${prefix}`);
+        await this.#settle(dirname(this.#path(info.key)));
         yield info;
       }
       // A directory that was not there ended its part of the listing: true only if the store is still there.
@@ -162,11 +175,21 @@ export class LocalDriver implements StorageDriver {
     // Nothing is held open between calls.
   }
 
-  /** Another put may have made the directory a moment ago without having synced it yet: so each is synced once here. */
+  /** Another put may have made the directory a moment ago without having synced it yet. */
   async #ensureDirectory(directory: string): Promise<void> {
     if (this.#durable.has(directory)) return;
     await makeDirectories(directory, DIRECTORY_MODE);
-    for (let path = directory; path !== this.#root; path = dirname(path)) await syncDirectory(dirname(path));
+    await this.#settle(directory);
+  }
+
+  /**
+   * Whoever left what stands in a directory may have died before it was durable, and others go on to rely on what they are
+   * shown: so each directory is synced once here, with those above it.
+   */
+  async #settle(directory: string): Promise<void> {
+    if (this.#access === 'read-only' || this.#durable.has(directory)) return;
+    for (let path = directory; path !== this.#root; path = dirname(path)) await syncDirectory(path);
+    await syncDirectory(this.#root);
     this.#durable.add(directory);
   }
 
@@ -209,7 +232,10 @@ export class LocalDriver implements StorageDriver {
   /** ENOENT proves absence only while the root is there. @throws STORAGE_OBJECT_MISSING */
   async #found<Result>(key: ObjectKey, look: (path: string) => Promise<Result>): Promise<Result> {
     try {
-      return await look(this.#path(key));
+      const path = this.#path(key);
+      // Before it is opened: what fails here must leave nothing open.
+      await this.#settle(dirname(path));
+      return await look(path);
     } catch (error) {
       if (!isAbsent(error)) throw this.#failure(error, `read ${key}`);
       await this.#assertRoot();

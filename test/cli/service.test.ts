@@ -1,4 +1,13 @@
-import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -65,6 +74,18 @@ describe('walden service', () => {
       expect((await walden('ping')).status).toBe(14);
     },
   );
+
+  it('puts right what a killed one left in its state directory', async () => {
+    const state = join(directory, 'state');
+    mkdirSync(join(state, 'staging'), { recursive: true });
+    const rubbish = ['staging/upload.x', 'catalog.sqlite.next', 'catalog.sqlite.old'];
+    for (const file of [...rubbish, 'instance']) writeFileSync(join(state, file), '');
+    await startService();
+    expect(rubbish.filter((file) => existsSync(join(state, file)))).toEqual([]);
+    const instance = readFileSync(join(state, 'instance'), 'utf8').trim();
+    expect(readdirSync(join(directory, 'repository', '.staging'))).toContain(instance);
+    expect(instance).not.toBe('');
+  });
 
   it('is not hurried by a second SIGTERM', async () => {
     const { process, outcome } = await startService();

@@ -44,10 +44,34 @@ describe('a catalog that', () => {
   }
 
   it.each<[string, number, () => void]>([
-    ['is garbage', 61, () => writeFileSync(catalog, 'garbage '.repeat(1000))],
-    ['is cut in its first page', 61, () => truncateSync(catalog, 700)],
-    ['is of a newer version', 62, () => setVersion(99)],
-    ['belongs to another program', 61, () => otherProgram()],
+    [
+      'is garbage',
+      61,
+      () => {
+        writeFileSync(catalog, 'garbage '.repeat(1000));
+      },
+    ],
+    [
+      'is cut in its first page',
+      61,
+      () => {
+        truncateSync(catalog, 700);
+      },
+    ],
+    [
+      'is of a newer version',
+      62,
+      () => {
+        setVersion(99);
+      },
+    ],
+    [
+      'belongs to another program',
+      61,
+      () => {
+        otherProgram();
+      },
+    ],
   ])('%s keeps the service from starting, by name, and is left as it is', async (_, status, fault) => {
     fault();
     const before = readFileSync(catalog);

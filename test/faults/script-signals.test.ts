@@ -64,7 +64,7 @@ describe.each(SHELLS)('the scripts of PostgreSQL, run by $shell', ({ shell, word
     const [program = '', ...more] = [...words, ...SCRIPTS[script]()];
     const env = path === undefined ? process.env : { ...process.env, PATH: `${path}:${process.env['PATH'] ?? ''}` };
     const child = spawn(program, more, { cwd: data, env, detached: true, stdio: 'ignore' });
-    const ended = once(child, 'exit').then(([status, signal]) => ({ status, signal }) as End);
+    const ended = once(child, 'exit').then((): End => ({ status: child.exitCode, signal: child.signalCode }));
     return { child, ended: within(ended, DEADLINE_MS, `the end of walden-${script}`) };
   }
 

@@ -14,7 +14,6 @@ import type { JobDocument } from '../../src/service/api.ts';
 import type { RunningService } from '../../src/service/service.ts';
 import { LocalDriver } from '../../storage-drivers/local/local-driver.ts';
 import { writeConfig } from '../cli/config-file.ts';
-import { MAIN } from '../support/catalog-rows.ts';
 import { FUZZ_TIMEOUT_MS, fuzz } from '../support/fuzz.ts';
 import { GeneratedRepository } from '../support/generated-repository.ts';
 import { type Json, mutatedJson, mutatedText, textLike } from '../support/mutations.ts';
@@ -125,6 +124,11 @@ function asPath(words: string): string {
     .join('');
 }
 
+/** One part of a path; a lone surrogate, of which no request consists, becomes the replacement character. */
+function inPath(words: string): string {
+  return encodeURIComponent(Buffer.from(words.slice(0, 500)).toString());
+}
+
 describe('a request', () => {
   it('is answered by a document, whatever its path is', { timeout: FUZZ_TIMEOUT_MS }, async () => {
     const method = fc.constantFrom('GET', 'GET', 'GET', 'HEAD', 'DELETE', 'PATCH', 'OPTIONS');
@@ -148,7 +152,7 @@ describe('a request', () => {
         body: fc.oneof(fc.constantFrom('', 'null', '"abc"', '[1]', '{}', '{"__proto__": 1}', '{'), fc.string()),
       });
       await fuzz(input, 500, async ({ route, cluster, name, type, body }) => {
-        const base = `/v1/clusters/${encodeURIComponent(cluster.toWellFormed().slice(0, 500))}/wal/${encodeURIComponent(name.toWellFormed().slice(0, 500))}`;
+        const base = `/v1/clusters/${inPath(cluster)}/wal/${inPath(name)}`;
         const headers = type === '' ? undefined : { 'content-type': type };
         const call = { body, ...(headers === undefined ? {} : { headers }) };
         expectDocument(await (route === 'put' ? ask('PUT', base, call) : ask('POST', `${base}/${route}`, call)));

@@ -31,6 +31,8 @@ export interface BackupSetup {
     controls?: Partial<BackupControls>,
     repositories?: readonly Repository[],
   ): Promise<BackupRecord[]>;
+  /** The outcome of `work`, a backup taken by other means; meanwhile this catalog is told as in `take`. */
+  recording<Result>(catalog: Catalog, work: Promise<Result>): Promise<Result>;
   dispose(): Promise<void>;
 }
 
@@ -76,6 +78,7 @@ export async function setUpBackup(
       const full: BackupControls = { signal: new AbortController().signal, onProgress: () => undefined, ...controls };
       return await whileRecording({ deps: own, archive, identity }, takeBackup(own, request(overrides), full));
     },
+    recording: (catalog, work) => whileRecording({ deps: { ...deps, catalog }, archive, identity }, work),
     async dispose() {
       await pool.close();
       await server.dispose();
@@ -84,10 +87,10 @@ export async function setUpBackup(
 }
 
 /** The archive's segments are recorded as if they had been pushed; only their objects are not there. */
-async function whileRecording(
+async function whileRecording<Result>(
   setup: Pick<BackupSetup, 'deps' | 'archive' | 'identity'>,
-  work: Promise<BackupRecord[]>,
-): Promise<BackupRecord[]> {
+  work: Promise<Result>,
+): Promise<Result> {
   const recorded = new Set<string>();
   let ended = false;
   const ending = work.finally(() => {
@@ -104,7 +107,7 @@ async function whileRecording(
       }
       return ended;
     },
-    { what: 'the end of the backup', deadlineMs: 60_000 },
+    { what: 'the end of the backup', deadlineMs: 60_000, everyMs: 10 },
   );
   return await ending;
 }

@@ -18,7 +18,7 @@ const BALLAST = '.ballast';
 
 /** Why this system does not let its users mount; undefined where it does. */
 export function whyNoDisks(): string | undefined {
-  const [program = '', ...words] = [...NAMESPACE, 'mount', '-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', '/mnt'];
+  const [program, ...words] = [...NAMESPACE, 'mount', '-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', '/mnt'];
   const { status, error, stderr } = spawnSync(program, words, { encoding: 'utf8', timeout: 10_000 });
   if (status === 0) return undefined;
   return `no disks of their own for tests: ${error?.message ?? stderr.trim()}`;
@@ -61,7 +61,7 @@ export function beside(pid: number): readonly string[] {
 
 /** Makes the disk at `path` of the process `pid` read-only, or writable again. */
 export function remount(pid: number, path: string, mode: 'ro' | 'rw'): void {
-  const [program = '', ...words] = [...beside(pid), 'mount', '-o', `remount,bind,${mode}`, path];
+  const [program, ...words] = [...beside(pid), 'mount', '-o', `remount,bind,${mode}`, path];
   const { status, stderr } = spawnSync(program, words, { encoding: 'utf8', timeout: 10_000 });
   if (status !== 0) throw new Error(`unable to remount ${path}: ${stderr}`);
 }

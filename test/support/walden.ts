@@ -132,7 +132,7 @@ class LocalWalden implements WaldenHarness {
   async start(): Promise<void> {
     if (this.running) throw new Error('the service runs already');
     const log = await open(this.#logFile, 'a');
-    const [program = '', ...words] = [...this.#within, join(programDirectory, 'walden'), 'service'];
+    const [program, ...words] = [...this.#within, join(programDirectory, 'walden'), 'service'];
     try {
       this.#watch(
         spawn(program, words, {
