@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import { closeSync, fsyncSync, openSync, readSync, unlinkSync, writeSync } from 'node:fs';
-import { workerData, parentPort } from 'node:worker_threads';
+import { workerData } from 'node:worker_threads';
 import { Compressor } from 'zstd-napi';
 
-/** The bytes of files through read, hash, compression and fsync, and nothing else: what the hardware allows. */
+/** The bytes of files through read, hash, compression and fsync, and nothing else. */
 export interface LimitInput {
   readonly files: readonly string[];
   readonly level: number;
@@ -21,7 +21,6 @@ const counter = new Int32Array(next);
 const compressor = new Compressor();
 compressor.setParameters({ compressionLevel: level });
 const chunk = Buffer.allocUnsafeSlow(CHUNK_BYTES);
-let bytes = 0;
 let output: number | undefined;
 for (;;) {
   const index = Atomics.add(counter, 0, 1);
@@ -34,7 +33,6 @@ for (;;) {
     const piece = chunk.subarray(0, length);
     hash.update(piece);
     writeSync(output, compressor.compress(piece));
-    bytes += length;
   }
   hash.digest();
   closeSync(source);
@@ -47,4 +45,3 @@ if (!syncEach && output !== undefined) {
   fsyncSync(output);
   closeSync(output);
 }
-parentPort?.postMessage(bytes);

@@ -6,6 +6,9 @@ import type { Rounds } from './report.ts';
 
 const PARTS = {
   wal: async (rounds: Rounds) => (await import('./wal.ts')).benchWal(rounds),
+  fetch: async (rounds: Rounds) => (await import('./fetch.ts')).benchFetch(rounds),
+  backup: async (rounds: Rounds) => (await import('./backup.ts')).benchBackup(rounds),
+  restore: async (rounds: Rounds) => (await import('./restore.ts')).benchRestore(rounds),
 };
 type Part = keyof typeof PARTS;
 

@@ -82,7 +82,12 @@ export function format(value: number): string {
   return value.toLocaleString('en', { minimumFractionDigits: digits, maximumFractionDigits: digits });
 }
 
-/** `a` of one over `b` of another, NaN where one was not measured. */
-export function ratio(results: ReadonlyMap<string, Figures>, a: string, b: string, figure: string): number {
-  return (results.get(a)?.[figure] ?? Number.NaN) / (results.get(b)?.[figure] ?? Number.NaN);
+/** NaN where it was not measured. */
+export function figure(results: ReadonlyMap<string, Figures>, name: string, of: string): number {
+  return results.get(name)?.[of] ?? Number.NaN;
+}
+
+/** A figure of `a` over the same of `b`, NaN where one was not measured. */
+export function ratio(results: ReadonlyMap<string, Figures>, a: string, b: string, of: string): number {
+  return figure(results, a, of) / figure(results, b, of);
 }

@@ -26,9 +26,13 @@ const SETTINGS: Settings = {
   log_min_messages: 'debug3',
 };
 
+export async function emptyServer(): Promise<TestServer> {
+  return await startServer({ version: 15, settings: SETTINGS, initdbArguments: ['-k'] });
+}
+
 /** A server whose pg_wal holds at least `segments` full segments, half of their bytes compressible and half not. */
 export async function serverWithWal(segments: number): Promise<TestServer> {
-  const server = await startServer({ version: 15, settings: SETTINGS, initdbArguments: ['-k'] });
+  const server = await emptyServer();
   await addWal(server, segments);
   return server;
 }
@@ -105,7 +109,7 @@ export async function drain(
   };
 }
 
-async function setArchiveCommand(server: TestServer, command: string): Promise<void> {
+export async function setArchiveCommand(server: TestServer, command: string): Promise<void> {
   await server.query(`alter system set archive_command = '${command.replaceAll("'", "''")}'`);
   await server.query('select pg_reload_conf()');
 }
