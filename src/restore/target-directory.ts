@@ -1,4 +1,4 @@
-import { constants } from 'node:fs';
+import { constants, type Dirent } from 'node:fs';
 import { chmod, chown, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { isFull, localIoError, systemErrorCode, WaldenError } from '../errors.ts';
@@ -113,9 +113,12 @@ export async function ownerFor(directory: string): Promise<Owner | undefined> {
 async function checkDirectory(directory: string, dataDirectory: string, hint: string | undefined): Promise<void> {
   const entries = await entriesOf(directory);
   if (entries.length === 0) return;
-  const marker = entries.includes(MARKER) ? await readMarker(directory) : undefined;
+  // A link of that name is not a restore's, and what it leads to is none of its business.
+  const files = entries.filter((entry) => entry.isFile()).map(({ name }) => name);
+  const marker = files.includes(MARKER) ? await readMarker(directory) : undefined;
   // A crash while the first marker was written leaves it alone and unreadable.
-  if (marker === undefined && entries.every((entry) => entry === MARKER || entry === STAGED_MARKER)) return;
+  const alone = files.length === entries.length && files.every((name) => name === MARKER || name === STAGED_MARKER);
+  if (marker === undefined && alone) return;
   const complete = await exists(join(dataDirectory, 'global', 'pg_control'));
   if (marker?.dataDirectory !== dataDirectory || complete) {
     throw new WaldenError('PATH_NOT_EMPTY', `${directory} is not empty`, {
@@ -129,9 +132,9 @@ async function checkDirectory(directory: string, dataDirectory: string, hint: st
   }
 }
 
-async function entriesOf(directory: string): Promise<readonly string[]> {
+async function entriesOf(directory: string): Promise<readonly Dirent[]> {
   try {
-    return await readdir(directory);
+    return await readdir(directory, { withFileTypes: true });
   } catch (error) {
     if (systemErrorCode(error) === 'ENOENT') return [];
     if (systemErrorCode(error) === 'ENOTDIR') {

@@ -4,6 +4,7 @@ import { localIoError, WaldenError } from '../errors.ts';
 import type { ClusterIdentity } from '../../catalog/catalog.ts';
 import type { ClusterConfig } from '../config/config.ts';
 import { scriptConfig } from '../config/script-config.ts';
+import { bootId } from '../platform/boot.ts';
 import { syncFile } from '../platform/files.ts';
 import { readControlFile } from '../postgres/control-file.ts';
 import { ensureClusterFile, readClusterFile } from '../repository/cluster-file.ts';
@@ -50,6 +51,7 @@ export class ClusterRoom {
   /** @throws LOCAL_IO, STORAGE_FULL */
   async prepare(): Promise<void> {
     await this.spool.open();
+    await this.spool.sweep();
     const staged = `${this.scriptConfigPath}.tmp`;
     const text = scriptConfig(this.config, this.#deps.config.service.socket, this.scriptConfigPath);
     // As it is: then a full disk is no reason not to start.
@@ -94,7 +96,7 @@ export class ClusterRoom {
   async #openOnce(): Promise<OpenedCluster> {
     const { catalog, pool, clock, config } = this.#deps;
     const identity = await this.#identity();
-    await this.spool.claim(identity.systemIdentifier);
+    await this.spool.claim(identity.systemIdentifier, await bootId());
     const stagingDirectory = join(config.service.stateDirectory, 'staging');
     await mkdir(stagingDirectory, { recursive: true, mode: 0o750 }).catch((error: unknown) => {
       throw localIoError(error, `unable to make ${stagingDirectory}`);

@@ -22,6 +22,10 @@ export async function createHttpServer(rooms: ServiceRooms, log: FastifyBaseLogg
     loggerInstance: log,
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: MAX_BODY_BYTES,
+    // What is wrong with the path itself comes before any route, and would be told in the framework's own words.
+    frameworkErrors: (error, request, reply) => {
+      sendError(error, request, reply);
+    },
     ajv: { customOptions: { removeAdditional: false, coerceTypes: false } },
   }).withTypeProvider<TypeBoxTypeProvider>();
   await server.register(swagger, {

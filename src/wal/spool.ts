@@ -2,7 +2,6 @@ import { randomUUID } from 'node:crypto';
 import { mkdir, readdir, readFile, rename, rm, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { localIoError, systemErrorCode } from '../errors.ts';
-import { syncDirectory } from '../platform/files.ts';
 import type { SystemIdentifier } from '../postgres/lsn.ts';
 import type { ServerRun } from '../postgres/server-run.ts';
 import { parseWalName, type WalFileName } from '../postgres/wal-name.ts';
@@ -13,10 +12,12 @@ import { parseWalName, type WalFileName } from '../postgres/wal-name.ts';
  *   push/<file>.ok   this file is durable in every repository; names the run of the server that it was archived for, and
  *                    is believed by walden-push for that run only, and while it is not older than the file
  *   fetch/<file>     a verified WAL file, ready to be moved to where restore_command wants it
- *   identity         the system identifier that all of this belongs to
+ *   identity         the system identifier and the boot of the host that all of this belongs to
  *
- * Losing it costs time, never data. It is emptied when the cluster behind it has become another one, since an
- * acknowledgement for a segment of the old cluster must never be believed for one of the new.
+ * Losing it costs time, never data, so nothing in it is fsynced. It is emptied when the cluster behind it has become another
+ * one, since an acknowledgement for a segment of the old cluster must never be believed for one of the new; and when the
+ * host was started anew, since a loss of power may leave zeros under the name of a segment, which recovery would take for
+ * the end of WAL. walden-fetch compares the boot itself: it may run before the service does.
  */
 export class Spool {
   readonly #pushDirectory: string;
@@ -31,29 +32,35 @@ export class Spool {
     this.#identityFile = join(directory, 'identity');
   }
 
-  /** Makes the directories, and removes what a fetch that was killed had staged; nothing is believed yet. @throws LOCAL_IO */
+  /** Makes the directories; nothing is believed yet. @throws LOCAL_IO */
   async open(): Promise<void> {
     try {
       await mkdir(this.#pushDirectory, { recursive: true, mode: 0o750 });
       await mkdir(this.fetchDirectory, { recursive: true, mode: 0o750 });
+    } catch (error) {
+      throw localIoError(error, `unable to make the spool ${this.directory}`);
+    }
+  }
+
+  /** Removes what a killed service had staged. Only before anything is staged anew. @throws LOCAL_IO */
+  async sweep(): Promise<void> {
+    try {
       for (const entry of await readdir(this.fetchDirectory)) {
         if (isStaged(entry)) await rm(join(this.fetchDirectory, entry), { force: true });
       }
     } catch (error) {
-      throw localIoError(error, `unable to prepare the spool ${this.directory}`);
+      throw localIoError(error, `unable to sweep the spool ${this.directory}`);
     }
   }
 
-  /** Empties the spool unless it belongs to this cluster already. @throws LOCAL_IO, STORAGE_FULL */
-  async claim(identifier: SystemIdentifier): Promise<void> {
+  /** Empties the spool unless it belongs to this cluster and this boot already. @throws LOCAL_IO, STORAGE_FULL */
+  async claim(identifier: SystemIdentifier, boot: string): Promise<void> {
+    const identity = `${identifier} ${boot}\n`;
     try {
-      if ((await readIfPresent(this.#identityFile)) === identifier) return;
+      if ((await readIfPresent(this.#identityFile)) === identity) return;
       await this.forgetAcknowledgements(() => true);
       await this.clearPrefetched();
-      // Nothing of the other cluster may come back after a loss of power, under the new name.
-      await syncDirectory(this.#pushDirectory);
-      await syncDirectory(this.fetchDirectory);
-      await writeWhole(this.#identityFile, identifier);
+      await writeWhole(this.#identityFile, identity);
     } catch (error) {
       throw localIoError(error, `unable to write the spool ${this.directory}`);
     }

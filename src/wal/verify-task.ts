@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { closeSync, constants, fsyncSync, openSync, unlinkSync, writeSync } from 'node:fs';
+import { closeSync, constants, openSync, unlinkSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { localIoError, WaldenError } from '../errors.ts';
 import type { Sha256Hex } from '../../storage-drivers/driver.ts';
@@ -18,7 +18,7 @@ export interface VerifyInput {
   readonly bytes: ByteChannelPort;
   readonly name: WalFileName;
   readonly systemIdentifier: SystemIdentifier;
-  /** A file to be made with the plain bytes; it is fsynced. */
+  /** A file to be made with the plain bytes; it is not fsynced: see the spool. */
   readonly target: string | undefined;
 }
 
@@ -36,16 +36,11 @@ export async function verifyWalObject(input: VerifyInput): Promise<VerifyOutput>
     openSync(target, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o640),
   );
   try {
-    const found = await verify(input, (piece) => {
+    return await verify(input, (piece) => {
       onDisk(input, () => {
         for (let done = 0; done < piece.length;) done += writeSync(descriptor, piece, done);
       });
     });
-    // Its name may outlive a loss of power, and zeros under the name of a segment would pass for the end of WAL.
-    onDisk(input, () => {
-      fsyncSync(descriptor);
-    });
-    return found;
   } catch (error) {
     onDisk(input, () => {
       unlinkSync(target);

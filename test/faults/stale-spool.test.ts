@@ -124,9 +124,9 @@ describe('the spool', () => {
 
   it('never gives prefetched files of another cluster out', async () => {
     const name = setup.segment(3n);
-    await setup.spool.claim(setup.context.identity.systemIdentifier);
+    await setup.spool.claim(setup.context.identity.systemIdentifier, 'boot');
     writeFileSync(setup.spool.prefetchedPath(parseWalName(name).name), 'of the old cluster');
-    await setup.spool.claim('7300000000000000002' as typeof setup.context.identity.systemIdentifier);
+    await setup.spool.claim('7300000000000000002' as typeof setup.context.identity.systemIdentifier, 'boot');
     expect(readdirSync(setup.spool.fetchDirectory)).toEqual([]);
   });
 

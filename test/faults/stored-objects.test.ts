@@ -166,7 +166,7 @@ describe('a stored backup that lies', () => {
     writeFileSync(precious, 'kept');
     mkdirSync(to);
     symlinkSync(precious, join(to, MARKER));
-    await expect(restore()).rejects.toMatchObject({ code: 'LOCAL_IO' });
+    await expect(restore()).rejects.toMatchObject({ code: 'PATH_NOT_EMPTY' });
     expect(readFileSync(precious, 'utf8')).toBe('kept');
     expect(lstatSync(join(to, MARKER)).isSymbolicLink()).toBe(true);
   });

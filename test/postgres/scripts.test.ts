@@ -97,6 +97,20 @@ describe.each(SHELLS)('the scripts of PostgreSQL, run by $shell', ({ program, wo
     expect((await push(segment)).status).toBe(14);
   });
 
+  it('take what was prefetched in this boot of the host, and nothing that an earlier one left', async () => {
+    const { walden_spool: spool = '' } = variables(readFileSync(config, 'utf8'));
+    const prefetched = join(spool, 'fetch', segment);
+    const identity = readFileSync(join(spool, 'identity'), 'utf8');
+    writeFileSync(prefetched, 'as if by the service');
+    const directory = newDirectory('fetch');
+    writeFileSync(join(spool, 'identity'), identity.replace(/ .*/, ' 00000000-0000-4000-8000-000000000000'));
+    expect((await fetch(segment, directory)).status).toBe(200);
+    expect(existsSync(join(directory, 'here'))).toBe(false);
+    writeFileSync(join(spool, 'identity'), identity);
+    expect(await fetch(segment, directory)).toMatchObject({ status: 0, stderr: '' });
+    expect(readFileSync(join(directory, 'here'), 'utf8')).toBe('as if by the service');
+  });
+
   it('let a standby ask again, loudly', async () => {
     const directory = newDirectory('fetch');
     writeFileSync(join(directory, 'standby.signal'), '');

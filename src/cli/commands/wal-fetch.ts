@@ -86,9 +86,6 @@ async function byService(
   const config = options.socket === undefined ? await readConfig(cli, options) : undefined;
   const client = new ApiClient(options.socket ?? config?.service.socket ?? '');
   const ownCluster = config?.clusters.get(clusterName(cluster));
-  if (ownCluster !== undefined && (await moveTo(join(ownCluster.spoolDirectory, 'fetch', name), target))) {
-    return { attempt: () => Promise.resolve(), timeoutSeconds: 1 };
-  }
   return {
     timeoutSeconds: ownCluster?.walFetchTimeoutSeconds ?? DEFAULT_TIMEOUT_SECONDS,
     attempt: async (secondsLeft) => {

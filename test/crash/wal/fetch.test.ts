@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { parseWalName, type WalFileName } from '../../../src/postgres/wal-name.ts';
+import { parseWalName } from '../../../src/postgres/wal-name.ts';
 import { WalFetcher } from '../../../src/wal/fetch.ts';
 import { storeWalFile } from '../../../src/wal/store.ts';
 import { ArchiveScene } from '../../support/crash/archive-scene.ts';
@@ -35,19 +35,19 @@ async function fetch(scene: ArchiveScene, process: MortalProcess): Promise<void>
 
 /** What walden-fetch would find; each must be the very file, or recovery goes wrong without a word. */
 function soundPrefetched(scene: ArchiveScene): readonly string[] {
-  const files = scene.disk.files('spool/fetch').filter((file) => !/\/\./.test(file));
-  for (const file of files) {
-    const name = file.slice('spool/fetch/'.length) as WalFileName;
-    expect(readFileSync(join(scene.disk.root, file)).equals(scene.plain(name)), name).toBe(true);
+  const names = scene.prefetched();
+  for (const name of names) {
+    const path = join(scene.disk.root, 'spool', 'fetch', name);
+    expect(readFileSync(path).equals(scene.plain(name)), name).toBe(true);
   }
-  return files;
+  return names;
 }
 
 async function dieAndGoOn(aftermath: Aftermath, process: MortalProcess): Promise<void> {
   const scene = await archived();
   try {
     await fetch(scene, process);
-    scene.disk.suffer(aftermath);
+    scene.suffer(aftermath);
     soundPrefetched(scene);
     await fetch(scene, new MortalProcess());
     expect(soundPrefetched(scene)).toHaveLength(scene.names.length);

@@ -29,14 +29,14 @@ async function dieAndGoOn(aftermath: Aftermath, process: MortalProcess): Promise
   try {
     const promised = new Set<string>();
     await archive(scene, process, promised);
-    scene.disk.suffer(aftermath);
+    scene.suffer(aftermath);
     await scene.assertTruth([...promised, ...scene.acknowledged()]);
     await archive(scene, new MortalProcess(), promised);
     expect(scene.acknowledged()).toEqual(scene.names);
     expect(scene.rubbish()).toEqual([]);
     await scene.assertTruth(scene.names);
     // What the first process left and the second one found must be as durable as what it did itself.
-    scene.disk.suffer('nothing unsynced');
+    scene.suffer('nothing unsynced');
     await scene.assertTruth(scene.names);
   } finally {
     await scene.remove();

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'vitest';
 import type { Catalog } from '../../../catalog/catalog.ts';
@@ -20,7 +20,7 @@ import { LocalDriver } from '../../../storage-drivers/local/local-driver.ts';
 import { MemoryDriver } from '../../../storage-drivers/memory/memory-driver.ts';
 import { newDirectory, removeDirectory } from '../sandbox.ts';
 import { buildSegment } from '../wal-setup.ts';
-import { Disk } from './disk.ts';
+import { type Aftermath, Disk } from './disk.ts';
 import { mortalCatalog } from './mortal-catalog.ts';
 import { mortalDriver } from './mortal-driver.ts';
 import { MortalProcess } from './mortal-process.ts';
@@ -57,6 +57,7 @@ export class ArchiveScene {
   readonly #far = new MemoryDriver();
   readonly #pool = sameThreadPool();
   readonly #segments = new Map<WalFileName, Buffer>();
+  #boots = 1;
 
   static async make(segments: number): Promise<ArchiveScene> {
     const scene = new ArchiveScene();
@@ -71,6 +72,16 @@ export class ArchiveScene {
     this.disk.remove();
     removeDirectory(this.dataDirectory);
     await this.#catalog.close();
+  }
+
+  /** The process is dead, or the host is, and started anew. */
+  suffer(aftermath: Aftermath): void {
+    this.disk.suffer(aftermath);
+    if (aftermath !== 'killed') this.#boots += 1;
+  }
+
+  get #boot(): string {
+    return `boot-${this.#boots}`;
   }
 
   get names(): readonly WalFileName[] {
@@ -99,7 +110,8 @@ export class ArchiveScene {
     await catalog.registerCluster(MAIN, IDENTITY);
     const spool = new Spool(join(root, 'spool'));
     await spool.open();
-    await spool.claim(IDENTITY.systemIdentifier);
+    await spool.sweep();
+    await spool.claim(IDENTITY.systemIdentifier, this.#boot);
     const context: ArchiveContext = {
       ...{ cluster: MAIN, identity: IDENTITY, catalog, repositories, pool: this.#pool, clock: CLOCK },
       ...{ compressionLevel: 1, stagingDirectory: join(root, 'staging') },
@@ -113,6 +125,18 @@ export class ArchiveScene {
       .files('spool/push')
       .filter((file) => file.endsWith('.ok'))
       .map((file) => file.slice('spool/push/'.length, -'.ok'.length));
+  }
+
+  /** What walden-fetch would take. */
+  prefetched(): readonly WalFileName[] {
+    const identity = this.disk.files('spool').includes('spool/identity')
+      ? readFileSync(join(this.disk.root, 'spool', 'identity'), 'utf8')
+      : '';
+    if (!identity.endsWith(` ${this.#boot}\n`)) return [];
+    return this.disk
+      .files('spool/fetch')
+      .map((file) => file.slice('spool/fetch/'.length))
+      .filter((file) => !file.startsWith('.')) as WalFileName[];
   }
 
   /** Files that nobody will ever ask for again. */

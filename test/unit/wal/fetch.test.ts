@@ -1,4 +1,4 @@
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { historyName, parseWalName, type WalFileName } from '../../../src/postgres/wal-name.ts';
@@ -17,6 +17,7 @@ import {
   type WalSetup,
 } from '../../support/wal-setup.ts';
 
+const BOOT = 'this one';
 const pool = createWalPool();
 afterAll(() => pool.close());
 
@@ -52,6 +53,17 @@ function take(name: WalFileName): Buffer {
 }
 
 describe('fetching a segment', () => {
+  it('leaves alone what other fetches are writing, and the next start sweeps it', async () => {
+    const name = await archive(3n);
+    const staged = setup.spool.stagedPath(parseWalName('000000010000000000000004').name);
+    writeFileSync(staged, 'half of a segment');
+    expect(await fetcher.fetch(name)).toBe('ready');
+    expect(existsSync(staged)).toBe(true);
+    await setup.spool.sweep();
+    expect(existsSync(staged)).toBe(false);
+    expect(await setup.spool.prefetched()).toContain(name);
+  });
+
   it('brings its bytes, and the next ones after it', async () => {
     const names = [];
     for (let number = 3n; number <= 6n; number += 1n) names.push(await archive(number));
@@ -108,14 +120,22 @@ describe('fetching a segment', () => {
 describe('the spool', () => {
   it('is emptied when the cluster behind it is another one', async () => {
     const { systemIdentifier } = setup.context.identity;
-    await setup.spool.claim(systemIdentifier);
+    await setup.spool.claim(systemIdentifier, BOOT);
     const name = await archive(3n);
     await setup.spool.acknowledge(name, beginServerRun(setup.dataDirectory));
     await fetcher.fetch(name);
-    await setup.spool.claim(systemIdentifier);
+    await setup.spool.claim(systemIdentifier, BOOT);
     expect(setup.acknowledged()).toEqual([`${name}.ok`]);
-    await setup.spool.claim('7300000000000000002' as typeof systemIdentifier);
+    await setup.spool.claim('7300000000000000002' as typeof systemIdentifier, BOOT);
     expect(setup.acknowledged()).toEqual([]);
+    expect(await setup.spool.prefetched()).toEqual([]);
+  });
+
+  it('is emptied when the host was started anew', async () => {
+    const { systemIdentifier } = setup.context.identity;
+    await setup.spool.claim(systemIdentifier, BOOT);
+    await fetcher.fetch(await archive(3n));
+    await setup.spool.claim(systemIdentifier, 'another');
     expect(await setup.spool.prefetched()).toEqual([]);
   });
 });
