@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
@@ -37,11 +37,12 @@ export function walRoutes(server: Server, rooms: ServiceRooms): void {
   server.put<WalRoute>('/v1/clusters/:cluster/wal/:name', { schema: { params: WalParams } }, async (request, reply) => {
     const room = clusterRoom(rooms, request.params.cluster);
     const { name } = parseWalName(request.params.name);
+    const upload = uploadOf(request.body);
     const { stagingDirectory } = await room.context();
     const staged = join(stagingDirectory, `upload.${randomUUID()}`);
     await mkdir(stagingDirectory, { recursive: true, mode: 0o750 });
     try {
-      await pipeline(request.body as Readable, createWriteStream(staged, { flags: 'wx', mode: 0o640 })).catch(
+      await pipeline(upload, createWriteStream(staged, { flags: 'wx', mode: 0o640 })).catch(
         (error: unknown) => {
           throw isOfTheSystem(error) ? localIoError(error, `unable to stage ${name} in ${stagingDirectory}`) : error;
         },
@@ -77,6 +78,14 @@ export function walRoutes(server: Server, rooms: ServiceRooms): void {
     { schema: { params: ClusterParams, response: { 200: WalGaps } } },
     async (request) => await walGaps(catalog, clusterRoom(rooms, request.params.cluster).config),
   );
+}
+
+/** An empty body without a type comes as nothing at all, and another type as a value. */
+function uploadOf(body: unknown): Readable {
+  if (body instanceof Readable) return body;
+  throw new WaldenError('USAGE', 'the request carries no file', {
+    hint: 'send the bytes of the WAL file as application/octet-stream',
+  });
 }
 
 function done(request: FastifyRequest, reply: FastifyReply, document: Readonly<Record<string, string>>): FastifyReply {

@@ -19,7 +19,7 @@ import { Spool } from '../../../src/wal/spool.ts';
 import { LocalDriver } from '../../../storage-drivers/local/local-driver.ts';
 import { MemoryDriver } from '../../../storage-drivers/memory/memory-driver.ts';
 import { newDirectory, removeDirectory } from '../sandbox.ts';
-import { buildSegment } from '../wal-setup.ts';
+import { beginServerRun, buildSegment } from '../wal-setup.ts';
 import { type Aftermath, Disk } from './disk.ts';
 import { mortalCatalog } from './mortal-catalog.ts';
 import { mortalDriver } from './mortal-driver.ts';
@@ -62,6 +62,7 @@ export class ArchiveScene {
   static async make(segments: number): Promise<ArchiveScene> {
     const scene = new ArchiveScene();
     mkdirSync(join(scene.dataDirectory, 'pg_wal', 'archive_status'), { recursive: true });
+    beginServerRun(scene.dataDirectory);
     for (let number = 1n; number <= BigInt(segments); number += 1n) scene.#addSegment(number);
     await watchFiles(scene.disk);
     return scene;
