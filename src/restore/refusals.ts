@@ -132,10 +132,10 @@ export function tooLate({ view, backup, run }: Candidate, target: RecoveryTarget
     hole === undefined
       ? `${describeTarget(target)} is not covered by the archived WAL of timeline ${view.timeline}: ${end}`
       : `${describeTarget(target)} lies behind a hole in the WAL of timeline ${view.timeline}: ${hole}; before it, ${end}`;
-  const reach =
-    nearest.kind === 'lsn'
-      ? `--lsn ${nearest.value}`
-      : `--latest${facts.lastCommit === undefined ? '' : ` (last commit ${describeMicros(facts.lastCommit)})`}`;
+  // A later backup, beyond the hole, would be taken for --latest alone.
+  const from = hole === undefined ? '' : ` --backup ${backup.id}`;
+  const commit = facts.lastCommit === undefined ? '' : ` (last commit ${describeMicros(facts.lastCommit)})`;
+  const reach = nearest.kind === 'lsn' ? `--lsn ${nearest.value}` : `--latest${from}${commit}`;
   return new WaldenError(hole === undefined ? 'TARGET_UNREACHABLE' : 'ARCHIVE_GAP', message, {
     hint: `the nearest that can be reached is ${reach}`,
     details: {

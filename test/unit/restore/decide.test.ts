@@ -101,6 +101,18 @@ describe('decide', () => {
     expect((await choose(holed, { kind: 'latest' })).notes.join()).toContain('000000010000000000000006');
   });
 
+  it('names the backup with the end before a hole: --latest alone would begin with one after it', async () => {
+    const intact = [...straight.stored].filter((file) => !/\/[67]$/.test(file));
+    const holed = { ...straight, stored: new Set(intact), backups: [...straight.backups, backupAt('b3', 8)] };
+    expect((await choose(holed, { kind: 'latest' })).candidate.backup.id).toBe('b3');
+    for (const [kind, value] of [
+      ['time', '75'],
+      ['lsn', '0/680000'],
+    ] as const) {
+      expect((await refusal(holed, { kind, value })).hint).toContain('--latest --backup b2 (');
+    }
+  });
+
   it('says which of its own WAL a backup lacks', async () => {
     const holed = { ...straight, stored: new Set([...straight.stored].filter((file) => !/\/5$/.test(file))) };
     const error = await refusal({ ...holed, backups: [backupAt('b2', 5)] }, { kind: 'immediate' });
