@@ -1,6 +1,6 @@
 import type { BackupFacts, BackupId, BackupRecord, BackupStart, ClusterName, RepositoryName } from '../catalog.ts';
 import { type ErrorDocument, WaldenError } from '../../src/errors.ts';
-import { formatMicros } from '../../src/postgres/timestamp.ts';
+import { describeMicros, formatMicros } from '../../src/postgres/timestamp.ts';
 import { type BackupRow, backupOf, factsValues } from './backup-rows.ts';
 import type { CatalogDatabase } from './database.ts';
 import { microsOf, type Integer } from './rows.ts';
@@ -101,11 +101,14 @@ export class BackupTable {
   #assertNoneRuns(cluster: ClusterName): void {
     const running = this.#running.get(cluster);
     if (running === undefined) return;
-    const since = formatMicros(microsOf(running.started_at));
+    const since = microsOf(running.started_at);
     throw new WaldenError(
       'LOCK_HELD',
-      `cannot start a backup of cluster ${cluster}: backup ${running.id} has been running since ${since}`,
-      { details: { cluster, backup: running.id, since } },
+      `cannot start a backup of cluster ${cluster}: backup ${running.id} has been running since ${describeMicros(since)}`,
+      {
+        hint: 'wait for it to end, or end it: walden job list, walden job cancel',
+        details: { cluster, backup: running.id, since: formatMicros(since) },
+      },
     );
   }
 

@@ -10,12 +10,13 @@ const LOG_TAIL_LINES = 15;
 
 const WHAT_NEXT = `
 For your own server, on its host, as the user of PostgreSQL:
-  write /etc/walden/walden.toml          README.md shows the smallest useful one
+  write /etc/walden/walden.toml    README.md shows the smallest useful one
   bin/walden config check
-  bin/walden service                     packaging/walden.service is a unit for systemd
-  bin/walden script-config main          prints archive_command to paste; set archive_mode = on, restart once
+  bin/walden service               packaging/walden.service: a unit for systemd
+  bin/walden script-config main    prints archive_command to paste; set
+                                   archive_mode = on and restart once
   bin/walden backup main
-  bin/walden status                      from when to when you can restore
+  bin/walden status                from when to when you can restore
   bin/walden restore main --to DIRECTORY --time '10 minutes ago'`;
 
 const screen = new Screen((text) => process.stdout.write(text));

@@ -5,7 +5,8 @@ import type { Cli } from './cli.ts';
 export type DefineCommand = (command: Command, cli: Cli) => void;
 
 export type CommandEntry = { readonly name: string; readonly summary: string } & (
-  { readonly load: () => Promise<DefineCommand> } | { readonly commands: readonly CommandEntry[] }
+  | { readonly load: () => Promise<DefineCommand> }
+  | { readonly commands: readonly CommandEntry[]; readonly example: string }
 );
 
 /** Every command, in the order of `walden --help`. */
@@ -53,6 +54,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   {
     name: 'wal',
     summary: 'WAL files: push, fetch, list, gaps',
+    example: 'walden wal list main',
     commands: [
       {
         name: 'push',
@@ -79,6 +81,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   {
     name: 'job',
     summary: 'jobs of the service: list, show, cancel',
+    example: 'walden job list',
     commands: [
       {
         name: 'list',
@@ -100,6 +103,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   {
     name: 'catalog',
     summary: 'the index of the repositories: rebuild',
+    example: 'walden catalog rebuild',
     commands: [
       {
         name: 'rebuild',
@@ -111,6 +115,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   {
     name: 'config',
     summary: 'the configuration: check',
+    example: 'walden config check',
     commands: [
       {
         name: 'check',

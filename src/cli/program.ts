@@ -42,6 +42,7 @@ function createProgram(cli: Cli): Command {
 function addCommand(parent: Command, entry: CommandEntry, cli: Cli): void {
   const command = parent.command(entry.name).description(entry.summary).helpCommand(false);
   if ('commands' in entry) {
+    command.addHelpText('after', example(entry.example));
     for (const child of entry.commands) addCommand(command, child, cli);
     return;
   }

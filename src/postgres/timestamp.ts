@@ -35,6 +35,12 @@ export function formatMicros(value: Micros): string {
   return `${new Date(millis).toISOString().slice(0, -1)}${rest.toString().padStart(3, '0')}Z`;
 }
 
+/** `2026-11-22 02:15:00.1234 UTC`, exact too, for messages: a person reads it, and `--time` takes it. */
+export function describeMicros(value: Micros): string {
+  const [date, time] = formatMicros(value).slice(0, -1).split('T');
+  return `${date} ${time?.replace(/\.?0+$/, '')} UTC`;
+}
+
 /** Parses what `formatMicros` and PostgreSQL write, the zone required. @throws FORMAT_INVALID */
 export function parseMicros(text: string): Micros {
   const match = /^(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.(\d{1,6}))?\s*(Z|[+-]\d\d(?::?\d\d)?)$/.exec(text);

@@ -1,7 +1,7 @@
 import type { CommitBounds, SegmentSpan } from '../../catalog/catalog.ts';
 import { isWaldenError, toWaldenError, WaldenError } from '../errors.ts';
 import type { Lsn, TimelineId } from '../postgres/lsn.ts';
-import { formatMicros, type Micros } from '../postgres/timestamp.ts';
+import { describeMicros, type Micros } from '../postgres/timestamp.ts';
 import { segmentNumber } from '../postgres/wal-name.ts';
 import {
   type ArchiveView,
@@ -183,7 +183,7 @@ async function laterElsewhere(
     const last = await lastCommit(run.spans, lookups);
     if (last === undefined || (reached !== undefined && last <= reached)) continue;
     notes.push(
-      `timeline ${view.timeline}, which is not taken, holds later commits, up to ${formatMicros(last)}: ` +
+      `timeline ${view.timeline}, which is not taken, holds later commits, up to ${describeMicros(last)}: ` +
         `add --timeline ${view.timeline} to recover along it`,
     );
   }

@@ -13,7 +13,9 @@ import type { Choice } from './choose.ts';
 import { decide } from './decide.ts';
 import { planDocument } from './plan-document.ts';
 import { noBackup } from './refusals.ts';
+import { mapTablespaces } from './tablespaces.ts';
 import { parseTarget, type TargetChoice } from './target.ts';
+import { checkTarget } from './target-directory.ts';
 
 export interface PlanDeps {
   readonly catalog: Catalog;
@@ -48,10 +50,21 @@ export interface RestorePlan {
 
 /**
  * Answers without touching anything but the catalog and, where its index is not exact, single segments.
- * @throws USAGE, NOT_FOUND, BACKUP_INVALID; TARGET_UNREACHABLE, ARCHIVE_GAP: why it cannot work and the nearest that can
+ * @throws USAGE, NOT_FOUND, BACKUP_INVALID; TARGET_UNREACHABLE, ARCHIVE_GAP: why it cannot work and the nearest that can;
+ * as checkTarget, where `to` is named
  */
 export async function makePlan(deps: PlanDeps, cluster: ClusterName, request: RestoreRequest): Promise<PlanDocument> {
-  return planDocument(await planRestore(deps, cluster, request));
+  const plan = await planRestore(deps, cluster, request);
+  await checkPlaces(plan, request);
+  return planDocument(plan);
+}
+
+/** A plan may leave the directory open, a restore cannot. */
+async function checkPlaces({ choice }: RestorePlan, { to, tablespaceMap = {} }: RestoreRequest): Promise<void> {
+  const dataDirectory = to === '' ? undefined : to;
+  const places = mapTablespaces(choice.candidate.backup.facts.tablespaces, tablespaceMap, dataDirectory);
+  if (dataDirectory === undefined) return;
+  await checkTarget({ dataDirectory, tablespaceDirectories: places.map(({ location }) => location) });
 }
 
 /** As makePlan. The first repository that can serve the target is taken; if none can, the first one's refusal is told. */

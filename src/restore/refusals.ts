@@ -1,6 +1,6 @@
 import { WaldenError } from '../errors.ts';
 import { formatLsn, type Lsn, type TimelineId } from '../postgres/lsn.ts';
-import { formatMicros } from '../postgres/timestamp.ts';
+import { describeMicros, formatMicros } from '../postgres/timestamp.ts';
 import { segmentName, segmentNumber, segmentStart } from '../postgres/wal-name.ts';
 import {
   type ArchiveView,
@@ -66,13 +66,13 @@ export function tooEarly(view: PathView, target: RecoveryTarget, places: readonl
     ? { kind: 'lsn', value: formatLsn(stopLsn) }
     : { kind: 'time', value: formatMicros(stoppedAt) };
   const first = places[0];
-  const where = first === undefined ? '' : ` (${formatMicros(first.time)}, LSN ${formatLsn(first.end)})`;
+  const where = first === undefined ? '' : ` (${describeMicros(first.time)}, LSN ${formatLsn(first.end)})`;
   return new WaldenError(
     'TARGET_UNREACHABLE',
     `${describeTarget(target)}${where} lies before the end of the oldest backup that could serve it: ` +
-      `${oldest.id} ended at ${formatMicros(stoppedAt)}, LSN ${formatLsn(stopLsn)}`,
+      `${oldest.id} ended at ${describeMicros(stoppedAt)}, LSN ${formatLsn(stopLsn)}`,
     {
-      hint: `the nearest that can be reached is --${nearest.kind} ${quote(nearest.value)}`,
+      hint: `the nearest that can be reached is --${nearest.kind} ${byLsn ? nearest.value : `'${describeMicros(stoppedAt)}'`}`,
       details: { nearest, timeline: view.timeline, repository: view.archive.repository },
     },
   );
@@ -103,7 +103,7 @@ export function backupLacksWal(view: PathView, backup: CompleteBackup): WaldenEr
     'ARCHIVE_GAP',
     `backup ${backup.id} lacks WAL between its start and its stop: ${missingWithin(view, from, to)}`,
     {
-      ...(usable && { hint: `the nearest that can be reached is --time '${formatMicros(usable.facts.stoppedAt)}'` }),
+      ...(usable && { hint: `the nearest that can be reached is --time '${describeMicros(usable.facts.stoppedAt)}'` }),
       details: { nearest, backup: backup.id, timeline: view.timeline, repository: view.archive.repository },
     },
   );
@@ -132,10 +132,10 @@ export function tooLate({ view, backup, run }: Candidate, target: RecoveryTarget
     hole === undefined
       ? `${describeTarget(target)} is not covered by the archived WAL of timeline ${view.timeline}: ${end}`
       : `${describeTarget(target)} lies behind a hole in the WAL of timeline ${view.timeline}: ${hole}; before it, ${end}`;
-  const reach =
-    nearest.kind === 'lsn'
-      ? `--lsn ${nearest.value}`
-      : `--latest${nearest.value === undefined ? '' : ` (last commit ${nearest.value})`}`;
+  // A later backup, beyond the hole, would be taken for --latest alone.
+  const from = hole === undefined ? '' : ` --backup ${backup.id}`;
+  const commit = facts.lastCommit === undefined ? '' : ` (last commit ${describeMicros(facts.lastCommit)})`;
+  const reach = nearest.kind === 'lsn' ? `--lsn ${nearest.value}` : `--latest${from}${commit}`;
   return new WaldenError(hole === undefined ? 'TARGET_UNREACHABLE' : 'ARCHIVE_GAP', message, {
     hint: `the nearest that can be reached is ${reach}`,
     details: {
@@ -156,7 +156,7 @@ function latestReachable(target: RecoveryTarget, to: bigint, view: PathView, fac
 }
 
 function endOfWal(target: RecoveryTarget, backup: CompleteBackup, facts: CandidateFacts, endLsn: string): string {
-  const commit = facts.lastCommit === undefined ? undefined : formatMicros(facts.lastCommit);
+  const commit = facts.lastCommit === undefined ? undefined : describeMicros(facts.lastCommit);
   if (target.kind === 'lsn') {
     return facts.lastRecord === undefined || facts.lastRecord >= target.lsn
       ? `it ends at ${endLsn}`
@@ -186,8 +186,4 @@ function endOf(view: PathView, segment: bigint): Lsn {
 
 function sizeOf(view: PathView): PathView['archive']['segmentBytes'] {
   return view.archive.segmentBytes;
-}
-
-function quote(text: string): string {
-  return `'${text}'`;
 }

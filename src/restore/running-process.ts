@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { systemErrorCode } from '../errors.ts';
+import { localIoError, systemErrorCode } from '../errors.ts';
 
 /** Names one process for good: its id alone is given to another one some day. */
 export interface ProcessStamp {
@@ -36,14 +36,14 @@ async function startTicks(pid: number): Promise<string | undefined> {
   }
 }
 
-/** The live postmaster that postmaster.pid of a data directory names, or undefined. */
+/** The live postmaster that postmaster.pid of a data directory names, or undefined. @throws LOCAL_IO */
 export async function runningPostmaster(dataDirectory: string): Promise<number | undefined> {
   let text: string;
   try {
     text = await readFile(join(dataDirectory, 'postmaster.pid'), 'utf8');
   } catch (error) {
     if (systemErrorCode(error) === 'ENOENT' || systemErrorCode(error) === 'ENOTDIR') return undefined;
-    throw error;
+    throw localIoError(error, `unable to see whether a server runs in ${dataDirectory}`);
   }
   const pid = Number.parseInt(text, 10);
   if (!Number.isInteger(pid) || pid <= 0) return undefined;

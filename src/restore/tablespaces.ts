@@ -17,7 +17,7 @@ export interface TablespacePlace {
 export function mapTablespaces(
   tablespaces: readonly { readonly oid: number; readonly location: string }[],
   map: Readonly<Record<string, string>>,
-  dataDirectory: string,
+  dataDirectory: string | undefined,
 ): readonly TablespacePlace[] {
   const wanted = new Map(Object.entries(map).map(([from, to]) => [tidy(from), to]));
   const places = tablespaces.map(({ oid, location }) => {
@@ -40,12 +40,12 @@ export function mapTablespaces(
       hint: known.size === 0 ? 'it has no tablespaces at all' : `it has: ${[...known].join(', ')}`,
     });
   }
-  assertApart(places, tidy(dataDirectory));
+  const all = places.map(({ location }) => location);
+  assertApart(dataDirectory === undefined ? all : [tidy(dataDirectory), ...all]);
   return places;
 }
 
-function assertApart(places: readonly TablespacePlace[], dataDirectory: string): void {
-  const all = [dataDirectory, ...places.map(({ location }) => location)];
+function assertApart(all: readonly string[]): void {
   for (const [index, one] of all.entries()) {
     const other = all.find((candidate, at) => at !== index && contains(candidate, one));
     if (other === undefined) continue;

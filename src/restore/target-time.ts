@@ -1,5 +1,5 @@
 import { isWaldenError, WaldenError } from '../errors.ts';
-import { formatMicros, type Micros, micros, parseMicros } from '../postgres/timestamp.ts';
+import { describeMicros, formatMicros, type Micros, micros, parseMicros } from '../postgres/timestamp.ts';
 
 const SECOND = 1_000_000;
 const DAY = 86_400 * SECOND;
@@ -43,7 +43,7 @@ function relative(value: string, now: Micros): TargetTime | undefined {
   }
   if (total > now) return undefined;
   const time = micros(now - total);
-  return { time, notes: [`"${value}" is taken as ${formatMicros(time)}`] };
+  return { time, notes: [`"${value}" is taken as ${describeMicros(time)}`] };
 }
 
 function dayWord(value: string, now: Micros): TargetTime | undefined {
@@ -52,7 +52,7 @@ function dayWord(value: string, now: Micros): TargetTime | undefined {
   const day = now - (match[1].toLowerCase() === 'yesterday' ? DAY : 0);
   const date = formatMicros(micros(day)).slice(0, 10);
   const result = absolute(`${date} ${match[2] ?? '00:00'}`);
-  return result && { time: result.time, notes: [`"${value}" is taken as ${formatMicros(result.time)}`] };
+  return result && { time: result.time, notes: [`"${value}" is taken as ${describeMicros(result.time)}`] };
 }
 
 function absolute(value: string): TargetTime | undefined {
@@ -65,7 +65,7 @@ function absolute(value: string): TargetTime | undefined {
   const time = moment(date, clock, offset);
   if (time === undefined) return undefined;
   if (zone !== undefined) return { time, notes: [] };
-  return { time, notes: [`no time zone was given: UTC is meant, ${formatMicros(time)}`] };
+  return { time, notes: [`no time zone was given: UTC is meant, ${describeMicros(time)}`] };
 }
 
 function moment(date: string, clock: string, offset: string): Micros | undefined {

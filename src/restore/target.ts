@@ -1,7 +1,7 @@
 import type { BackupId } from '../../catalog/catalog.ts';
 import { WaldenError } from '../errors.ts';
 import { formatLsn, type Lsn, parseLsn, type TimelineId, timelineId } from '../postgres/lsn.ts';
-import { formatMicros, type Micros } from '../postgres/timestamp.ts';
+import { describeMicros, type Micros } from '../postgres/timestamp.ts';
 import { backupId } from '../repository/names.ts';
 import type { TargetRequest } from '../service/api.ts';
 import { parseTargetTime } from './target-time.ts';
@@ -101,7 +101,7 @@ export function describeTarget(target: RecoveryTarget): string {
     case 'immediate':
       return 'the end of the backup';
     case 'time':
-      return `${target.inclusive ? '' : 'just before '}${formatMicros(target.time)}`;
+      return `${target.inclusive ? '' : 'just before '}${describeMicros(target.time)}`;
     case 'lsn':
       return `${target.inclusive ? '' : 'just before '}LSN ${formatLsn(target.lsn)}`;
     case 'xid':

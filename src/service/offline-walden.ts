@@ -113,6 +113,8 @@ export class RepositoryWalden implements OfflineWalden {
   async #identity(cluster: ClusterName): Promise<ClusterIdentity> {
     const identity = (await readClusterFile(this.#deps.repository, cluster))?.history.at(-1);
     if (identity !== undefined) return identity;
-    throw new WaldenError('NOT_FOUND', `the repository ${this.#deps.repositoryPath} has no cluster ${cluster}`);
+    throw new WaldenError('NOT_FOUND', `the repository ${this.#deps.repositoryPath} has no cluster ${cluster}`, {
+      hint: 'the clusters of a repository are the directories in it',
+    });
   }
 }

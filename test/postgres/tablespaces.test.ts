@@ -43,4 +43,14 @@ describe.each([15, 17] as const)('restore with tablespaces, PostgreSQL %i', (ver
     expect(outcome.stderr).toContain(location);
     expect(filesBelow(location)).toEqual(before);
   });
+
+  it('plans with the places that a restore would take', async () => {
+    const plan = (...options: string[]): ReturnType<Scene['walden']['attempt']> =>
+      scene.walden.attempt('plan', 'main', ...options);
+    const map = `${location.replaceAll('=', '\\=')}=${join(newDirectory('ts'), 'new place')}`;
+    expect((await plan('--to', freshTarget())).status).toBe(52);
+    expect((await plan('--to', freshTarget(), '--tablespace-map', map)).status).toBe(0);
+    expect((await plan('--to', scene.server.dataDirectory, '--tablespace-map', map)).status).toBe(53);
+    expect((await plan('--tablespace-map', '/nowhere=/elsewhere')).status).toBe(2);
+  });
 });

@@ -23,7 +23,7 @@ export function defineRestore(command: Command, cli: Cli): void {
       example(
         "walden restore main --to /srv/restored --time '2026-11-22 14:03:00+01'",
         'walden restore main --to /srv/standby --standby',
-        'walden restore main --to /srv/restored --repository-path /mnt/backup/repository',
+        'walden restore main --to /srv/restored --repository-path /mnt/repository',
       ),
     )
     .action(async (cluster: string) => {

@@ -13,7 +13,7 @@ export function renderJobList({ jobs }: JobListDocument, now: Date, columns: num
       { heading: 'STATE', cell: ({ state }) => state },
       { heading: 'STARTED', cell: ({ startedAt }) => formatAge(startedAt, now) },
       { heading: 'TOOK', right: true, cell: (job) => tookOf(job) },
-      { heading: 'WHAT', cell: outcomeOf },
+      { heading: 'NOTE', cell: outcomeOf },
     ],
     jobs,
     columns,
@@ -33,11 +33,14 @@ export function renderJob(job: JobDocument, now: Date): string {
   return lines.map(([name, value]) => `${`${name}:`.padEnd(12)}${value}`).join('\n');
 }
 
-/** `backup of main, begun 3 min ago, 45% copy: …`. */
-export function jobSummary(job: JobDocument, now: Date): string {
+/** `Running: backup of main, begun 3 min ago`, how far it is, and its id. */
+export function runningLines(job: JobDocument, now: Date): string[] {
   const what = job.cluster === null ? job.kind : `${job.kind} of ${job.cluster}`;
-  const progress = job.progress === null ? '' : `, ${progressText(job.progress)}`;
-  return `${what}, begun ${formatAge(job.startedAt, now)}${progress}`;
+  return [
+    `  Running: ${what}, begun ${formatAge(job.startedAt, now)}`,
+    ...(job.progress === null ? [] : [`    ${progressText(job.progress)}`]),
+    `    job ${job.id}`,
+  ];
 }
 
 function tookOf({ startedAt, finishedAt }: JobDocument): string {

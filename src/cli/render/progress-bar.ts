@@ -18,7 +18,8 @@ export async function createProgressBar(stream: CliStream): Promise<ProgressBar>
     stream,
     clearOnComplete: false,
     stopOnComplete: false,
-    barsize: 24,
+    // The figures tell more than the bar: on a narrow terminal they get the room.
+    barsize: (stream.columns ?? 80) < 100 ? 10 : 24,
     linewrap: false,
     format: (options, { progress }, payload: { readonly text: string }) =>
       `${cliProgress.Format.BarFormat(progress, options)} ${payload.text}`,

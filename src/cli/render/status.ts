@@ -1,6 +1,6 @@
 import type { ClusterStatusDocument, RecoverableWindowDocument, StatusDocument } from '../../service/api.ts';
 import { backupSummary } from './backups.ts';
-import { jobSummary } from './jobs.ts';
+import { runningLines } from './jobs.ts';
 import { count, formatAge, formatDuration, formatMoment, secondsBetween } from './units.ts';
 import { describeRun } from './wal.ts';
 
@@ -22,9 +22,7 @@ function clusterLines(cluster: ClusterStatusDocument, now: Date): string[] {
     ]),
     ...waitingLines(cluster.wal, now),
     ...refusalLines(cluster.wal.refusals, now),
-    ...cluster.jobs
-      .filter(({ state }) => state === 'running')
-      .map((job) => `  Running: ${jobSummary(job, now)} (job ${job.id})`),
+    ...cluster.jobs.filter(({ state }) => state === 'running').flatMap((job) => runningLines(job, now)),
   ];
 }
 
@@ -39,7 +37,12 @@ function repositoryLines(cluster: string, repository: RepositoryStatus, now: Dat
     windows.length === 0
       ? [
           '  Not recoverable: there is no complete backup with all of its WAL',
-          ...(lastBackup === null ? [`    HINT: take one with: walden backup ${cluster}`] : []),
+          ...(lastBackup === null
+            ? [
+                `    HINT: take one with: walden backup ${cluster}`,
+                '    If it has backups, the catalog was lost: walden catalog rebuild',
+              ]
+            : []),
         ]
       : windows.flatMap(windowLines);
   return [
@@ -54,28 +57,30 @@ export function windowLines(window: RecoverableWindowDocument): string[] {
   const { timeline, earliest, latest, earliestLsn, latestLsn, backup, holes } = window;
   const end =
     latest === null
-      ? `only to the end of its backup: no transaction was committed after it (LSN ${latestLsn})`
-      : `to ${formatMoment(latest)} (${formatDuration(Math.max(0, secondsBetween(earliest, latest)))})`;
+      ? 'only, the end of its backup: no later commit'
+      : `to ${formatMoment(latest)}, ${formatDuration(Math.max(0, secondsBetween(earliest, latest)))}`;
   return [
-    `  Recoverable on timeline ${timeline}: from ${formatMoment(earliest)} ${end}`,
+    `  Recoverable on timeline ${timeline}:`,
+    `    from ${formatMoment(earliest)} ${end}`,
     `    LSN ${earliestLsn} to ${latestLsn}, beginning with backup ${backup}`,
-    ...holes.map((hole) => `    HOLE: ${describeRun(hole)} missing: no backup before it reaches a moment after it`),
+    ...holes.flatMap((hole) => [
+      `    HOLE: ${describeRun(hole)} missing`,
+      '      no backup before it reaches a moment after it',
+    ]),
   ];
 }
 
 function waitingLines({ ready, oldestReadyAt }: ClusterStatusDocument['wal'], now: Date): string[] {
   if (ready === null) return ['  WAL that waits: unknown, pg_wal/archive_status cannot be read'];
   if (ready === 0) return ['  WAL that waits: none'];
-  const age =
-    oldestReadyAt === null
-      ? ''
-      : `, the oldest since ${formatMoment(oldestReadyAt)} (${formatAge(oldestReadyAt, now)})`;
+  const age = oldestReadyAt === null ? '' : `, the oldest from ${formatAge(oldestReadyAt, now)}`;
   return [`  WAL that waits: ${count(ready, 'file')}${age}`];
 }
 
 function refusalLines(refusals: ClusterStatusDocument['wal']['refusals'], now: Date): string[] {
   return refusals.flatMap(({ name, error, firstAt, lastAt, attempts }) => [
-    `  REFUSED: ${name}, ${count(attempts, 'attempt')}, first ${formatAge(firstAt, now)}, last ${formatAge(lastAt, now)}`,
+    `  REFUSED: ${name}`,
+    `    ${count(attempts, 'attempt')}, first ${formatAge(firstAt, now)}, last ${formatAge(lastAt, now)}`,
     `    ${error.message} (${error.code})`,
     `    HINT: ${error.hint}`,
   ]);

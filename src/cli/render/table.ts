@@ -1,4 +1,4 @@
-/** Headings and columns in this order; `right` aligns numbers. */
+/** Headings and columns in this order, the most telling first; `right` aligns numbers. */
 export interface Column<Row> {
   readonly heading: string;
   readonly right?: true;
@@ -6,53 +6,55 @@ export interface Column<Row> {
 }
 
 const GAP = 2;
-const NARROWEST = 8;
+const INDENT = ' '.repeat(4);
 
-/** A table without borders that fits into `columns`: what is too long is wrapped inside its column. */
+/**
+ * A table without borders. Names of segments and backups are there to be copied, so nothing is cut inside a column: the
+ * columns that do not fit into `columns` follow their row as `heading: value`.
+ */
 export function renderTable<Row>(shape: readonly Column<Row>[], rows: readonly Row[], columns: number): string {
-  const cells = rows.map((row) => shape.map(({ cell }) => cell(row)));
   // A column that nobody filled says nothing.
-  const used = shape.map((_, index) => cells.some((line) => line[index] !== ''));
-  const keep = <T>(list: readonly T[]): T[] => list.filter((_, index) => used[index]);
-  const lines = [keep(shape.map(({ heading }) => heading)), ...cells.map(keep)];
-  const widths = fit(
-    keep(shape).map((_, index) => Math.max(...lines.map((line) => (line[index] ?? '').length))),
-    columns,
-  );
-  const toRight = keep(shape).map(({ right }) => right === true);
-  return lines.flatMap((line) => wrapLine(line, widths, toRight)).join('\n');
-}
-
-/** One row as the lines that it takes. */
-function wrapLine(row: readonly string[], widths: readonly number[], toRight: readonly boolean[]): string[] {
-  const wrapped = row.map((text, index) => chunks(text, widths[index] ?? NARROWEST));
-  const height = Math.max(...wrapped.map(({ length }) => length));
-  return Array.from({ length: height }, (_, line) =>
-    widths
-      .map((width, index) => {
-        const text = wrapped[index]?.[line] ?? '';
-        return toRight[index] === true ? text.padStart(width) : text.padEnd(width);
-      })
+  const used = shape.filter(({ cell }) => rows.some((row) => cell(row) !== ''));
+  const widths = used.map(({ heading, cell }) => Math.max(heading.length, ...rows.map((row) => cell(row).length)));
+  const fitting = countFitting(widths, columns);
+  const inLine = used.slice(0, fitting);
+  const below = used.slice(fitting);
+  const line = (text: (column: Column<Row>) => string): string =>
+    inLine
+      .map((column, index) => align(text(column), widths[index] ?? 0, column.right === true))
       .join(' '.repeat(GAP))
-      .trimEnd(),
-  );
+      .trimEnd();
+  return [
+    line(({ heading }) => heading),
+    ...rows.flatMap((row) => [line(({ cell }) => cell(row)), ...linesBelow(below, row, columns)]),
+  ].join('\n');
 }
 
-function chunks(text: string, width: number): string[] {
-  const count = Math.max(1, Math.ceil(text.length / width));
-  return Array.from({ length: count }, (_, index) => text.slice(index * width, (index + 1) * width));
+/** How many columns stand beside each other; at least one. */
+function countFitting(widths: readonly number[], columns: number): number {
+  let total = -GAP;
+  const first = widths.findIndex((width) => (total += GAP + width) > columns);
+  return first < 0 ? widths.length : Math.max(1, first);
 }
 
-/** Takes from the widest column until all fit. */
-function fit(wanted: readonly number[], columns: number): number[] {
-  const widths = [...wanted];
-  const room = columns - GAP * (widths.length - 1);
-  let over = widths.reduce((sum, width) => sum + width, 0) - room;
-  while (over > 0) {
-    const widest = Math.max(...widths);
-    if (widest <= NARROWEST) break;
-    widths[widths.indexOf(widest)] = widest - 1;
-    over -= 1;
+function align(text: string, width: number, toRight: boolean): string {
+  return toRight ? text.padStart(width) : text.padEnd(width);
+}
+
+function linesBelow<Row>(shape: readonly Column<Row>[], row: Row, columns: number): string[] {
+  const pairs = shape
+    .filter(({ cell }) => cell(row) !== '')
+    .map(({ heading, cell }) => `${heading.toLowerCase()}: ${cell(row)}`);
+  return pairs.length === 0 ? [] : wrapWords(pairs.join(', '), columns - INDENT.length).map((text) => INDENT + text);
+}
+
+/** Cuts between words only. */
+function wrapWords(text: string, width: number): string[] {
+  const lines: string[] = [];
+  for (const word of text.split(' ')) {
+    const last = lines.at(-1);
+    if (last === undefined || last.length + 1 + word.length > width) lines.push(word);
+    else lines[lines.length - 1] = `${last} ${word}`;
   }
-  return widths;
+  return lines;
 }

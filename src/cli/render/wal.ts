@@ -38,7 +38,7 @@ export function renderWalGaps({ cluster, gaps }: WalGapsDocument, columns: numbe
   );
 }
 
-/** `segment 0…1 is`, `segments 0…1 to 0…4 (4 segments) are`. */
+/** `segment 0…1 is`, `4 segments from 0…1 to 0…4 are`. */
 export function describeRun({ first, last, segments }: Pick<Gap, 'first' | 'last' | 'segments'>): string {
   return first === last ? `segment ${first} is` : `${count(segments, 'segment')} from ${first} to ${last} are`;
 }

@@ -81,9 +81,11 @@ describe('showing the status', () => {
   it('says the recoverable window with its holes, the last backup and the last WAL in words', () => {
     expect(renderStatus(status(), NOW).split('\n')).toEqual([
       'main: PostgreSQL 15, system identifier 7421000000000000001',
-      '  Recoverable on timeline 1: from 2026-11-22 02:20:00 UTC to 2026-11-22 11:58:00 UTC (9 h 38 min)',
+      '  Recoverable on timeline 1:',
+      '    from 2026-11-22 02:20:00 UTC to 2026-11-22 11:58:00 UTC, 9 h 38 min',
       '    LSN 0/2000100 to 0/A000000, beginning with backup 20261122T021500F',
-      '    HOLE: 2 segments from 000000010000000000000005 to 000000010000000000000006 are missing: no backup before it reaches a moment after it',
+      '    HOLE: 2 segments from 000000010000000000000005 to 000000010000000000000006 are missing',
+      '      no backup before it reaches a moment after it',
       '  Last backup: 20261122T021500F, complete, finished 9 h 39 min ago, 1.5 GiB stored',
       '  Last WAL: 00000001000000000000000A, archived 12 s ago',
       '  WAL that waits: none',
@@ -131,11 +133,11 @@ describe('showing the status', () => {
       }),
       NOW,
     );
-    expect(text).toContain('WAL that waits: 3 files, the oldest since 2026-11-22 11:55:00 UTC (5 min ago)');
-    expect(text).toContain('REFUSED: 00000001000000000000000B, 12 attempts, first 10 min ago, last 1 min ago');
+    expect(text).toContain('WAL that waits: 3 files, the oldest from 5 min ago');
+    expect(text).toContain('REFUSED: 00000001000000000000000B\n    12 attempts, first 10 min ago, last 1 min ago');
     expect(text).toContain('other bytes are stored (ARCHIVE_DUPLICATE)\n    HINT: look at both');
     expect(text).toContain(
-      'Running: backup of main, begun 3 min ago, 50% copy: 512 B of 1 KiB, 128 B/s, 4 s left, 2 files (job j1)',
+      'Running: backup of main, begun 3 min ago\n    50% copy: 512 B of 1 KiB, 128 B/s, 4 s left, 2 files\n    job j1',
     );
   });
 
@@ -196,7 +198,11 @@ describe('showing a plan', () => {
       latest: null,
       notes: ['UTC is meant'],
     });
-    expect(text).toContain('5 GiB to write, 1 GiB to read, about 1 min 15 s');
+    expect(text).toContain('5 GiB to write, 1 GiB to read\nTime:       about 1 min 15 s');
+    expect(text).toContain(
+      '8 segments, all in the archive\n            000000010000000000000002 to 000000020000000000000009',
+    );
+    expect(Math.max(...text.split('\n').map(({ length }) => length))).toBeLessThanOrEqual(80);
     expect(text).toContain('1 until 0/5000000, then 2');
     expect(text).toMatch(/Note: +UTC is meant/);
   });
@@ -252,14 +258,23 @@ describe('tables', () => {
     ]);
   });
 
-  it('wraps the widest column so that a line fits the terminal', () => {
+  it('puts what does not fit beside each other below its row, cut between words only', () => {
     const shape = [
-      { heading: 'A', cell: (row: string) => row },
-      { heading: 'B', cell: () => 'short' },
+      { heading: 'FIRST', cell: () => '000000010000000000000008' },
+      { heading: 'SIZE', right: true as const, cell: () => '7' },
+      { heading: 'COMMIT', cell: () => '2026-11-22 02:20:30 UTC' },
+      { heading: 'EMPTY', cell: (row: string) => row },
+      { heading: 'NOTE', cell: () => 'one two' },
     ];
-    const lines = renderTable(shape, ['x'.repeat(100)], 40).split('\n');
-    expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(40);
-    expect(lines.join('').replaceAll(/[^x]/g, '')).toHaveLength(100);
+    expect(renderTable(shape, ['', 'filled'], 40).split('\n')).toEqual([
+      'FIRST                     SIZE',
+      '000000010000000000000008     7',
+      '    commit: 2026-11-22 02:20:30 UTC,',
+      '    note: one two',
+      '000000010000000000000008     7',
+      '    commit: 2026-11-22 02:20:30 UTC,',
+      '    empty: filled, note: one two',
+    ]);
   });
 
   it('leaves out a column that nobody filled', () => {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import {
+  describeMicros,
   formatMicros,
   micros,
   microsFromDate,
@@ -37,6 +38,14 @@ describe('moments', () => {
     expect(formatMicros(microsFromPostgres(0x7fff_ffff_ffff_ffffn))).toBe(last);
     expect(formatMicros(microsFromPostgres(-0x8000_0000_0000_0000n))).toBe(first);
     expect([first, last].map((text) => formatMicros(parseMicros(text)))).toEqual([first, last]);
+  });
+
+  it.each([
+    ['2026-11-22T02:15:00.123400Z', '2026-11-22 02:15:00.1234 UTC'],
+    ['2026-11-22T10:00:00.000000Z', '2026-11-22 10:00:00 UTC'],
+    ['1999-12-31T23:59:59.999999Z', '1999-12-31 23:59:59.999999 UTC'],
+  ])('are told in words: %s', (text, words) => {
+    expect(describeMicros(parseMicros(text))).toBe(words);
   });
 
   it('keep their microseconds to the end', () => {

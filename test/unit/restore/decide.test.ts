@@ -80,17 +80,17 @@ describe('decide', () => {
     expect((await choose(straight, { kind: 'time', value: '90', exclusive: true })).to).toBe(9n);
     const error = await refusal(straight, { kind: 'time', value: '90' });
     expect(error.code).toBe('TARGET_UNREACHABLE');
-    expect(error.message).toContain('its last commit is of 1970-01-01T00:00:00.000090Z');
+    expect(error.message).toContain('its last commit is of 1970-01-01 00:00:00.00009 UTC');
     expect(error.hint).toContain('--latest');
   });
 
   it('names the earliest moment for a target before every backup', async () => {
     const error = await refusal(straight, { kind: 'time', value: '15' });
     expect(error.code).toBe('TARGET_UNREACHABLE');
-    expect(error.message).toContain('b1 ended at 1970-01-01T00:00:00.000025Z');
+    expect(error.message).toContain('b1 ended at 1970-01-01 00:00:00.000025 UTC');
     expect(error.details['nearest']).toEqual({ kind: 'time', value: '1970-01-01T00:00:00.000025Z' });
     const byLsn = await refusal(straight, { kind: 'lsn', value: '0/100000' });
-    expect(byLsn.hint).toContain("--lsn '0/203000'");
+    expect(byLsn.hint).toContain('--lsn 0/203000');
   });
 
   it('says where the hole is that lies before the target', async () => {
@@ -99,6 +99,18 @@ describe('decide', () => {
     expect(error.code).toBe('ARCHIVE_GAP');
     expect(error.message).toContain('segments 000000010000000000000006 to 000000010000000000000007 are missing');
     expect((await choose(holed, { kind: 'latest' })).notes.join()).toContain('000000010000000000000006');
+  });
+
+  it('names the backup with the end before a hole: --latest alone would begin with one after it', async () => {
+    const intact = [...straight.stored].filter((file) => !/\/[67]$/.test(file));
+    const holed = { ...straight, stored: new Set(intact), backups: [...straight.backups, backupAt('b3', 8)] };
+    expect((await choose(holed, { kind: 'latest' })).candidate.backup.id).toBe('b3');
+    for (const [kind, value] of [
+      ['time', '75'],
+      ['lsn', '0/680000'],
+    ] as const) {
+      expect((await refusal(holed, { kind, value })).hint).toContain('--latest --backup b2 (');
+    }
   });
 
   it('says which of its own WAL a backup lacks', async () => {

@@ -43,7 +43,7 @@ describe('parseTarget', () => {
 
   it('says that UTC is meant when no zone was given, and nothing when one was', () => {
     expect(parseTarget({ kind: 'time', value: '2026-11-22 11:30' }, NOW).notes).toEqual([
-      'no time zone was given: UTC is meant, 2026-11-22T11:30:00.000000Z',
+      'no time zone was given: UTC is meant, 2026-11-22 11:30:00 UTC',
     ]);
     expect(parseTarget({ kind: 'time', value: '2026-11-22 11:30+00' }, NOW).notes).toEqual([]);
   });
@@ -98,6 +98,6 @@ describe('parseTarget', () => {
 
   it('tells what it understood in words', () => {
     const { target } = parseTarget({ kind: 'time', value: '2026-11-22 11:30+01', exclusive: true }, NOW);
-    expect(describeTarget(target)).toBe('just before 2026-11-22T10:30:00.000000Z');
+    expect(describeTarget(target)).toBe('just before 2026-11-22 10:30:00 UTC');
   });
 });
