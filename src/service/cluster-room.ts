@@ -50,6 +50,7 @@ export class ClusterRoom {
   /** @throws LOCAL_IO, STORAGE_FULL */
   async prepare(): Promise<void> {
     await this.spool.open();
+    await this.spool.sweep();
     const staged = `${this.scriptConfigPath}.tmp`;
     const text = scriptConfig(this.config, this.#deps.config.service.socket, this.scriptConfigPath);
     // As it is: then a full disk is no reason not to start.

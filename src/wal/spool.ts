@@ -31,16 +31,24 @@ export class Spool {
     this.#identityFile = join(directory, 'identity');
   }
 
-  /** Makes the directories, and removes what a fetch that was killed had staged; nothing is believed yet. @throws LOCAL_IO */
+  /** Makes the directories; nothing is believed yet. Harmless while others fetch and push. @throws LOCAL_IO */
   async open(): Promise<void> {
     try {
       await mkdir(this.#pushDirectory, { recursive: true, mode: 0o750 });
       await mkdir(this.fetchDirectory, { recursive: true, mode: 0o750 });
+    } catch (error) {
+      throw localIoError(error, `unable to prepare the spool ${this.directory}`);
+    }
+  }
+
+  /** Removes what a fetch that was killed had staged; before the first fetch only. @throws LOCAL_IO */
+  async sweep(): Promise<void> {
+    try {
       for (const entry of await readdir(this.fetchDirectory)) {
         if (isStaged(entry)) await rm(join(this.fetchDirectory, entry), { force: true });
       }
     } catch (error) {
-      throw localIoError(error, `unable to prepare the spool ${this.directory}`);
+      throw localIoError(error, `unable to sweep the spool ${this.directory}`);
     }
   }
 

@@ -99,6 +99,7 @@ export class ArchiveScene {
     await catalog.registerCluster(MAIN, IDENTITY);
     const spool = new Spool(join(root, 'spool'));
     await spool.open();
+    await spool.sweep();
     await spool.claim(IDENTITY.systemIdentifier);
     const context: ArchiveContext = {
       ...{ cluster: MAIN, identity: IDENTITY, catalog, repositories, pool: this.#pool, clock: CLOCK },

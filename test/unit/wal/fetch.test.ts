@@ -1,4 +1,4 @@
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { historyName, parseWalName, type WalFileName } from '../../../src/postgres/wal-name.ts';
@@ -106,6 +106,15 @@ describe('fetching a segment', () => {
 });
 
 describe('the spool', () => {
+  it('keeps what other requests have staged, and loses at the start what was left', async () => {
+    const staged = setup.spool.stagedPath(setup.segment(9n));
+    writeFileSync(staged, 'half of a segment');
+    await fetcher.fetch(await archive(3n));
+    expect(existsSync(staged)).toBe(true);
+    await setup.spool.sweep();
+    expect(existsSync(staged)).toBe(false);
+  });
+
   it('is emptied when the cluster behind it is another one', async () => {
     const { systemIdentifier } = setup.context.identity;
     await setup.spool.claim(systemIdentifier);
