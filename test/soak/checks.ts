@@ -142,10 +142,10 @@ async function checkSweep({ scene: { walden }, notes }: World): Promise<void> {
     'reported backups that are gone',
     notes.backups.filter((id) => !listed.has(id)),
   );
-  const stored = readdirSync(join(walden.repositoryPath(), 'main', 'base'));
+  const stored = filesBelow(join(walden.repositoryPath(), 'main', 'base'));
   expectNone(
     'objects of backups that failed',
-    stored.filter((id) => !listed.has(id)),
+    stored.filter((key) => !listed.has(key.slice(0, key.indexOf('/')))),
   );
   expectNone('staged objects', stagedObjects(walden));
 }

@@ -1,10 +1,12 @@
+import { switchSegment } from '../support/archiving.ts';
 import type { TestServer } from '../support/postgres-server.ts';
 import { childrenOf, signalProcess } from '../support/processes.ts';
 import { until } from '../support/until.ts';
 import type { Errand, RunningErrand } from './errands.ts';
 import type { World } from './world.ts';
 
-const SIGHTING_DEADLINE_MS = 20_000;
+/** The fast path of walden-push is over in a moment: it may never be seen. */
+const SIGHTING_MS = 10_000;
 const BACK_DEADLINE_MS = 60_000;
 
 /** Who may be killed, each at any moment; an errand is what the operator's command line is doing. */
@@ -41,6 +43,8 @@ export async function kill(world: World, victim: Victim, errand: RunningErrand |
     case 'archiver':
       return await killArchiver(scene.server);
     case 'push':
+      // So that there is something to push.
+      await switchSegment(scene.server);
       return await killScript(world, scene.server, 'archiver');
     case 'fetch':
       return standby.running && (await killScript(world, standby, 'startup'));
@@ -68,14 +72,15 @@ async function killScript({ chances }: World, server: TestServer, caller: 'archi
   const pid = await pidOf(server, caller);
   if (pid === undefined) return false;
   const wanted = chances.below(2);
+  const deadline = Date.now() + SIGHTING_MS;
   const met = await until(
     () => {
-      if (!signalProcess(pid, 0)) return 'the caller is gone';
+      if (Date.now() > deadline || !signalProcess(pid, 0)) return 'not met';
       const chain = descendantsOf(pid);
       const found = chain[chain.length - 1 - wanted] ?? chain[0];
       return found !== undefined && signalProcess(found, 'SIGKILL') && 'killed';
     },
-    { what: `a child of the ${caller}`, deadlineMs: SIGHTING_DEADLINE_MS, everyMs: 2 },
+    { what: `a child of the ${caller}`, deadlineMs: 2 * SIGHTING_MS, everyMs: 2 },
   );
   return met === 'killed';
 }
