@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs';
+import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { BackupListDocument, JobListDocument, StatusDocument, WalListDocument } from '../../src/service/api.ts';
 import type { ErrorCode } from '../../src/errors.ts';
@@ -103,6 +103,9 @@ async function checkBackups({ scene: { walden }, notes }: World): Promise<void> 
 /** The newest backup, the oldest through all WAL since, and that each other one opens. */
 async function checkCopies(world: World): Promise<void> {
   const { scene, load, notes } = world;
+  // What recoveries of before left in the spool would stand in for what the archive has lost.
+  const prefetched = join(scene.walden.stateDirectory, 'spool', 'main', 'fetch');
+  for (const name of filesBelow(prefetched)) rmSync(join(prefetched, name), { force: true });
   const sure = load.acknowledged.length;
   const [oldest = '', ...others] = notes.backups;
   for (const words of [[], ['--backup', oldest]]) {

@@ -37,10 +37,10 @@ export function startErrand(world: World, errand: Errand): RunningErrand {
 }
 
 function launch(walden: WaldenHarness, words: readonly string[], done: () => void): RunningProgram {
-  const { kill, outcome } = walden.launch(...words);
+  const program = walden.launch(...words);
   return {
-    kill,
-    outcome: outcome.then((ended) => {
+    kill: () => program.kill(),
+    outcome: program.outcome.then((ended) => {
       if (ended.status === 0) done();
       return ended;
     }),

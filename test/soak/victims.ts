@@ -43,8 +43,6 @@ export async function kill(world: World, victim: Victim, errand: RunningErrand |
     case 'archiver':
       return await killArchiver(scene.server);
     case 'push':
-      // So that there is something to push.
-      await switchSegment(scene.server);
       return await killScript(world, scene.server, 'archiver');
     case 'fetch':
       return standby.running && (await killScript(world, standby, 'startup'));
@@ -74,8 +72,10 @@ async function killScript({ chances }: World, server: TestServer, caller: 'archi
   const wanted = chances.below(2);
   const deadline = Date.now() + SIGHTING_MS;
   const met = await until(
-    () => {
+    async () => {
       if (Date.now() > deadline || !signalProcess(pid, 0)) return 'not met';
+      // So that there is something to push.
+      if (caller === 'archiver') await switchSegment(server);
       const chain = descendantsOf(pid);
       const found = chain[chain.length - 1 - wanted] ?? chain[0];
       return found !== undefined && signalProcess(found, 'SIGKILL') && 'killed';
