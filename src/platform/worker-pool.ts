@@ -51,6 +51,9 @@ export function createWorkerPool(entry: URL, threads: number): WorkerPool {
     minThreads: threads,
     maxThreads: threads,
     concurrentTasksPerWorker: 1,
+    // Else Piscina loads the entry file by require(), and Node (20, at least) aborts the whole process when a thread that
+    // links modules for require() is terminated. As restore_command, that would end a recovery.
+    execArgv: ['--no-experimental-require-module'],
   });
   return {
     threads,

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { BackupListDocument } from '../../src/service/api.ts';
-import { archiveNow, switchSegment } from '../support/archiving.ts';
+import { acknowledgedButMissing, archiveNow, switchSegment } from '../support/archiving.ts';
 import { fingerprint } from '../support/fingerprint.ts';
 import { startLoad } from '../support/load.ts';
 import { restoreAndStart, type Scene, startScene } from '../support/scene.ts';
@@ -18,14 +18,6 @@ describe.each([15, 17] as const)('outages, PostgreSQL %i', (version) => {
     await scene.walden.run('backup', 'main');
   });
   afterAll(() => scene.dispose());
-
-  /** What PostgreSQL believes to be archived must be there. */
-  function acknowledgedButMissing(): readonly string[] {
-    return filesBelow(join(scene.server.dataDirectory, 'pg_wal/archive_status'))
-      .filter((name) => /^[0-9A-F]{24}\.done$/.test(name))
-      .map((name) => name.slice(0, 24))
-      .filter((segment) => !existsSync(segmentObject(scene.walden, segment)));
-  }
 
   it('WAL that was written while the service was down arrives by itself', async () => {
     const { server, walden } = scene;
@@ -54,12 +46,12 @@ describe.each([15, 17] as const)('outages, PostgreSQL %i', (version) => {
     for (let kill = 0; kill < KILLS; kill += 1) {
       await load.advance(150 + 70 * kill);
       await walden.kill();
-      expect(acknowledgedButMissing()).toEqual([]);
+      expect(acknowledgedButMissing(server, walden)).toEqual([]);
       await walden.start();
     }
     await load.stop();
     await archiveNow(server);
-    expect(acknowledgedButMissing()).toEqual([]);
+    expect(acknowledgedButMissing(server, walden)).toEqual([]);
     expect(await walden.json('wal', 'gaps', 'main')).toMatchObject({ gaps: [] });
     const restored = await restoreAndStart(scene, []);
     expect(await fingerprint(restored)).toEqual(await fingerprint(server));

@@ -1,6 +1,7 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { appendSettings, type TestServer } from './postgres-server.ts';
+import { segmentObject } from './stored.ts';
 import { until } from './until.ts';
 import type { WaldenHarness } from './walden.ts';
 
@@ -20,15 +21,28 @@ export async function switchSegment(server: TestServer): Promise<string> {
   return await server.value('select pg_walfile_name(pg_switch_wal())');
 }
 
-/** Waits until the server says that a segment is archived. */
-export async function archived(server: TestServer, segment: string): Promise<void> {
+/** Whether the server says that a segment is archived. */
+export function isArchived(server: TestServer, segment: string): boolean {
   const wal = join(server.dataDirectory, 'pg_wal');
   const status = (suffix: string): boolean => existsSync(join(wal, 'archive_status', `${segment}.${suffix}`));
-  await until(() => status('done') || (!status('ready') && !existsSync(join(wal, segment))), {
+  return status('done') || (!status('ready') && !existsSync(join(wal, segment)));
+}
+
+/** Waits until the server says that a segment is archived. */
+export async function archived(server: TestServer, segment: string): Promise<void> {
+  await until(() => isArchived(server, segment), {
     what: `${segment} to be archived`,
     deadlineMs: ARCHIVE_DEADLINE_MS,
     explain: () => server.log(),
   });
+}
+
+/** The segments of cluster `main` that PostgreSQL believes to be archived and that are not in the repository: none, ever. */
+export function acknowledgedButMissing(server: TestServer, walden: WaldenHarness): readonly string[] {
+  return readdirSync(join(server.dataDirectory, 'pg_wal/archive_status'))
+    .filter((name) => /^[0-9A-F]{24}\.done$/.test(name))
+    .map((name) => name.slice(0, 24))
+    .filter((segment) => !existsSync(segmentObject(walden, segment)));
 }
 
 /** Ends the current segment and waits until it is archived: everything written before can be restored. */

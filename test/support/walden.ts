@@ -36,6 +36,14 @@ export interface Outcome {
   readonly stderr: string;
 }
 
+/** A program that was started and may be killed before its end. */
+export interface RunningProgram {
+  /** Resolves whatever comes of it; status 124 when a signal or the deadline ended it. */
+  readonly outcome: Promise<Outcome>;
+  /** SIGKILL. Whether it was still running. */
+  kill(): boolean;
+}
+
 /** A configuration in a directory of its own, and the real programs of `bin/` on it. */
 export interface WaldenHarness {
   readonly directory: string;
@@ -51,6 +59,8 @@ export interface WaldenHarness {
   stop(): Promise<void>;
   /** SIGKILL. */
   kill(): Promise<void>;
+  /** Starts `walden …`. */
+  launch(...words: readonly string[]): RunningProgram;
   /** Runs `walden …` whatever comes of it. */
   attempt(...words: readonly string[]): Promise<Outcome>;
   /** Runs `walden …`. @returns what it printed @throws Error with its messages unless the status is 0 */
@@ -193,8 +203,12 @@ class LocalWalden implements WaldenHarness {
     return { ...process.env, WALDEN_CONFIG: this.configFile };
   }
 
+  launch(...words: readonly string[]): RunningProgram {
+    return startProgram(join(programDirectory, 'walden'), words, { env: this.#environment(), cwd: this.directory });
+  }
+
   attempt(...words: readonly string[]): Promise<Outcome> {
-    return runProgram(join(programDirectory, 'walden'), words, { env: this.#environment(), cwd: this.directory });
+    return this.launch(...words).outcome;
   }
 
   async run(...words: readonly string[]): Promise<string> {
@@ -222,15 +236,22 @@ class LocalWalden implements WaldenHarness {
   }
 }
 
-/** Runs a program to its end. @returns whatever came of it; status 124 when the deadline passed */
-export function runProgram(
-  program: string,
-  words: readonly string[],
-  options: { readonly env?: NodeJS.ProcessEnv; readonly cwd?: string; readonly deadlineMs?: number } = {},
-): Promise<Outcome> {
+export interface ProgramOptions {
+  readonly env?: NodeJS.ProcessEnv;
+  readonly cwd?: string;
+  readonly deadlineMs?: number;
+}
+
+/** Runs a program to its end. @returns whatever came of it; status 124 when a signal or the deadline ended it */
+export function runProgram(program: string, words: readonly string[], options: ProgramOptions = {}): Promise<Outcome> {
+  return startProgram(program, words, options).outcome;
+}
+
+function startProgram(program: string, words: readonly string[], options: ProgramOptions): RunningProgram {
   const { deadlineMs = COMMAND_DEADLINE_MS, ...rest } = options;
-  return new Promise((resolve) => {
-    execFile(
+  let kill = (): boolean => false;
+  const outcome = new Promise<Outcome>((resolve) => {
+    const child = execFile(
       program,
       words,
       { ...rest, timeout: deadlineMs, killSignal: 'SIGKILL', maxBuffer: 64 * 1024 * 1024 },
@@ -240,7 +261,9 @@ export function runProgram(
         resolve({ status, stdout, stderr: `${reason}${stderr}` });
       },
     );
+    kill = () => child.exitCode === null && child.kill('SIGKILL');
   });
+  return { outcome, kill: () => kill() };
 }
 
 /** Adds lines to the configuration; a running service does not see them. */

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { checkIndexes, fingerprint } from '../../support/fingerprint.ts';
-import { prepareLoad, startLoad, totalBalance } from '../../support/load.ts';
+import { nameOf, prepareLoad, startLoad, totalBalance, transfersIn } from '../../support/load.ts';
 import { startServer, type TestServer } from '../../support/postgres-server.ts';
 
 describe('startLoad', () => {
@@ -31,6 +31,18 @@ describe('startLoad', () => {
       acknowledged.map(({ transfer }) => transfer),
     ]);
     expect(kept).toBe(String(acknowledged.length));
+  });
+
+  it('goes on when the server comes back, and knows everything that it attempted', async () => {
+    const load = await startLoad(server, { reconnect: true });
+    await load.advance(20);
+    await server.kill();
+    await server.start();
+    await load.advance(20);
+    const acknowledged = await load.stop();
+    const held = await transfersIn(server);
+    expect(acknowledged.map(nameOf).filter((name) => !held.has(name))).toEqual([]);
+    expect(acknowledged.map(nameOf).filter((name) => !load.attempted.has(name))).toEqual([]);
   });
 
   it('has a fingerprint that changes with one value', async () => {

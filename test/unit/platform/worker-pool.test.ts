@@ -1,9 +1,14 @@
 import { createHash, randomBytes } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';
 import { isWaldenError, WaldenError } from '../../../src/errors.ts';
 import { createByteChannel } from '../../../src/platform/byte-channel.ts';
 import { createWorkerPool } from '../../../src/platform/worker-pool.ts';
 import { failTask, hashChannelTask } from '../../support/channel-worker.ts';
+import { newDirectory } from '../../support/sandbox.ts';
+import { runProgram } from '../../support/walden.ts';
 
 const pool = createWorkerPool(new URL('../../support/channel-worker.js', import.meta.url), 2);
 afterAll(() => pool.close());
@@ -18,6 +23,24 @@ describe('running a task on a worker', () => {
     const error = await pool.run(failTask, 'damaged').catch((reason: unknown) => reason);
     expect(isWaldenError(error, 'CHECKSUM_MISMATCH')).toBe(true);
     expect(error).toMatchObject({ message: 'damaged', details: { where: 'worker' } });
+  });
+});
+
+describe('closing a pool', () => {
+  it('while its threads load does not end the process', async () => {
+    const directory = newDirectory('modules');
+    const names = Array.from({ length: 2000 }, (_, index) => `name${index}`);
+    const write = (file: string, text: string): void => {
+      writeFileSync(join(directory, file), text);
+    };
+    // Many names through many modules: what takes long is to link them.
+    write('0.mjs', names.map((name) => `export const ${name} = 0;`).join('\n'));
+    for (let link = 1; link <= 100; link += 1) write(`${link}.mjs`, `export * from './${link - 1}.mjs';`);
+    const task = 'export const task = () => ({ ok: true, value: name0 });';
+    write('entry.mjs', `import { ${names.join(', ')} } from './100.mjs';\n${task}`);
+    const child = fileURLToPath(new URL('../../support/close-pools.js', import.meta.url));
+    const entry = pathToFileURL(join(directory, 'entry.mjs')).href;
+    expect(await runProgram(process.execPath, [child, entry])).toEqual({ status: 0, stdout: '', stderr: '' });
   });
 });
 
