@@ -5,7 +5,9 @@ import { ClusterRoom } from './cluster-room.ts';
 import type { ServiceDeps } from './deps.ts';
 import { createHttpServer, listenOnSocket } from './http-server.ts';
 import { JobRunner } from './jobs.ts';
+import { isUnknownToCatalog } from './lost-catalog.ts';
 import type { ServiceRooms } from './rooms.ts';
+import { startCatalogRebuild } from './start-catalog-rebuild.ts';
 
 export interface RunningService {
   /** Ends jobs, refuses what waits, finishes what is being stored, and closes the socket. */
@@ -14,19 +16,20 @@ export interface RunningService {
 
 /**
  * Starts the service. What a killed one left is put right first: jobs that cannot be running are failed, backups are
- * completed or failed by what their repository says.
+ * completed or failed by what their repository says, and a catalog that was lost is rebuilt beside the work.
  * @throws LOCK_HELD, LOCAL_IO, and what the repositories throw
  */
 export async function startService(deps: ServiceDeps, log: FastifyBaseLogger): Promise<RunningService> {
   const jobs = new JobRunner(deps.catalog, deps.clock, (message, facts) => {
     deps.log.warn(facts, message);
   });
-  await jobs.failInterrupted();
+  let catalogIsOld = (await jobs.failInterrupted()).includes('catalog-rebuild');
   const clusters = new Map<string, ClusterRoom>();
   for (const config of deps.config.clusters.values()) {
     const room = new ClusterRoom(deps, config);
     await room.prepare();
     clusters.set(config.name, room);
+    catalogIsOld ||= await isUnknownToCatalog(deps.catalog, room);
     await reconcileBackups(deps, config.name, room.repositories);
     // A cluster that is not there yet must not keep the service from serving the others.
     await room.context().catch((error: unknown) => {
@@ -41,6 +44,10 @@ export async function startService(deps: ServiceDeps, log: FastifyBaseLogger): P
   const server = await createHttpServer(rooms, log);
   await listenOnSocket(server, deps.config.service.socket);
   deps.log.info({ socket: deps.config.service.socket, clusters: [...clusters.keys()] }, 'ready');
+  if (catalogIsOld) {
+    deps.log.warn({}, 'the repositories hold more than the catalog knows: rebuilding it');
+    await startCatalogRebuild(rooms);
+  }
   return {
     async stop() {
       await jobs.stop();

@@ -1,9 +1,11 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { JobListDocument } from '../../src/service/api.ts';
 import { archiveNow } from '../support/archiving.ts';
 import { fingerprint } from '../support/fingerprint.ts';
 import { startRestored } from '../support/postgres-server.ts';
 import { assertSound, freshTarget, leaveMark, type Scene, startScene } from '../support/scene.ts';
+import { until } from '../support/until.ts';
 import { createWalden } from '../support/walden.ts';
 
 describe('the day when everything burned', () => {
@@ -49,7 +51,11 @@ describe('the day when everything burned', () => {
     rmSync(walden.stateDirectory, { recursive: true });
     mkdirSync(walden.stateDirectory);
     await walden.start();
-    await walden.run('catalog', 'rebuild');
+    const rebuilt = async (): Promise<boolean> => {
+      const { jobs } = (await walden.json('job', 'list')) as JobListDocument;
+      return jobs.some(({ kind, state }) => kind === 'catalog-rebuild' && state === 'done');
+    };
+    await until(rebuilt, { what: 'the catalog, built anew by the service itself', deadlineMs: 60_000 });
     expect(await answers()).toEqual(known);
   });
 

@@ -3,13 +3,14 @@ import { JobDocument, JobList } from '../api.ts';
 import { jobDocument } from '../answers/documents.ts';
 import type { ServiceRooms } from '../rooms.ts';
 import type { Server } from '../http-server.ts';
+import { startCatalogRebuild } from '../start-catalog-rebuild.ts';
 
 const JobParams = Type.Object({ id: Type.String({ maxLength: 100 }) });
 const Started = Type.Object({ job: JobDocument });
 const LISTED_JOBS = 100;
 
 export function jobRoutes(server: Server, rooms: ServiceRooms): void {
-  const { jobs, deps } = rooms;
+  const { jobs } = rooms;
   server.get('/v1/jobs', { schema: { response: { 200: JobList } } }, async () => ({
     jobs: (await jobs.list(LISTED_JOBS)).map(jobDocument),
   }));
@@ -24,9 +25,6 @@ export function jobRoutes(server: Server, rooms: ServiceRooms): void {
     async (request) => jobDocument(await jobs.cancel(request.params.id)),
   );
   server.post('/v1/catalog/rebuild', { schema: { response: { 202: Started } } }, async (_request, reply) => {
-    const job = await jobs.start('catalog-rebuild', undefined, async ({ signal }) => ({
-      differences: await deps.rebuildCatalog(signal),
-    }));
-    return await reply.code(202).send({ job: jobDocument(job) });
+    return await reply.code(202).send({ job: jobDocument(await startCatalogRebuild(rooms)) });
   });
 }

@@ -42,11 +42,9 @@ export function walRoutes(server: Server, rooms: ServiceRooms): void {
     const staged = join(stagingDirectory, `upload.${randomUUID()}`);
     await mkdir(stagingDirectory, { recursive: true, mode: 0o750 });
     try {
-      await pipeline(upload, createWriteStream(staged, { flags: 'wx', mode: 0o640 })).catch(
-        (error: unknown) => {
-          throw isOfTheSystem(error) ? localIoError(error, `unable to stage ${name} in ${stagingDirectory}`) : error;
-        },
-      );
+      await pipeline(upload, createWriteStream(staged, { flags: 'wx', mode: 0o640 })).catch((error: unknown) => {
+        throw isOfTheSystem(error) ? localIoError(error, `unable to stage ${name} in ${stagingDirectory}`) : error;
+      });
       await (await room.pusher()).pushFrom(name, staged);
     } finally {
       await rm(staged, { force: true });
