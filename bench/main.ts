@@ -6,6 +6,8 @@ import type { Rounds } from './report.ts';
 
 const PARTS = {
   wal: async (rounds: Rounds) => (await import('./wal.ts')).benchWal(rounds),
+  catalog: async (rounds: Rounds) => (await import('./catalog.ts')).benchCatalog(rounds),
+  startup: async (rounds: Rounds) => (await import('./startup.ts')).benchStartup(rounds),
 };
 type Part = keyof typeof PARTS;
 
