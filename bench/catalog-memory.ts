@@ -23,33 +23,41 @@ const OBJECTS: readonly ArchiveSize[] = [
   { segments: 100_000, backups: 2_000 },
 ];
 
-/** Whether the memory of Walden's processes grows with what it keeps. `large`: a filled catalog, its service not running. */
-export async function benchCatalogMemory(
+/** Whether the memory of a service that answers grows with what it keeps. `large`: a filled catalog, its service not running. */
+export async function benchMemoryOfAnswers(
   large: { readonly walden: WaldenHarness; readonly shape: ArchiveShape },
-  { only }: Rounds,
+  rounds: Rounds,
 ): Promise<void> {
-  const contenders: Contender[] = [];
-  const made: WaldenHarness[] = [];
+  const archives = [large];
   try {
-    for (const size of [SMALL, MANY_BACKUPS]) {
+    for (const size of [MANY_BACKUPS, SMALL]) {
       const walden = createArchiveWalden();
-      made.push(walden);
       const shape = new ArchiveShape(size);
+      archives.unshift({ walden, shape });
       await fillArchive(walden, shape, searchedXids(shape));
-      contenders.push({ name: nameOf('answers', size), run: () => memoryOfAnswers(walden, questionsAbout(shape)) });
     }
-    const questions = questionsAbout(large.shape);
-    contenders.push({ name: nameOf('answers', large.shape.size), run: () => memoryOfAnswers(large.walden, questions) });
-    for (const size of OBJECTS) {
-      const walden = createArchiveWalden();
-      made.push(walden);
-      fillObjects(walden.repositoryPath(NEAR), new ArchiveShape(size));
-      contenders.push({ name: nameOf('rebuilds', size), run: () => memoryOfRebuild(walden) });
-    }
-    // A peak is no matter of rounds.
-    report(await inTurn(contenders, { rounds: 1, only }));
+    const contenders = archives.map(({ walden, shape }) => ({
+      name: nameOf('answers', shape.size),
+      run: () => memoryOfAnswers(walden, questionsAbout(shape)),
+    }));
+    await measure(contenders, rounds, ['with 100 times the backups', 'with 100 times the segments']);
   } finally {
-    for (const { directory } of made) removeDirectory(directory);
+    for (const { walden } of archives) if (walden !== large.walden) removeDirectory(walden.directory);
+  }
+}
+
+/** Whether the memory of a rebuild grows with what the repository holds. */
+export async function benchMemoryOfRebuilds(rounds: Rounds): Promise<void> {
+  const archives = OBJECTS.map((size) => ({ walden: createArchiveWalden(), size }));
+  try {
+    for (const { walden, size } of archives) fillObjects(walden.repositoryPath(NEAR), new ArchiveShape(size));
+    const contenders = archives.map(({ walden, size }) => ({
+      name: nameOf('rebuilds', size),
+      run: () => memoryOfRebuild(walden),
+    }));
+    await measure(contenders, rounds, ['of a rebuild with 10 times the objects']);
+  } finally {
+    for (const { walden } of archives) removeDirectory(walden.directory);
   }
 }
 
@@ -57,23 +65,25 @@ function nameOf(what: string, { segments, backups }: ArchiveSize): string {
   return `${what}, ${segments.toLocaleString('en')} segments, ${backups.toLocaleString('en')} backups`;
 }
 
-function report(results: ReadonlyMap<string, Figures>): void {
+/** Each growth is that from one contender to the next. */
+async function measure(contenders: readonly Contender[], { only }: Rounds, growths: readonly string[]): Promise<void> {
+  // A peak is no matter of rounds.
+  const results = await inTurn(contenders, { rounds: 1, only });
   printFigures('memory', results);
-  const service = (name: string): number => results.get(name)?.['peak MB of the service'] ?? Number.NaN;
-  const growth = (what: string, from: string, to: string): void => {
-    printBars([{ what: `growth of the peak ${what}, MB`, value: service(to) - service(from), most: BREATH_MB }]);
-  };
-  const [small, many, large, fewObjects, manyObjects] = [...results.keys()] as [string, string, string, string, string];
-  growth('with 100 times the backups', small, many);
-  growth('with 100 times the segments', many, large);
-  growth('of a rebuild with 10 times the objects', fewObjects, manyObjects);
-  printBars(
-    [...results].map(([name, figures]) => ({
+  const peak = (at: number): number =>
+    results.get(contenders[at]?.name ?? '')?.['peak MB of the service'] ?? Number.NaN;
+  printBars([
+    ...growths.map((growth, at) => ({
+      what: `growth of the peak ${growth}, MB`,
+      value: peak(at + 1) - peak(at),
+      most: BREATH_MB,
+    })),
+    ...[...results].map(([name, figures]) => ({
       what: `${name}: peak MB of all processes`,
       value: figures['peak MB of all processes'] ?? Number.NaN,
       most: ALL_MB,
     })),
-  );
+  ]);
 }
 
 /** Every question many times from a client, and once by the operator's command. */
@@ -102,7 +112,8 @@ async function memoryOf(walden: WaldenHarness, work: () => Promise<void>): Promi
   const { pid } = walden;
   if (pid === undefined) throw new Error('the service does not run');
   const atRest = peakResidentBytes(pid);
-  const meter = new UsageMeter((words, other) => (other === pid || isCommand(words) ? 'own' : undefined));
+  const program = join(programDirectory, 'walden');
+  const meter = new UsageMeter((words, other) => (other === pid || words.includes(program) ? 'own' : undefined));
   const begin = performance.now();
   try {
     await work();
@@ -116,8 +127,4 @@ async function memoryOf(walden: WaldenHarness, work: () => Promise<void>): Promi
     meter.stop();
     await walden.stop();
   }
-}
-
-function isCommand(words: string): boolean {
-  return /^\S*node \S*bin\/walden /.test(words);
 }

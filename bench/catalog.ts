@@ -5,7 +5,7 @@ import type { WaldenHarness } from '../test/support/walden.ts';
 import { ArchiveShape, type ArchiveSize } from './archive-shape.ts';
 import { questionsAbout, searchedXids } from './archive-questions.ts';
 import { createArchiveWalden } from './archive-walden.ts';
-import { benchCatalogMemory } from './catalog-memory.ts';
+import { benchMemoryOfAnswers, benchMemoryOfRebuilds } from './catalog-memory.ts';
 import { fillArchive } from './fill-archive.ts';
 import { format, inTurn, median, percentile, printBars, printFigures, type Figures, type Rounds } from './report.ts';
 import { uploadSegments } from './upload-segments.ts';
@@ -33,7 +33,8 @@ export async function benchCatalog(rounds: Rounds): Promise<void> {
     await walden.start();
     await benchAnswers(walden, shape, times, rounds);
     await walden.stop();
-    await benchCatalogMemory({ walden, shape }, rounds);
+    await benchMemoryOfAnswers({ walden, shape }, rounds);
+    await benchMemoryOfRebuilds(rounds);
   } finally {
     await walden.kill();
     removeDirectory(walden.directory);
