@@ -11,12 +11,12 @@ import { fillObjects } from './fill-objects.ts';
 import { peakResidentBytes, UsageMeter } from './processes.ts';
 import { type Contender, type Figures, inTurn, printBars, printFigures, type Rounds } from './report.ts';
 
-const ASKED = 10;
+const ASKED = 5;
 const REBUILD_DEADLINE_MS = 3_600_000;
 const ALL_MB = 350;
 /** What the peak of a service may differ by for no reason: the collector's heap breathes. */
 const BREATH_MB = 25;
-const SMALL: ArchiveSize = { segments: 10_000, backups: 20 };
+const SMALL: ArchiveSize = { segments: 10_000, backups: 200 };
 const MANY_BACKUPS: ArchiveSize = { ...SMALL, backups: 2_000 };
 const OBJECTS: readonly ArchiveSize[] = [
   { segments: 10_000, backups: 20 },
@@ -40,7 +40,7 @@ export async function benchMemoryOfAnswers(
       name: nameOf('answers', shape.size),
       run: () => memoryOfAnswers(walden, questionsAbout(shape)),
     }));
-    await measure(contenders, rounds, ['with 100 times the backups', 'with 100 times the segments']);
+    await measure(contenders, rounds, ['with 10 times the backups', 'with 100 times the segments']);
   } finally {
     for (const { walden } of archives) if (walden !== large.walden) removeDirectory(walden.directory);
   }
