@@ -9,6 +9,8 @@ const PARTS = {
   fetch: async (rounds: Rounds) => (await import('./fetch.ts')).benchFetch(rounds),
   backup: async (rounds: Rounds) => (await import('./backup.ts')).benchBackup(rounds),
   restore: async (rounds: Rounds) => (await import('./restore.ts')).benchRestore(rounds),
+  catalog: async (rounds: Rounds) => (await import('./catalog.ts')).benchCatalog(rounds),
+  startup: async (rounds: Rounds) => (await import('./startup.ts')).benchStartup(rounds),
 };
 type Part = keyof typeof PARTS;
 

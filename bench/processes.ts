@@ -91,3 +91,15 @@ function residentBytes(pid: number): number {
     return 0;
   }
 }
+
+/** The most that a process has had resident since its start. Bytes. */
+export function peakResidentBytes(pid: number): number {
+  const kibibytes = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
+  return Number(kibibytes) * 1024;
+}
+
+/** What the children that this process has waited for have used so far. */
+export function cpuSecondsOfChildren(): number {
+  const own = processes().find(({ pid }) => pid === process.pid);
+  return own?.reaped ?? Number.NaN;
+}

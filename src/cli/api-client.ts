@@ -1,6 +1,5 @@
 import { createReadStream } from 'node:fs';
 import { type IncomingMessage, request } from 'node:http';
-import { createInterface } from 'node:readline';
 import { pipeline } from 'node:stream/promises';
 import { text } from 'node:stream/consumers';
 import { type ErrorDocument, ERRORS, errorFromDocument, systemErrorCode, WaldenError } from '../errors.ts';
@@ -56,6 +55,8 @@ export class ApiClient {
   async *lines<Document>(path: string, options: CallOptions = {}): AsyncGenerator<Document> {
     const call = { ...options, method: 'GET', path } as const;
     const response = await this.#send(call);
+    // Loaded here, since every command would wait for it.
+    const { createInterface } = await import('node:readline');
     const lines = createInterface({ input: response, crlfDelay: Number.POSITIVE_INFINITY });
     for await (const line of lines) yield JSON.parse(line) as Document;
     if (!response.complete) throw this.#unreachable(call, new Error('the answer was cut short'));

@@ -87,7 +87,10 @@ async function transactionEnds(view: PathView, xid: number, lookups: ArchiveLook
   let to = view.runs.at(-1)?.to ?? -1n;
   const search = async (from: bigint): Promise<void> => {
     const found: WalPlace[] = [];
-    for (const run of view.runs) found.push(...(await lookups.transactionEnds(spansBetween(run, from, to), xid)));
+    // There may be thousands of backups and a hundred runs: only those that reach in here are asked for.
+    for (const run of view.runs.filter((one) => one.from <= to && from <= one.to)) {
+      found.push(...(await lookups.transactionEnds(spansBetween(run, from, to), xid)));
+    }
     places = [...found, ...places];
     to = from - 1n;
   };

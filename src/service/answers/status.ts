@@ -4,6 +4,7 @@ import type { Catalog, RepositoryName } from '../../../catalog/catalog.ts';
 import type { ClusterConfig } from '../../config/config.ts';
 import { microsFromDate, formatMicros } from '../../postgres/timestamp.ts';
 import { readyFiles } from '../../wal/archive-status.ts';
+import { viewArchive } from '../../wal/view-archive.ts';
 import type { ClusterStatusDocument } from '../api.ts';
 import type { JobRunner } from '../jobs.ts';
 import { backupDocument, jobDocument } from './documents.ts';
@@ -47,14 +48,12 @@ async function repositoryStatus(
   repository: RepositoryName,
 ): Promise<ClusterStatusDocument['repositories'][number]> {
   const last = await catalog.lastArchived(repository, cluster.name);
-  const complete = (await catalog.backups(cluster.name)).filter(
-    (backup) => backup.repository === repository && backup.state === 'complete',
-  );
-  const lastBackup = complete.at(-1);
+  const archive = await viewArchive(catalog, cluster.name, repository);
+  const lastBackup = archive?.backups.at(-1);
   return {
     name: repository,
     lastArchived: last === undefined ? null : { name: last.name, at: formatMicros(last.archivedAt) },
-    windows: await recoverableWindows(catalog, cluster.name, repository),
+    windows: archive === undefined ? [] : await recoverableWindows(catalog, archive),
     lastBackup: lastBackup === undefined ? null : backupDocument(lastBackup),
   };
 }

@@ -1,23 +1,18 @@
-import type { Catalog, ClusterName, RepositoryName } from '../../../catalog/catalog.ts';
+import type { Catalog } from '../../../catalog/catalog.ts';
 import { formatLsn } from '../../postgres/lsn.ts';
 import { formatMicros, type Micros } from '../../postgres/timestamp.ts';
-import { viewArchive } from '../../wal/view-archive.ts';
+import type { ArchiveView } from '../../wal/archive-view.ts';
 import { type RecoveryWindow, recoveryWindows } from '../../wal/windows.ts';
 import type { RecoverableWindowDocument } from '../api.ts';
 import { momentOrNull, runOfSegments } from './documents.ts';
 
 /** From when to when one repository can give each timeline back, with the holes in between. */
-export async function recoverableWindows(
-  catalog: Catalog,
-  cluster: ClusterName,
-  repository: RepositoryName,
-): Promise<RecoverableWindowDocument[]> {
-  const archive = await viewArchive(catalog, cluster, repository);
-  if (archive === undefined) return [];
+export async function recoverableWindows(catalog: Catalog, archive: ArchiveView): Promise<RecoverableWindowDocument[]> {
+  const { repository } = archive;
   const windows: RecoverableWindowDocument[] = [];
   for (const window of recoveryWindows(archive)) {
     const { backup, holes } = window;
-    const latest = await latestCommit(catalog, cluster, repository, window);
+    const latest = await latestCommit(catalog, archive, window);
     windows.push({
       repository,
       timeline: window.timeline,
@@ -36,8 +31,7 @@ export async function recoverableWindows(
 /** The newest commit that can be reached; undefined when nothing was committed in that WAL. */
 async function latestCommit(
   catalog: Catalog,
-  cluster: ClusterName,
-  repository: RepositoryName,
+  { cluster, repository }: ArchiveView,
   { spans }: RecoveryWindow,
 ): Promise<Micros | undefined> {
   for (const span of spans.toReversed()) {
