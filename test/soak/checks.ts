@@ -125,12 +125,19 @@ async function checkLeftovers({ scene: { server, walden } }: World): Promise<voi
   await walden.start();
   // The first push tidies the acknowledgements up.
   await archiveNow(server);
-  expectNone('staged objects', stagedObjects(walden));
-  const state = filesBelow(walden.stateDirectory);
-  expectNone(
-    'staged files',
-    state.filter((path) => /(^|\/)(staging\/|\.)|\.tmp$/.test(path)),
-  );
+  await untilNone('staged objects', () => stagedObjects(walden));
+  await untilNone('staged files', () => {
+    return filesBelow(walden.stateDirectory).filter((path) => /(^|\/)(staging\/|\.)|\.tmp$/.test(path));
+  });
+}
+
+/** What is under way, for the standby say, goes by itself; what a killed service left stays. */
+async function untilNone(what: string, look: () => readonly string[]): Promise<void> {
+  await until(() => look().length === 0, {
+    what: `${what} to be gone`,
+    deadlineMs: 30_000,
+    explain: () => look().join('; '),
+  });
 }
 
 async function checkSweep({ scene: { walden }, notes }: World): Promise<void> {
