@@ -1,14 +1,16 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { startBackupMode, stopBackupMode } from '../../src/backup/backup-mode.ts';
 import { parseBackupLabel } from '../../src/postgres/backup-label.ts';
 import { readControlFile } from '../../src/postgres/control-file.ts';
 import { findBadPages } from '../../src/postgres/data-page.ts';
 import { formatLsn } from '../../src/postgres/lsn.ts';
 import { openSession } from '../../src/postgres/session.ts';
 import { startServer, type TestServer } from '../support/postgres-server.ts';
+import { newestVersion, testedVersions } from '../support/tested-versions.ts';
 
-describe.each([15, 17] as const)('what a server says and what is read of its files, PostgreSQL %i', (version) => {
+describe.each(testedVersions)('what a server says and what is read of its files, PostgreSQL %i', (version) => {
   let server: TestServer;
 
   beforeAll(async () => {
@@ -69,11 +71,10 @@ describe.each([15, 17] as const)('what a server says and what is read of its fil
 
   it('agree about the backup label', async () => {
     const session = await openSession(server.conninfo);
-    const [started] = await session.query("select pg_backup_start('a label', true)::text as lsn");
-    const [stopped] = await session.query('select labelfile from pg_backup_stop(false)');
-    const label = parseBackupLabel(String(stopped!['labelfile']));
-    expect(formatLsn(label.startLsn)).toBe(started!['lsn']);
-    expect(label.timeline).toBe(1);
+    const serverVersion = Number(await server.value('show server_version_num'));
+    const startLsn = await startBackupMode(session, serverVersion, 'a label');
+    const { backupLabel } = await stopBackupMode(session, serverVersion);
+    expect(parseBackupLabel(backupLabel)).toMatchObject({ startLsn, timeline: 1 });
     await session.close();
   });
 });
@@ -82,7 +83,7 @@ describe('openSession', () => {
   let server: TestServer;
 
   beforeAll(async () => {
-    server = await startServer({ version: 17 });
+    server = await startServer({ version: newestVersion });
   });
 
   afterAll(async () => {
