@@ -90,7 +90,7 @@ describe.each(testedVersions)('a backup of PostgreSQL %i', (version) => {
       while (!stop.signal.aborted)
         await server.query("insert into near select g, 'late' from generate_series(1, 500) g");
     })();
-    const records = await setup.take({ packBytes: 2_000_000 }).finally(() => {
+    const records = await setup.take({ packBytes: 1_000_000 }).finally(() => {
       stop.abort();
     });
     await load;
