@@ -1,7 +1,8 @@
-// Runs the suites on real servers for one version of PostgreSQL after the other: node scripts/test-matrix.mjs
+// Runs the suites on real servers for one version of PostgreSQL after the other: node scripts/test-matrix.mjs [WORD…]
 //
-// WALDEN_TEST_VERSIONS says for which; all of them by default. With WALDEN_MATRIX_REPORTS, vitest's JSON report of each
-// is kept in that directory, as VERSION.json. Ends with one line per version; status 1 unless all held.
+// With words, only the files whose path has one of them. WALDEN_TEST_VERSIONS says for which versions; all by default.
+// With WALDEN_MATRIX_REPORTS, vitest's JSON report of each is kept in that directory, as VERSION.json. Ends with one line
+// per version; status 1 unless all held.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -12,14 +13,15 @@ import { fileURLToPath } from 'node:url';
 const ALL = '13,14,15,16,17,18';
 const scripts = dirname(fileURLToPath(import.meta.url));
 
-/** The compiled test files that depend on the version. */
-function suites() {
+/** The compiled test files that depend on the version, and are meant by the words if there are any. */
+function suites(words) {
   const files = readdirSync('dist/test', { recursive: true })
     .filter((file) => file.endsWith('.test.js'))
     .map((file) => join('dist/test', file))
     .filter((file) => readFileSync(file, 'utf8').includes('support/tested-versions.'));
-  if (files.length === 0) throw new Error('no test file imports test/support/tested-versions.ts');
-  return files.sort();
+  const meant = files.filter((file) => words.length === 0 || words.some((word) => file.includes(word)));
+  if (meant.length === 0) throw new Error('there is no such test file that imports test/support/tested-versions.ts');
+  return meant.sort();
 }
 
 function run(command, parameters, more) {
@@ -43,7 +45,7 @@ function test(version, files, report) {
 const temporary = mkdtempSync(join(tmpdir(), 'walden-matrix-'));
 try {
   const reports = process.env.WALDEN_MATRIX_REPORTS ?? temporary;
-  const files = suites();
+  const files = suites(process.argv.slice(2));
   const outcomes = (process.env.WALDEN_TEST_VERSIONS ?? ALL)
     .split(',')
     .map((version) => test(version, files, join(reports, `${version}.json`)));
