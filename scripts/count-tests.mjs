@@ -1,22 +1,26 @@
-// Reads vitest's JSON report and ends with the line `N passed, N failed`: node scripts/count-tests.mjs REPORT
-// Exit status 1 when anything failed or nothing ran. A file that could not be loaded counts as one failure.
+// Reads vitest's JSON reports and ends with the line `N passed, N failed`, of all: node scripts/count-tests.mjs REPORT…
+// Exit status 1 when anything failed. A file that could not be loaded counts as one failure, and so does a report that is
+// not there or in which nothing passed: a run that did not happen must not look like one in which nothing failed.
 import { readFileSync } from 'node:fs';
 
-function read(path) {
+function count(path) {
   try {
-    return JSON.parse(readFileSync(path, 'utf8'));
+    const report = JSON.parse(readFileSync(path, 'utf8'));
+    const broken = report.testResults.filter(
+      (file) => file.status === 'failed' && !file.assertionResults.some((test) => test.status === 'failed'),
+    );
+    for (const file of broken) console.log(`could not run: ${file.name}: ${file.message}`);
+    const failed = report.numFailedTests + broken.length;
+    if (report.numPassedTests + failed === 0) throw new Error(`no test ran: ${path}`);
+    return { passed: report.numPassedTests, failed, skipped: report.numPendingTests };
   } catch (error) {
     console.log(`no report of the tests: ${error.message}`);
-    return { numPassedTests: 0, numFailedTests: 0, numPendingTests: 0, testResults: [] };
+    return { passed: 0, failed: 1, skipped: 0 };
   }
 }
 
-const report = read(process.argv[2]);
-const broken = report.testResults.filter(
-  (file) => file.status === 'failed' && !file.assertionResults.some((test) => test.status === 'failed'),
-);
-for (const file of broken) console.log(`could not run: ${file.name}: ${file.message}`);
-if (report.numPendingTests > 0) console.log(`${report.numPendingTests} skipped`);
-const failed = report.numFailedTests + broken.length;
-console.log(`${report.numPassedTests} passed, ${failed} failed`);
-process.exitCode = failed > 0 || report.numPassedTests === 0 ? 1 : 0;
+const counts = process.argv.slice(2).map(count);
+const sum = (key) => counts.reduce((total, one) => total + one[key], 0);
+if (sum('skipped') > 0) console.log(`${sum('skipped')} skipped`);
+console.log(`${sum('passed')} passed, ${sum('failed')} failed`);
+process.exitCode = sum('failed') > 0 || sum('passed') === 0 ? 1 : 0;

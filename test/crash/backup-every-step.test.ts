@@ -25,6 +25,7 @@ import { MortalProcess } from '../support/crash/mortal-process.ts';
 import { sameThreadPool } from '../support/crash/same-thread-pool.ts';
 import { forgetFiles, watchFiles } from '../support/crash/watched-files.ts';
 import { newDirectory } from '../support/sandbox.ts';
+import { newestVersion } from '../support/tested-versions.ts';
 
 const LOCAL = repositoryName('local');
 const FAR = repositoryName('far');
@@ -42,7 +43,7 @@ beforeAll(async () => {
   // Only their names are used.
   const repositories = [LOCAL, FAR].map((name) => ({ name, driver: new MemoryDriver() }));
   const parts = { catalog: openTestCatalog(), repositories };
-  setup = await setUpBackup({ version: 17, initdbArguments: ['--wal-segsize=1'] }, parts);
+  setup = await setUpBackup({ version: newestVersion, initdbArguments: ['--wal-segsize=1'] }, parts);
   for (const name of ['template0', 'template1']) {
     await setup.server.query(`alter database ${name} is_template false`);
     await setup.server.query(`drop database ${name}`);

@@ -8,6 +8,7 @@ import type { Repository } from '../../src/repository/repository.ts';
 import { type Fault, type FaultMoment, FaultyDriver } from '../../storage-drivers/faulty/faulty-driver.ts';
 import { openTestCatalog, openTestRepository, type TestRepository } from '../support/backup-stores.ts';
 import { type BackupSetup, MAIN, setUpBackup } from '../support/backup-setup.ts';
+import { newestVersion } from '../support/tested-versions.ts';
 
 /** Enough for the claim, two packs, the manifest, backup.json, and what a failure removes; beyond it nothing fails. */
 const MUTATIONS = 8;
@@ -18,7 +19,7 @@ describe('a backup whose store fails at any mutation', () => {
 
   beforeAll(async () => {
     sound = await openTestRepository('local');
-    setup = await setUpBackup({ version: 15 }, { catalog: openTestCatalog(), repositories: [sound] });
+    setup = await setUpBackup({ version: newestVersion }, { catalog: openTestCatalog(), repositories: [sound] });
   }, 120_000);
 
   afterAll(async () => {

@@ -4,6 +4,7 @@ import Database from 'better-sqlite3';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { archiveNow } from '../support/archiving.ts';
 import { type Scene, startScene } from '../support/scene.ts';
+import { newestVersion } from '../support/tested-versions.ts';
 
 describe('a catalog that', () => {
   let scene: Scene;
@@ -12,7 +13,7 @@ describe('a catalog that', () => {
   let known: unknown;
 
   beforeAll(async () => {
-    scene = await startScene({ version: 17, initdbArguments: ['--wal-segsize=1'] });
+    scene = await startScene({ version: newestVersion, initdbArguments: ['--wal-segsize=1'] });
     const { server, walden } = scene;
     await walden.run('backup', 'main');
     await archiveNow(server);

@@ -12,6 +12,7 @@ import { archived, archiveNow, switchSegment } from '../support/archiving.ts';
 import { newDirectory } from '../support/sandbox.ts';
 import { type Scene, startScene } from '../support/scene.ts';
 import { segmentObject } from '../support/stored.ts';
+import { newestVersion } from '../support/tested-versions.ts';
 import { until } from '../support/until.ts';
 import { type Outcome, runProgram } from '../support/walden.ts';
 import { createWalPool, openLocalRepository, setUpWal } from '../support/wal-setup.ts';
@@ -20,7 +21,11 @@ describe('a service that hangs', () => {
   let scene: Scene;
   beforeAll(async () => {
     const clusterSettings = ['wal_push_timeout = 2', 'wal_fetch_timeout = 2'];
-    scene = await startScene({ version: 17, initdbArguments: ['--wal-segsize=1'], walden: { clusterSettings } });
+    scene = await startScene({
+      version: newestVersion,
+      initdbArguments: ['--wal-segsize=1'],
+      walden: { clusterSettings },
+    });
   });
   afterAll(async () => {
     if (scene.walden.pid !== undefined) process.kill(scene.walden.pid, 'SIGCONT');

@@ -6,6 +6,7 @@ import { archived, archiveNow, switchSegment } from '../support/archiving.ts';
 import { newDirectory } from '../support/sandbox.ts';
 import { leaveMark, type Scene, startScene } from '../support/scene.ts';
 import { beside, fillDisk, freeDisk, remount, seenBy, whyNoDisks, withinDisks } from '../support/small-disk.ts';
+import { newestVersion } from '../support/tested-versions.ts';
 import { until } from '../support/until.ts';
 import { type Outcome, programDirectory, runProgram } from '../support/walden.ts';
 
@@ -40,7 +41,7 @@ describe.skipIf(whyNot !== undefined)('a disk that is full or read-only', () => 
       ]);
     };
     scene = await startScene({
-      version: 17,
+      version: newestVersion,
       initdbArguments: ['--wal-segsize=1'],
       walden: { serviceWithin, clusterSettings: [`spool_directory = "${spools}"`, 'wal_fetch_timeout = 2'] },
     });

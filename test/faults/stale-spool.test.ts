@@ -9,6 +9,7 @@ import { WalPusher } from '../../src/wal/push.ts';
 import { archiveNow, switchSegment } from '../support/archiving.ts';
 import { initialise } from '../support/postgres-server.ts';
 import { type Scene, startScene } from '../support/scene.ts';
+import { newestVersion } from '../support/tested-versions.ts';
 import { until } from '../support/until.ts';
 import { beginServerRun, createWalPool, openLocalRepository, setUpWal, type WalSetup } from '../support/wal-setup.ts';
 
@@ -17,7 +18,7 @@ const SETTINGS = { archive_mode: 'on', wal_level: 'replica' };
 describe('a cluster that was made anew in the place of another', () => {
   let scene: Scene;
   beforeAll(async () => {
-    scene = await startScene({ version: 17, initdbArguments: ['--wal-segsize=1'] });
+    scene = await startScene({ version: newestVersion, initdbArguments: ['--wal-segsize=1'] });
   });
   afterAll(() => scene.dispose());
 
@@ -30,7 +31,7 @@ describe('a cluster that was made anew in the place of another', () => {
     await server.stop();
     rmSync(server.dataDirectory, { recursive: true });
     await initialise(server.dataDirectory, {
-      version: 17,
+      version: newestVersion,
       initdbArguments: ['--wal-segsize=1'],
       settings: { ...SETTINGS, archive_command: archiveCommand },
     });

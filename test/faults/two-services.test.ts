@@ -6,6 +6,7 @@ import { archiveNow } from '../support/archiving.ts';
 import { startRestored } from '../support/postgres-server.ts';
 import { assertSound, freshTarget, type Scene, startScene } from '../support/scene.ts';
 import { filesBelow, segmentObject, sha256Of } from '../support/stored.ts';
+import { newestVersion } from '../support/tested-versions.ts';
 import { until } from '../support/until.ts';
 import { createWalden, type WaldenHarness } from '../support/walden.ts';
 
@@ -15,7 +16,7 @@ describe('two services on one repository and one cluster', () => {
   let second: WaldenHarness;
 
   beforeAll(async () => {
-    scene = await startScene({ version: 17, initdbArguments: ['--wal-segsize=1'] });
+    scene = await startScene({ version: newestVersion, initdbArguments: ['--wal-segsize=1'] });
     second = createWalden({ clusters: { main: scene.server } });
     const text = readFileSync(second.configFile, 'utf8');
     writeFileSync(second.configFile, text.replace(second.repositoryPath(), scene.walden.repositoryPath()));
@@ -63,7 +64,7 @@ describe('two services on one repository and one cluster', () => {
     expect(claims()).toEqual([id]);
     const to = freshTarget();
     await walden.run('restore', 'main', '--to', to, '--backup', id);
-    const restored = await startRestored(to, { version: 17 });
+    const restored = await startRestored(to, { version: newestVersion });
     await assertSound(restored);
     await restored.dispose();
   });

@@ -8,11 +8,12 @@ import { startRestored, type TestServer } from '../support/postgres-server.ts';
 import { newDirectory } from '../support/sandbox.ts';
 import { freshTarget, leaveMark, restoreAndStart, type Scene, startScene } from '../support/scene.ts';
 import { damage, packObjects, segmentObject } from '../support/stored.ts';
+import { testedVersions } from '../support/tested-versions.ts';
 import { runProgram } from '../support/walden.ts';
 
 const PAGE_BYTES = 8192;
 
-describe.each([15, 17] as const)('damage, PostgreSQL %i', (version) => {
+describe.each(testedVersions)('damage, PostgreSQL %i', (version) => {
   let scene: Scene;
   beforeAll(async () => {
     const walden = { clusterSettings: ['wal_fetch_timeout = 4'] };

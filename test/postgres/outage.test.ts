@@ -7,11 +7,12 @@ import { fingerprint } from '../support/fingerprint.ts';
 import { startLoad } from '../support/load.ts';
 import { restoreAndStart, type Scene, startScene } from '../support/scene.ts';
 import { filesBelow, segmentObject } from '../support/stored.ts';
+import { testedVersions } from '../support/tested-versions.ts';
 import { until } from '../support/until.ts';
 
 const KILLS = 5;
 
-describe.each([15, 17] as const)('outages, PostgreSQL %i', (version) => {
+describe.each(testedVersions)('outages, PostgreSQL %i', (version) => {
   let scene: Scene;
   beforeAll(async () => {
     scene = await startScene({ version, initdbArguments: ['--wal-segsize=1'] });

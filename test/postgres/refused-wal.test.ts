@@ -8,6 +8,7 @@ import { startRestored, startServer } from '../support/postgres-server.ts';
 import { newDirectory } from '../support/sandbox.ts';
 import { leaveMark, type Scene, startScene } from '../support/scene.ts';
 import { filesBelow, segmentObject, sha256Of } from '../support/stored.ts';
+import { newestVersion, testedVersions } from '../support/tested-versions.ts';
 import { until } from '../support/until.ts';
 import { runProgram } from '../support/walden.ts';
 
@@ -15,7 +16,7 @@ const SEGMENT_BYTES = 16 * 1024 * 1024;
 /** Far from everything that these short histories write. */
 const FREE_NAME = '0000000100000000000000E0';
 
-describe.each([15, 17] as const)('what is no WAL of the cluster, PostgreSQL %i', (version) => {
+describe.each(testedVersions)('what is no WAL of the cluster, PostgreSQL %i', (version) => {
   let scene: Scene;
   let segment: string;
   let outside: string;
@@ -126,7 +127,7 @@ describe.each([15, 17] as const)('what is no WAL of the cluster, PostgreSQL %i',
 describe('names that are no names of WAL files', () => {
   let scene: Scene;
   beforeAll(async () => {
-    scene = await startScene({ version: 17 });
+    scene = await startScene({ version: newestVersion });
   });
   afterAll(() => scene.dispose());
 

@@ -5,6 +5,7 @@ import { archived, archiveNow } from '../support/archiving.ts';
 import { startRestored, type TestServer } from '../support/postgres-server.ts';
 import { newDirectory } from '../support/sandbox.ts';
 import { freshTarget, leaveMark, marksOf, type Scene, startScene } from '../support/scene.ts';
+import { testedVersions } from '../support/tested-versions.ts';
 
 /** Settings of another recovery and another place: each of them alone would keep the restored server from its target. */
 const HOSTILE = [
@@ -21,7 +22,7 @@ const HOSTILE = [
  * A quiet server, so that the last commit of the archive is known to the microsecond: backup, mark a, mark b at the very
  * end.
  */
-describe.each([15, 17] as const)('restore at the edges of what is archived, PostgreSQL %i', (version) => {
+describe.each(testedVersions)('restore at the edges of what is archived, PostgreSQL %i', (version) => {
   let scene: Scene;
   let lastCommit: string;
   /** Just behind the switch that ended the last archived segment. */

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { archiveNow, serverTime } from '../support/archiving.ts';
 import { fingerprint } from '../support/fingerprint.ts';
 import { startLoad } from '../support/load.ts';
-import { installedTool } from '../support/postgres-binaries.ts';
+import { verifyBackupTool } from '../support/postgres-binaries.ts';
 import type { TestServer } from '../support/postgres-server.ts';
 import {
   freshTarget,
@@ -13,6 +13,7 @@ import {
   type Scene,
   startScene,
 } from '../support/scene.ts';
+import { testedVersions } from '../support/tested-versions.ts';
 import { until } from '../support/until.ts';
 import { runProgram } from '../support/walden.ts';
 
@@ -20,7 +21,7 @@ import { runProgram } from '../support/walden.ts';
  * One history for all: a backup under load, then the marks a, b, c, with a restore point between a and b, and a moment
  * between b and c.
  */
-describe.each([15, 17] as const)('restore to a target, PostgreSQL %i', (version) => {
+describe.each(testedVersions)('restore to a target, PostgreSQL %i', (version) => {
   let scene: Scene;
   let b: Mark;
   let moment: string;
@@ -98,7 +99,7 @@ describe.each([15, 17] as const)('restore to a target, PostgreSQL %i', (version)
     expect(unknown.status).toBe(51);
   });
 
-  const verify = installedTool(version, 'pg_verifybackup');
+  const verify = verifyBackupTool(version);
   it.skipIf(verify === undefined)('pg_verifybackup finds every file as it was', async () => {
     const to = freshTarget();
     await scene.walden.run('restore', 'main', '--to', to);
@@ -108,7 +109,7 @@ describe.each([15, 17] as const)('restore to a target, PostgreSQL %i', (version)
 });
 
 async function untilPaused(server: TestServer): Promise<void> {
-  await until(async () => (await server.value('select pg_get_wal_replay_pause_state()')) === 'paused', {
+  await until(async () => (await server.value('select pg_is_wal_replay_paused()')) === 'true', {
     what: 'recovery to pause at its target',
     deadlineMs: 60_000,
     explain: () => server.log(),

@@ -6,6 +6,7 @@ import { archiveNow } from '../support/archiving.ts';
 import { type Scene, startScene } from '../support/scene.ts';
 import { newDirectory } from '../support/sandbox.ts';
 import { sha256Of } from '../support/stored.ts';
+import { newestVersion } from '../support/tested-versions.ts';
 import { programDirectory, runProgram, type Outcome } from '../support/walden.ts';
 
 const SHELLS = [
@@ -22,7 +23,7 @@ describe.each(SHELLS)('the scripts of PostgreSQL, run by $shell', ({ program, wo
   let segment: string;
 
   beforeAll(async () => {
-    scene = await startScene({ version: 17, walden: { clusterSettings: ['wal_fetch_timeout = 2'] } });
+    scene = await startScene({ version: newestVersion, walden: { clusterSettings: ['wal_fetch_timeout = 2'] } });
     config = join(newDirectory('conf'), 'script.conf');
     writeFileSync(config, await scene.walden.run('script-config', 'main'));
     segment = await archiveNow(scene.server);

@@ -4,9 +4,10 @@ import { fingerprint } from '../support/fingerprint.ts';
 import { startLoad } from '../support/load.ts';
 import type { TestServer } from '../support/postgres-server.ts';
 import { leaveMark, marksOf, restoreAndStart, type Scene, startScene } from '../support/scene.ts';
+import { testedVersions } from '../support/tested-versions.ts';
 import { until } from '../support/until.ts';
 
-describe.each([15, 17] as const)('a standby that follows by restore_command alone, PostgreSQL %i', (version) => {
+describe.each(testedVersions)('a standby that follows by restore_command alone, PostgreSQL %i', (version) => {
   let scene: Scene;
   let standby: TestServer;
 

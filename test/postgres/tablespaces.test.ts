@@ -6,8 +6,9 @@ import { fingerprint } from '../support/fingerprint.ts';
 import { newDirectory } from '../support/sandbox.ts';
 import { freshTarget, restoreAndStart, type Scene, startScene } from '../support/scene.ts';
 import { filesBelow } from '../support/stored.ts';
+import { testedVersions } from '../support/tested-versions.ts';
 
-describe.each([15, 17] as const)('restore with tablespaces, PostgreSQL %i', (version) => {
+describe.each(testedVersions)('restore with tablespaces, PostgreSQL %i', (version) => {
   let scene: Scene;
   let location: string;
 

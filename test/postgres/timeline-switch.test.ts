@@ -4,11 +4,12 @@ import { fingerprint } from '../support/fingerprint.ts';
 import { startLoad } from '../support/load.ts';
 import type { TestServer } from '../support/postgres-server.ts';
 import { leaveMark, marksOf, restoreAndStart, type Scene, startScene } from '../support/scene.ts';
+import { testedVersions } from '../support/tested-versions.ts';
 
 /**
  * Timeline 1: backup, a, fork, abandoned. Timeline 2 begins at the moment after a: b, then a moment, then c.
  */
-describe.each([15, 17] as const)('restore across a timeline switch, PostgreSQL %i', (version) => {
+describe.each(testedVersions)('restore across a timeline switch, PostgreSQL %i', (version) => {
   let scene: Scene;
   let successor: TestServer;
   let moment: string;

@@ -6,6 +6,7 @@ import { archived, archiveNow, serverTime, switchSegment } from '../support/arch
 import { fingerprint } from '../support/fingerprint.ts';
 import { freshTarget, leaveMark, marksOf, restoreAndStart, type Scene, startScene } from '../support/scene.ts';
 import { segmentObject, sha256Of } from '../support/stored.ts';
+import { newestVersion } from '../support/tested-versions.ts';
 import { until } from '../support/until.ts';
 
 const REPOSITORIES = ['near', 'far'] as const;
@@ -14,7 +15,7 @@ describe('a cluster with two repositories', () => {
   let scene: Scene;
   beforeAll(async () => {
     scene = await startScene({
-      version: 17,
+      version: newestVersion,
       initdbArguments: ['--wal-segsize=1'],
       walden: { repositories: REPOSITORIES },
     });

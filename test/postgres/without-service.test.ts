@@ -5,6 +5,7 @@ import { archiveNow } from '../support/archiving.ts';
 import { fingerprint } from '../support/fingerprint.ts';
 import { startRestored } from '../support/postgres-server.ts';
 import { assertSound, freshTarget, leaveMark, type Scene, startScene } from '../support/scene.ts';
+import { newestVersion } from '../support/tested-versions.ts';
 import { until } from '../support/until.ts';
 import { createWalden } from '../support/walden.ts';
 
@@ -13,7 +14,7 @@ describe('the day when everything burned', () => {
   let before: unknown;
 
   beforeAll(async () => {
-    scene = await startScene({ version: 17 });
+    scene = await startScene({ version: newestVersion });
     const { server, walden } = scene;
     await walden.run('backup', 'main');
     await leaveMark(server, 'kept');
@@ -69,7 +70,7 @@ describe('the day when everything burned', () => {
     await elsewhere.run('plan', 'main', ...path);
     const to = freshTarget();
     await elsewhere.run('restore', 'main', '--to', to, ...path);
-    const restored = await startRestored(to, { version: 17 });
+    const restored = await startRestored(to, { version: newestVersion });
     await assertSound(restored);
     expect(await fingerprint(restored)).toEqual(before);
     await restored.dispose();

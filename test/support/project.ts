@@ -1,5 +1,5 @@
 import { existsSync, readdirSync } from 'node:fs';
-import { dirname, join, relative } from 'node:path';
+import { dirname, join, relative, sep } from 'node:path';
 
 /** The directory of package.json, found upwards from here (sources and compiled tests stand at different depths). */
 export const projectDirectory = findUpwards(import.meta.dirname);
@@ -21,7 +21,8 @@ export function projectFiles(): readonly string[] {
       if (!entry.isDirectory()) return entry.isFile() ? [entry.name] : [];
       return readdirSync(join(projectDirectory, entry.name), { recursive: true, withFileTypes: true })
         .filter((inner) => inner.isFile())
-        .map((inner) => relative(projectDirectory, join(inner.parentPath, inner.name)));
+        .map((inner) => relative(projectDirectory, join(inner.parentPath, inner.name)))
+        .filter((file) => !file.split(sep).includes('node_modules'));
     })
     .sort();
 }

@@ -2,11 +2,12 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { checkIndexes, fingerprint } from '../../support/fingerprint.ts';
 import { nameOf, prepareLoad, startLoad, totalBalance, transfersIn } from '../../support/load.ts';
 import { startServer, type TestServer } from '../../support/postgres-server.ts';
+import { newestVersion } from '../../support/tested-versions.ts';
 
 describe('startLoad', () => {
   let server: TestServer;
   beforeAll(async () => {
-    server = await startServer({ version: 17 });
+    server = await startServer({ version: newestVersion });
     await prepareLoad(server);
   });
   afterAll(() => server.dispose());

@@ -4,8 +4,9 @@ import { cp } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import { newDirectory } from '../../support/sandbox.ts';
 import { startRestored, startServer } from '../../support/postgres-server.ts';
+import { testedVersions } from '../../support/tested-versions.ts';
 
-describe.each([15, 17] as const)('startServer, PostgreSQL %i', (version) => {
+describe.each(testedVersions)('startServer, PostgreSQL %i', (version) => {
   it('starts, stops, starts again, survives a kill and shows its log', async () => {
     const server = await startServer({
       version,

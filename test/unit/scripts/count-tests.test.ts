@@ -5,11 +5,19 @@ import { describe, expect, it } from 'vitest';
 import { projectDirectory } from '../../support/project.ts';
 import { newDirectory } from '../../support/sandbox.ts';
 
-function count(report: unknown): { readonly status: number | null; readonly lastLine: string | undefined } {
-  const path = join(newDirectory('report'), 'tests.json');
-  if (report !== undefined) writeFileSync(path, JSON.stringify(report));
+/** Of reports, of which `undefined` is one that was never written. */
+function count(...reports: readonly unknown[]): {
+  readonly status: number | null;
+  readonly lastLine: string | undefined;
+} {
+  const directory = newDirectory('report');
+  const paths = reports.map((report, index) => {
+    const path = join(directory, `${index}.json`);
+    if (report !== undefined) writeFileSync(path, JSON.stringify(report));
+    return path;
+  });
   const script = join(projectDirectory, 'scripts', 'count-tests.mjs');
-  const done = spawnSync(process.execPath, [script, path], { encoding: 'utf8' });
+  const done = spawnSync(process.execPath, [script, ...paths], { encoding: 'utf8' });
   return { status: done.status, lastLine: done.stdout.trimEnd().split('\n').at(-1) };
 }
 
@@ -21,13 +29,23 @@ describe('count-tests', () => {
     expect(count({ ...passed, numFailedTests: 2 })).toEqual({ status: 1, lastLine: '3 passed, 2 failed' });
   });
 
+  it('adds several reports up', () => {
+    expect(count(passed, passed)).toEqual({ status: 0, lastLine: '6 passed, 0 failed' });
+    expect(count(passed, { ...passed, numFailedTests: 2 })).toEqual({ status: 1, lastLine: '6 passed, 2 failed' });
+  });
+
   it('counts a file that could not be loaded as a failure', () => {
     const broken = { name: 'x.test.js', status: 'failed', message: 'no such module', assertionResults: [] };
     expect(count({ ...passed, testResults: [broken] })).toEqual({ status: 1, lastLine: '3 passed, 1 failed' });
   });
 
-  it('fails when no test ran or there is no report', () => {
-    expect(count({ ...passed, numPassedTests: 0 })).toEqual({ status: 1, lastLine: '0 passed, 0 failed' });
-    expect(count(undefined)).toEqual({ status: 1, lastLine: '0 passed, 0 failed' });
+  it('counts a run without a test, and one without a report, as a failure', () => {
+    expect(count({ ...passed, numPassedTests: 0 })).toEqual({ status: 1, lastLine: '0 passed, 1 failed' });
+    expect(count(undefined)).toEqual({ status: 1, lastLine: '0 passed, 1 failed' });
+    expect(count(passed, undefined)).toEqual({ status: 1, lastLine: '3 passed, 1 failed' });
+  });
+
+  it('fails when it is asked about nothing', () => {
+    expect(count()).toEqual({ status: 1, lastLine: '0 passed, 0 failed' });
   });
 });
