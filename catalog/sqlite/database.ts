@@ -20,11 +20,13 @@ export function openDatabase(path: string, durability: Durability): CatalogDatab
   try {
     database = new Database(path, { timeout: BUSY_MILLIS });
     database.defaultSafeIntegers(true);
+    // Before the first pragma that writes: what is not ours stays as it is.
+    assertOurs(database, path);
     database.pragma('journal_mode = WAL');
     // NORMAL syncs where the write-ahead log is folded into the file; the log itself is synced by durable-log.ts.
     database.pragma(`synchronous = ${durability === 'each-call' ? 'NORMAL' : 'OFF'}`);
     database.pragma('foreign_keys = ON');
-    migrate(database, path);
+    migrate(database);
     return database;
   } catch (error) {
     database?.close();
@@ -32,7 +34,8 @@ export function openDatabase(path: string, durability: Durability): CatalogDatab
   }
 }
 
-function migrate(database: CatalogDatabase, path: string): void {
+/** @throws CATALOG_TOO_NEW, CATALOG_CORRUPT */
+function assertOurs(database: CatalogDatabase, path: string): void {
   const newest = MIGRATIONS.at(-1)?.version ?? 0;
   const version = schemaVersion(database);
   if (version > newest) {
@@ -47,6 +50,9 @@ function migrate(database: CatalogDatabase, path: string): void {
       hint: 'name another path in the configuration',
     });
   }
+}
+
+function migrate(database: CatalogDatabase): void {
   database
     .transaction(() => {
       // Read again under the write lock: another process may have migrated meanwhile.
