@@ -4,7 +4,9 @@ import { readdirSync, readFileSync } from 'node:fs';
 
 /** Clock ticks of /proc per second: USER_HZ, 100 on every Linux that Node runs on. */
 const TICKS_PER_SECOND = 100;
-const SAMPLE_MS = 20;
+const SAMPLE_MS = 50;
+/** A process may become another program soon after its start; by then it has. */
+const SETTLED_SIGHTS = 3;
 
 interface Process {
   /** Process id and start time, since ids come round. */
@@ -34,6 +36,7 @@ export class UsageMeter {
   readonly #first = new Map<string, number>();
   readonly #last = new Map<string, number>();
   readonly #timer: NodeJS.Timeout;
+  readonly #processes = new ProcessTable();
   #peakBytes = 0;
 
   constructor(accountOf: (words: string, pid: number) => Account) {
@@ -55,7 +58,7 @@ export class UsageMeter {
 
   #sample(into: Map<string, number>): void {
     let bytes = 0;
-    for (const { key, pid, own, reaped, words } of processes()) {
+    for (const { key, pid, own, reaped, words } of this.#processes.all()) {
       const account = this.#accountOf(words, pid);
       if (account === undefined) continue;
       into.set(key, account === 'own' ? own : own + reaped);
@@ -65,22 +68,43 @@ export class UsageMeter {
   }
 }
 
-function processes(): readonly Process[] {
-  return readdirSync('/proc').flatMap((entry) => {
-    if (!/^\d+$/.test(entry)) return [];
-    try {
-      const text = readFileSync(`/proc/${entry}/stat`, 'utf8');
-      // `pid (name) state ppid …`: the name may hold anything. See proc(5).
-      const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-      const seconds = (from: number): number => (Number(fields[from]) + Number(fields[from + 1])) / TICKS_PER_SECOND;
-      const words = readFileSync(`/proc/${entry}/cmdline`, 'utf8').replaceAll('\0', ' ').trim();
-      const pid = Number(entry);
-      return [{ key: `${entry} ${fields[19]}`, pid, own: seconds(11), reaped: seconds(13), words }];
-    } catch {
-      // It ended between the listing and the reading.
+/** Looks at few files as often as it is asked: what it takes itself is taken from those it watches. */
+class ProcessTable {
+  readonly #known = new Map<string, { words: string; sights: number }>();
+  readonly #ofKernel = new Set<string>();
+
+  all(): readonly Process[] {
+    return readdirSync('/proc').flatMap((entry) => {
+      if (!/^\d+$/.test(entry) || this.#ofKernel.has(entry)) return [];
+      try {
+        return this.#look(entry);
+      } catch {
+        // It ended between the listing and the reading.
+        return [];
+      }
+    });
+  }
+
+  #look(entry: string): readonly Process[] {
+    const text = readFileSync(`/proc/${entry}/stat`, 'latin1');
+    // `pid (name) state ppid …`: the name may hold anything. See proc(5).
+    const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
+    if (fields[1] === '2') {
+      this.#ofKernel.add(entry);
       return [];
     }
-  });
+    const seconds = (from: number): number => (Number(fields[from]) + Number(fields[from + 1])) / TICKS_PER_SECOND;
+    const key = `${entry} ${fields[19] ?? ''}`;
+    return [{ key, pid: Number(entry), own: seconds(11), reaped: seconds(13), words: this.#words(key, entry) }];
+  }
+
+  #words(key: string, entry: string): string {
+    const known = this.#known.get(key) ?? { words: '', sights: 0 };
+    if (known.sights >= SETTLED_SIGHTS) return known.words;
+    const words = readFileSync(`/proc/${entry}/cmdline`, 'latin1').replaceAll('\0', ' ').trim();
+    this.#known.set(key, { words, sights: words === known.words ? known.sights + 1 : 0 });
+    return words;
+  }
 }
 
 function residentBytes(pid: number): number {
@@ -100,6 +124,6 @@ export function peakResidentBytes(pid: number): number {
 
 /** What the children that this process has waited for have used so far. */
 export function cpuSecondsOfChildren(): number {
-  const own = processes().find(({ pid }) => pid === process.pid);
+  const own = new ProcessTable().all().find(({ pid }) => pid === process.pid);
   return own?.reaped ?? Number.NaN;
 }

@@ -6,6 +6,7 @@ import { type Settings, startServer, type TestServer } from '../test/support/pos
 import { until } from '../test/support/until.ts';
 import { type Figures, percentile } from './report.ts';
 import { type Account, UsageMeter } from './processes.ts';
+import { settleDisk } from './tree.ts';
 
 const DRAIN_DEADLINE_MS = 600_000;
 const SEGMENT_BYTES = 16 * 1024 * 1024;
@@ -83,6 +84,7 @@ export async function drain(
   }
   const ready = (): number => readdirSync(status).filter((name) => name.endsWith('.ready')).length;
   const segments = ready();
+  settleDisk(join(server.dataDirectory, 'pg_wal'));
   const log = join(server.socketDirectory, 'server.log');
   const offset = statSync(log).size;
   const meter = new UsageMeter((words, pid) =>

@@ -6,6 +6,7 @@ import { createWalden } from '../test/support/walden.ts';
 import { limitOfWal } from './limit.ts';
 import { PgBackRest, pgBackRestVersion } from './pgbackrest.ts';
 import { type Contender, type Figures, inTurn, printBars, printFigures, ratio, type Rounds } from './report.ts';
+import { settleDisk } from './tree.ts';
 import { drain, serverWithWal } from './wal-source.ts';
 
 const SEGMENTS = 160;
@@ -21,6 +22,7 @@ export async function benchWal(rounds: Rounds): Promise<void> {
     run: () => drainIntoWalden(server, level),
   }));
   contenders.push({ name: 'cp and fsync', run: () => drainByCopy(server) });
+  contenders.push({ name: 'nothing (/bin/true)', run: () => drain(server, '/bin/true', () => undefined) });
   if (pgBackRestVersion() === undefined) console.log('pgBackRest is not installed: skipped');
   else {
     for (const [level, async] of [
@@ -40,11 +42,13 @@ export async function benchWal(rounds: Rounds): Promise<void> {
   for (const level of [1, 3]) {
     contenders.push({
       name: `limit, zstd ${level}`,
-      run: () =>
-        limitOfWal(
+      run: () => {
+        settleDisk(wal);
+        return limitOfWal(
           files.map((name) => join(wal, name)),
           level,
-        ),
+        );
+      },
     });
   }
   try {

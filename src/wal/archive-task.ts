@@ -3,7 +3,6 @@ import {
   closeSync,
   constants,
   fstatSync,
-  fsyncSync,
   mkdirSync,
   openSync,
   readSync,
@@ -49,8 +48,9 @@ const CHUNK_BYTES = 1024 * 1024;
 let chunkBuffer: Buffer | undefined;
 
 /**
- * Reads once, in bounded memory: each chunk is validated, hashed and compressed. The staged file is fsynced and whole
- * when this returns; on an error it is gone.
+ * Reads once, in bounded memory: each chunk is validated, hashed and compressed. The staged file is whole when this returns,
+ * but not fsynced: the disk takes as long as half a compression, and this thread has better things to do. On an error it is
+ * gone.
  * @throws FORMAT_INVALID, SERVER_MISMATCH (refused by validation), ARCHIVE_FILE_MISSING, LOCAL_IO, STORAGE_FULL
  */
 export function archiveWalFile(input: ArchiveInput): ArchiveOutput {
@@ -106,7 +106,6 @@ function stageObject(input: ArchiveInput, source: number): ArchiveOutput {
       index,
     });
     writeAll(staged, encodeWalObjectHeader(header), 0);
-    fsyncSync(staged);
     return { plainBytes, sha256: header.sha256, storedBytes: position, index: header.index, history };
   } catch (error) {
     discard(input.staged);

@@ -41,8 +41,8 @@ export class WalPusher {
     this.#context = context;
     this.#dataDirectory = place.dataDirectory;
     this.#spool = place.spool;
-    // One more than the workers, so that none waits while another's file is linked and recorded.
-    this.#queue = new PQueue({ concurrency: context.pool.threads + 1 });
+    // Twice as many as workers, so that none waits while another's file is fsynced, linked and recorded.
+    this.#queue = new PQueue({ concurrency: context.pool.threads * 2 });
   }
 
   /** Archives `pg_wal/<name>` of the cluster's data directory. Resolves when it is durable. */

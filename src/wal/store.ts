@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isWaldenError, WaldenError } from '../errors.ts';
+import { isWaldenError, localIoError, WaldenError } from '../errors.ts';
 import type { WalFileRecord } from '../../catalog/catalog.ts';
 import type { Sha256Hex } from '../../storage-drivers/driver.ts';
+import { syncFile } from '../platform/files.ts';
 import { microsFromDate } from '../postgres/timestamp.ts';
 import { type ParsedWalName, segmentNumberOfName } from '../postgres/wal-name.ts';
 import { walKey } from '../repository/keys.ts';
@@ -62,6 +63,9 @@ async function archiveInto(
     ...{ source, name: file.name, identity, compressionLevel, archivedAt, staged },
   });
   try {
+    await syncFile(staged).catch((error: unknown) => {
+      throw localIoError(error, `unable to stage ${file.name} in ${directory}`);
+    });
     const outcomes = await Promise.allSettled(
       repositories.map(async (repository) => {
         const record = await putObject(context, repository, file, staged, { output, archivedAt });
