@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execFileSync } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { bootId } from '../../src/platform/boot.ts';
 import { COMMANDS, type CommandEntry } from '../../src/cli/commands.ts';
 import { runWalden, WALDEN } from './run-walden.ts';
 
@@ -171,7 +172,11 @@ describe('without a service', () => {
     const name = '000000010000000000000003';
     mkdirSync(join(directory, 'state/spool/main/fetch'), { recursive: true });
     writeFileSync(join(directory, 'state/spool/main/fetch', name), 'wal');
-    const words = ['wal', 'fetch', 'main', name, 'RECOVERYXLOG', '--config', config];
+    const identity = join(directory, 'state/spool/main/identity');
+    const words = ['wal', 'fetch', 'main', name, 'RECOVERYXLOG', '--config', config, '--timeout', '1'];
+    writeFileSync(identity, '7300000000000000001 of-another-boot\n');
+    expect((await runWalden(words, { cwd: directory })).status).toBe(200);
+    writeFileSync(identity, `7300000000000000001 ${await bootId()}\n`);
     expect(await runWalden(words, { cwd: directory })).toEqual({ status: 0, stdout: '', stderr: '' });
   });
 });

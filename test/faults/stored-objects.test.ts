@@ -10,6 +10,7 @@ import { parseWalName } from '../../src/postgres/wal-name.ts';
 import { ensureClusterFile } from '../../src/repository/cluster-file.ts';
 import { backupRecordKey, packKey, walKey } from '../../src/repository/keys.ts';
 import { rebuildCatalog } from '../../src/repository/rebuild-catalog.ts';
+import { WAL_HEADER_BYTES } from '../../src/repository/wal-object.ts';
 import { MARKER } from '../../src/restore/target-directory.ts';
 import { restoreCluster } from '../../src/restore/restore-cluster.ts';
 import { WalFetcher } from '../../src/wal/fetch.ts';
@@ -26,6 +27,9 @@ import { createWalPool, MAIN, openLocalRepository, setUpWal } from '../support/w
 
 const LOCAL = 'local' as RepositoryName;
 const ID = '20261122T021500F' as BackupId;
+/** What zstd's own checksum cannot tell. */
+const withHeadOf = (bytes: Buffer, other: Buffer): Buffer =>
+  Buffer.concat([bytes.subarray(0, WAL_HEADER_BYTES), other.subarray(WAL_HEADER_BYTES)]);
 const PLACE = { repository: LOCAL, cluster: 'main' as ClusterName, id: ID };
 
 describe('a stored WAL file that is not what it was', () => {
@@ -38,6 +42,7 @@ describe('a stored WAL file that is not what it was', () => {
     ['empty', 'FORMAT_INVALID', () => Buffer.alloc(0)],
     ['turned in one bit', 'CHECKSUM_MISMATCH', (bytes) => ((bytes[bytes.length - 40]! ^= 4), bytes)],
     ['another segment', 'CHECKSUM_MISMATCH', (_, other) => other],
+    ['another segment under its own head', 'CHECKSUM_MISMATCH', withHeadOf],
   ])('%s is never handed out, and another repository serves', async (_, code, change) => {
     const driver = new MemoryDriver();
     const far = await openLocalRepository('far');

@@ -1,8 +1,9 @@
 import { existsSync } from 'node:fs';
-import { copyFile, rename, rm } from 'node:fs/promises';
+import { copyFile, readFile, rename, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { isWaldenError, systemErrorCode, toWaldenError, WaldenError } from '../../errors.ts';
+import { bootId } from '../../platform/boot.ts';
 import { parseWalName } from '../../postgres/wal-name.ts';
 import { clusterName } from '../../repository/names.ts';
 import { ApiClient } from '../api-client.ts';
@@ -86,6 +87,9 @@ async function byService(
   const config = options.socket === undefined ? await readConfig(cli, options) : undefined;
   const client = new ApiClient(options.socket ?? config?.service.socket ?? '');
   const ownCluster = config?.clusters.get(clusterName(cluster));
+  if (ownCluster !== undefined && (await takePrefetched(ownCluster.spoolDirectory, name, target))) {
+    return { attempt: () => Promise.resolve(), timeoutSeconds: 1 };
+  }
   return {
     timeoutSeconds: ownCluster?.walFetchTimeoutSeconds ?? DEFAULT_TIMEOUT_SECONDS,
     attempt: async (secondsLeft) => {
@@ -96,6 +100,12 @@ async function byService(
       throw new WaldenError('STORAGE_UNAVAILABLE', `unable to move ${path} to ${target}: it is gone`);
     },
   };
+}
+
+/** As bin/walden-fetch does: only what was brought in this boot of the host. */
+async function takePrefetched(spool: string, name: string, target: string): Promise<boolean> {
+  const identity = await readFile(join(spool, 'identity'), 'latin1').catch(() => '');
+  return identity.endsWith(` ${await bootId()}\n`) && (await moveTo(join(spool, 'fetch', name), target));
 }
 
 /** Again while that can help and time is left. @throws the last failure */
