@@ -1,12 +1,14 @@
 import fs, { chmodSync, existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
 import { syncBuiltinESMExports } from 'node:module';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { createPackControl } from '../../src/backup/pack-input.ts';
 import { packFiles } from '../../src/backup/pack-files-task.ts';
 import { microsFromDate } from '../../src/postgres/timestamp.ts';
 import { parseWalName, type WalFileName } from '../../src/postgres/wal-name.ts';
+import { walKey } from '../../src/repository/keys.ts';
 import type { Repository } from '../../src/repository/repository.ts';
 import { archiveWalFile, hashFile } from '../../src/wal/archive-task.ts';
 import { WalFetcher } from '../../src/wal/fetch.ts';
@@ -14,7 +16,7 @@ import { storeWalFile } from '../../src/wal/store.ts';
 import { localError } from '../../storage-drivers/local/local-errors.ts';
 import { exactly } from '../../storage-drivers/exact-stream.ts';
 import { newDirectory } from '../support/sandbox.ts';
-import { createWalPool, openLocalRepository, setUpWal, type WalSetup } from '../support/wal-setup.ts';
+import { createWalPool, MAIN, openLocalRepository, setUpWal, type WalSetup } from '../support/wal-setup.ts';
 
 const pool = createWalPool();
 afterAll(() => pool.close());
@@ -25,7 +27,7 @@ function systemError(code: 'EIO' | 'ENOSPC', syscall: string): NodeJS.ErrnoExcep
   return Object.assign(new Error(`${code}: ${syscall} failed`), { code, errno, syscall });
 }
 
-const real = { readSync: fs.readSync, fsyncSync: fs.fsyncSync };
+const real = { readSync: fs.readSync };
 function breakCalls(calls: Partial<typeof real>): void {
   Object.assign(fs, calls);
   syncBuiltinESMExports();
@@ -73,12 +75,19 @@ describe('a disk that fails under the data directory', () => {
   it.each([
     ['EIO', 'LOCAL_IO'],
     ['ENOSPC', 'STORAGE_FULL'],
-  ] as const)('or says %s only when the staged file is made durable, stages nothing', (failure, code) => {
-    const directory = newDirectory('staged');
-    breakCalls({ fsyncSync: failing(failure, 'fsync') });
+  ] as const)('or says %s only when the staged file is made durable, stores nothing', async (failure, code) => {
+    const directory = repository.driver.features.stagingDirectory!;
+    const handle = await open(source);
+    const sync = vi.spyOn(Object.getPrototypeOf(handle) as FileHandle, 'sync');
+    await handle.close();
+    sync.mockRejectedValueOnce(systemError(failure, 'fsync'));
     const message = `unable to stage ${name} in ${directory} (${failure})`;
-    expect(() => archive(join(directory, 'x'))).toThrow(expect.objectContaining({ code, message }) as Error);
+    const file = parseWalName(name);
+    await expect(storeWalFile(setup.context, file, source)).rejects.toMatchObject({ code, message });
+    sync.mockRestore();
     expect(readdirSync(directory)).toEqual([]);
+    await expect(repository.driver.stat(walKey(MAIN, file))).rejects.toMatchObject({ code: 'STORAGE_OBJECT_MISSING' });
+    await storeWalFile(setup.context, file, source);
   });
 
   it('fails a backup by the name of the file', () => {
