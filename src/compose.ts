@@ -1,4 +1,4 @@
-import { readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { readFile, rename, writeFile } from 'node:fs/promises';
 import { randomUUID } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
@@ -12,7 +12,7 @@ import { driverWithRetries } from '../storage-drivers/with-retry.ts';
 import type { Config } from './config/config.ts';
 import { localIoError, systemErrorCode, WaldenError } from './errors.ts';
 import { systemClock } from './platform/clock.ts';
-import { makeDirectories, syncDirectory, syncFile } from './platform/files.ts';
+import { emptyDirectory, makeDirectories, syncDirectory, syncFile } from './platform/files.ts';
 import { createWorkerPool, type WorkerPool } from './platform/worker-pool.ts';
 import { rebuildAndReplace } from './repository/rebuild-and-replace.ts';
 import { rebuildCatalog } from './repository/rebuild-catalog.ts';
@@ -59,7 +59,7 @@ export async function startWalden(config: Config, log: ServiceLogger): Promise<R
     });
     for (const { spoolDirectory } of config.clusters.values()) closers.push(await lockSpool(spoolDirectory));
     // What a killed service had staged, for stores that have no place of their own for it.
-    await rm(join(stateDirectory, 'staging'), { recursive: true, force: true });
+    await emptyDirectory(join(stateDirectory, 'staging'));
     const catalog = SqliteCatalog.openOwn(join(stateDirectory, 'catalog.sqlite'));
     closers.push(() => catalog.close());
     const instance = await instanceOf(stateDirectory);

@@ -47,16 +47,12 @@ export class JobRunner {
     this.#note = note;
   }
 
-  /** Jobs of a service that died: they cannot be running. @returns what kinds they were */
-  async failInterrupted(): Promise<readonly JobKind[]> {
-    const kinds: JobKind[] = [];
+  /** Jobs of a service that died: they cannot be running. */
+  async failInterrupted(): Promise<void> {
     const error = errorToDocument(new WaldenError('INTERRUPTED', 'the service ended while this job ran'));
     for (const job of await this.#catalog.jobs(Number.MAX_SAFE_INTEGER)) {
-      if (job.state !== 'running') continue;
-      await this.#finish(job.id, 'failed', error, null);
-      kinds.push(job.kind);
+      if (job.state === 'running') await this.#finish(job.id, 'failed', error, null);
     }
-    return kinds;
   }
 
   /** Starts `work` and returns at once. `result` must be JSON. */

@@ -5,7 +5,7 @@ import { ClusterRoom } from './cluster-room.ts';
 import type { ServiceDeps } from './deps.ts';
 import { createHttpServer, listenOnSocket } from './http-server.ts';
 import { JobRunner } from './jobs.ts';
-import { isUnknownToCatalog } from './lost-catalog.ts';
+import { isCatalogBehind } from './lost-catalog.ts';
 import type { ServiceRooms } from './rooms.ts';
 import { startCatalogRebuild } from './start-catalog-rebuild.ts';
 
@@ -23,31 +23,25 @@ export async function startService(deps: ServiceDeps, log: FastifyBaseLogger): P
   const jobs = new JobRunner(deps.catalog, deps.clock, (message, facts) => {
     deps.log.warn(facts, message);
   });
-  let catalogIsOld = (await jobs.failInterrupted()).includes('catalog-rebuild');
+  await jobs.failInterrupted();
   const clusters = new Map<string, ClusterRoom>();
   for (const config of deps.config.clusters.values()) {
     const room = new ClusterRoom(deps, config);
     await room.prepare();
     clusters.set(config.name, room);
-    catalogIsOld ||= await isUnknownToCatalog(deps.catalog, room);
-    await reconcileBackups(deps, config.name, room.repositories);
-    // A cluster that is not there yet must not keep the service from serving the others.
-    await room.context().catch((error: unknown) => {
-      const failure = toWaldenError(error);
-      deps.log.warn(
-        { cluster: config.name, error: errorToDocument(failure) },
-        `cluster ${config.name}: ${failure.message}`,
-      );
-    });
   }
+  let listening = (): void => undefined;
+  if (await isCatalogBehind(deps.catalog, clusters.values())) {
+    deps.log.warn({}, 'the repositories hold more than the catalog knows: rebuilding it');
+    // Noted before the clusters are registered: a start that dies from here on leaves the note to the next one.
+    await startCatalogRebuild({ jobs, deps }, new Promise((resolve) => (listening = resolve)));
+  }
+  for (const room of clusters.values()) await openCluster(deps, room);
   const rooms: ServiceRooms = { deps, startedAt: deps.clock.now(), jobs, clusters };
   const server = await createHttpServer(rooms, log);
   await listenOnSocket(server, deps.config.service.socket);
   deps.log.info({ socket: deps.config.service.socket, clusters: [...clusters.keys()] }, 'ready');
-  if (catalogIsOld) {
-    deps.log.warn({}, 'the repositories hold more than the catalog knows: rebuilding it');
-    await startCatalogRebuild(rooms);
-  }
+  listening();
   return {
     async stop() {
       await jobs.stop();
@@ -55,4 +49,14 @@ export async function startService(deps: ServiceDeps, log: FastifyBaseLogger): P
       await server.close();
     },
   };
+}
+
+async function openCluster(deps: ServiceDeps, room: ClusterRoom): Promise<void> {
+  const { name } = room.config;
+  await reconcileBackups(deps, name, room.repositories);
+  // A cluster that is not there yet must not keep the service from serving the others.
+  await room.context().catch((error: unknown) => {
+    const failure = toWaldenError(error);
+    deps.log.warn({ cluster: name, error: errorToDocument(failure) }, `cluster ${name}: ${failure.message}`);
+  });
 }

@@ -63,6 +63,7 @@ async function archiveInto(
     ...{ source, name: file.name, identity, compressionLevel, archivedAt, staged },
   });
   try {
+    // Opened anew: what went wrong with writing back before is told to the next who opens it (errseq, since Linux 4.16).
     await syncFile(staged).catch((error: unknown) => {
       throw localIoError(error, `unable to stage ${file.name} in ${directory}`);
     });

@@ -1,11 +1,13 @@
 import {
   existsSync,
+  lstatSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -85,6 +87,16 @@ describe('walden service', () => {
     const instance = readFileSync(join(state, 'instance'), 'utf8').trim();
     expect(readdirSync(join(directory, 'repository', '.staging'))).toContain(instance);
     expect(instance).not.toBe('');
+  });
+
+  it('leaves a staging directory that leads to another disk where it is, and empties it', async () => {
+    const [state, elsewhere] = [join(directory, 'state'), join(directory, 'elsewhere')];
+    for (const path of [state, elsewhere]) mkdirSync(path);
+    symlinkSync(elsewhere, join(state, 'staging'));
+    writeFileSync(join(elsewhere, 'upload.x'), '');
+    await startService();
+    expect(readdirSync(elsewhere)).toEqual([]);
+    expect(lstatSync(join(state, 'staging')).isSymbolicLink()).toBe(true);
   });
 
   it('is not hurried by a second SIGTERM', async () => {

@@ -102,7 +102,7 @@ async function byService(
   };
 }
 
-/** As bin/walden-fetch does: only what was brought in this boot of the host. */
+/** As bin/walden-fetch does: only what was brought in this boot of the host. A spool that cannot be read brings nothing. */
 async function takePrefetched(spool: string, name: string, target: string): Promise<boolean> {
   const identity = await readFile(join(spool, 'identity'), 'latin1').catch(() => '');
   return identity.endsWith(` ${await bootId()}\n`) && (await moveTo(join(spool, 'fetch', name), target));
