@@ -50,6 +50,17 @@ export interface ObjectInfo {
   readonly size: number;
 }
 
+/** An open file that holds an object, or a part of it. */
+export interface ObjectFile {
+  /** Good for every thread of the process. */
+  readonly descriptor: number;
+  /** Of the part that was asked for, in the file. */
+  readonly offset: number;
+  readonly length: number;
+  /** Closes the file when `work`, which reads it, has ended. @throws what `work` throws, STORAGE_UNAVAILABLE (too late) */
+  whileRead<Result>(work: () => Promise<Result>): Promise<Result>;
+}
+
 export interface StorageDriver {
   readonly type: string;
   readonly features: StorageFeatures;
@@ -75,6 +86,16 @@ export interface StorageDriver {
     key: ObjectKey,
     options?: { readonly offset?: number; readonly length?: number; readonly signal?: AbortSignal | undefined },
   ): Promise<Readable>;
+
+  /**
+   * The same bytes, for a worker thread to read itself; only of stores whose objects are files of this host, whole and
+   * never written again. Use it at once: what is not read stays open.
+   * @throws as `get`, and STORAGE_SIZE when the object is shorter
+   */
+  readonly openFile?: (
+    key: ObjectKey,
+    options?: { readonly offset?: number; readonly length?: number; readonly signal?: AbortSignal | undefined },
+  ) => Promise<ObjectFile>;
 
   /** @throws STORAGE_OBJECT_MISSING */
   stat(key: ObjectKey, options?: { readonly signal?: AbortSignal | undefined }): Promise<ObjectInfo>;

@@ -8,9 +8,11 @@ import { endingWith } from './exact-stream.ts';
 export interface StoreDeadlines {
   /** stat, remove, the opening of a get, each step of a list, each chunk of a stream. */
   readonly answerMs: number;
-  /** A put, whatever its size. */
+  /** A put, whatever its size, and the reading of an opened file. */
   readonly putMs: number;
 }
+
+type Opening = NonNullable<StorageDriver['openFile']>;
 
 /** A store that hangs becomes STORAGE_UNAVAILABLE: no caller waits for ever. */
 export function driverWithDeadlines(inner: StorageDriver, { answerMs, putMs }: StoreDeadlines): StorageDriver {
@@ -33,9 +35,26 @@ export function driverWithDeadlines(inner: StorageDriver, { answerMs, putMs }: S
       iterator.return?.().catch(() => undefined);
     }
   }
+  const { openFile } = inner;
+  const timedOpening =
+    (openFile: Opening): Opening =>
+    async (key, options) => {
+      const opening = openFile(key, options);
+      const file = await answer(opening, `open ${key}`).catch((error: unknown) => {
+        // Nobody will read what opens too late.
+        opening.then((late) => late.whileRead(() => Promise.resolve())).catch(() => undefined);
+        throw error;
+      });
+      return {
+        ...file,
+        // A late reader still reads: the inner file stays open for it.
+        whileRead: (work) => withDeadline(file.whileRead(work), putMs, () => late(`go on with ${key}`)),
+      };
+    };
   return {
     type: inner.type,
     features: inner.features,
+    ...(openFile === undefined ? {} : { openFile: timedOpening(openFile.bind(inner)) }),
     put: (key, body, options) => withDeadline(inner.put(key, body, options), putMs, () => late(`store ${key}`)),
     async get(key, options): Promise<Readable> {
       const opening = inner.get(key, options);

@@ -32,9 +32,11 @@ export function driverWithRetries(
 ): StorageDriver {
   const again = <Result>(work: () => Promise<Result>, options?: CallOptions): Promise<Result> =>
     retry(work, { ...policy, clock, signal: options?.signal });
+  const openFile = inner.openFile?.bind(inner);
   return {
     type: inner.type,
     features: inner.features,
+    ...(openFile === undefined ? {} : { openFile: (key, options) => again(() => openFile(key, options), options) }),
     async put(key, body, options) {
       // Only what could have taken effect unheard may be ours.
       let unheard = false;

@@ -3,7 +3,7 @@ import { type BigIntStats, closeSync, constants, fstatSync, openSync, readSync, 
 import { systemErrorCode, WaldenError } from '../errors.ts';
 import type { Sha256Hex } from '../../storage-drivers/driver.ts';
 import { micros } from '../postgres/timestamp.ts';
-import { FrameCompressor } from '../repository/codec.ts';
+import { type FrameCompressor, frameCompressor } from '../repository/codec.ts';
 import type { ManifestEntry, ManifestFile, ManifestFrame } from '../repository/manifest.ts';
 import { encodeTarHeader, TAR_BLOCK_BYTES, tarPaddingBytes } from '../repository/tar-header.ts';
 import { FrameSink } from './frame-sink.ts';
@@ -31,7 +31,6 @@ const READ_BYTES = 1024 * 1024;
 const HEADER_ROOM_BYTES = 8192;
 
 const plain = Buffer.allocUnsafeSlow(FRAME_BYTES);
-const compressors = new Map<number, FrameCompressor>();
 
 /** @throws LOCAL_IO, STORAGE_FULL, INTERRUPTED (the control says stop) */
 export function packFiles(input: PackFilesInput): PackFilesOutput {
@@ -59,7 +58,7 @@ class Packer {
     this.#input = input;
     this.#sink = sink;
     this.#control = new BigInt64Array(input.control);
-    this.#compressor = compressorOf(input.compressionLevel);
+    this.#compressor = frameCompressor(input.compressionLevel);
   }
 
   pack(member: PackMember): void {
@@ -227,11 +226,4 @@ function readFailure(member: PackMember, cause: unknown): WaldenError {
     hint: 'the user of the service must be able to read the data directory',
     cause,
   });
-}
-
-/** Contexts are megabytes: one per level and thread, for good. */
-function compressorOf(level: number): FrameCompressor {
-  const known = compressors.get(level) ?? new FrameCompressor(level);
-  compressors.set(level, known);
-  return known;
 }

@@ -30,6 +30,15 @@ export class FrameCompressor {
   }
 }
 
+/** The one of this thread and level: its context and its buffer are megabytes. */
+export function frameCompressor(level: number): FrameCompressor {
+  const known = frameCompressors.get(level) ?? new FrameCompressor(level);
+  frameCompressors.set(level, known);
+  return known;
+}
+
+const frameCompressors = new Map<number, FrameCompressor>();
+
 /** Decompresses frames whose plain size is known, into one reused buffer or one of the caller's. */
 export class FrameDecompressor {
   readonly #context = new binding.DCtx();
@@ -69,10 +78,8 @@ export class FrameDecompressor {
 export class StreamCompressor {
   readonly #context = takeCompressor();
 
-  /** `plainBytes`: the length of all that will be fed, when known; it is written into the frame and held to. */
-  constructor(level: number, plainBytes?: number) {
+  constructor(level: number) {
     configure(this.#context, level);
-    if (plainBytes !== undefined) this.#context.setPledgedSrcSize(plainBytes);
   }
 
   /** Gives what is ready so far to `take`; a piece is valid until `take` returns. */
@@ -85,22 +92,14 @@ export class StreamCompressor {
     }
   }
 
-  /** Ends the frame. @throws INTERNAL when fewer or more bytes came than were pledged. */
+  /** Ends the frame. */
   finish(take: (piece: Uint8Array) => void): void {
     for (let remaining = 1; remaining > 0;) {
-      const [left, produced] = this.#end();
+      const [left, produced] = this.#context.compressStream2(compressed, NO_BYTES, EndDirective.end);
       if (produced > 0) take(compressed.subarray(0, produced));
       remaining = left;
     }
     idleCompressors.push(this.#context);
-  }
-
-  #end(): readonly [number, number, number] {
-    try {
-      return this.#context.compressStream2(compressed, NO_BYTES, EndDirective.end);
-    } catch (cause) {
-      throw new WaldenError('INTERNAL', 'unable to end a zstd frame: other bytes came than were announced', { cause });
-    }
   }
 }
 
@@ -112,7 +111,6 @@ export class StreamCompressor {
  */
 export class StreamDecompressor {
   readonly #context = takeDecompressor();
-  readonly #output = new OutputPieces();
   readonly #what: string;
   readonly #head = new Uint8Array(MAGIC_BYTES);
   readonly #maxPlainBytes: number;
@@ -127,19 +125,16 @@ export class StreamDecompressor {
   }
 
   /**
-   * Decompresses as the caller takes the pieces, which are his for good: a small chunk may hold a gigabyte of zeros. All of
-   * them must be taken.
+   * Decompresses as the caller takes the pieces: a small chunk may hold a gigabyte of zeros. All of them must be taken. A
+   * piece is valid until the next one is asked for, of this or another stream of the thread.
    * @throws FORMAT_INVALID when it does not begin as zstd, CHECKSUM_MISMATCH when it is damaged further on or too long.
    */
   *feed(chunk: Uint8Array): Generator<Uint8Array, void, undefined> {
-    const pieces: Uint8Array[] = [];
     let rest = this.#pastMagic(chunk);
     for (let full = false; rest.byteLength > 0 || full;) {
-      const room = this.#output.room();
-      const [left, produced, consumed] = this.#step(room, rest);
-      this.#output.take(produced, pieces);
+      const [left, produced, consumed] = this.#step(rest);
       rest = rest.subarray(consumed);
-      full = produced === room.byteLength && left !== 0;
+      full = produced === decompressed.byteLength && left !== 0;
       if (produced > 0 || consumed > 0) this.#betweenFrames = left === 0;
       this.#plainBytes += produced;
       if (this.#plainBytes > this.#maxPlainBytes) {
@@ -148,7 +143,7 @@ export class StreamDecompressor {
           `${this.#what} holds more than the ${this.#maxPlainBytes} bytes stored`,
         );
       }
-      yield* pieces.splice(0);
+      if (produced > 0) yield decompressed.subarray(0, produced);
     }
   }
 
@@ -160,9 +155,9 @@ export class StreamDecompressor {
     idleDecompressors.push(this.#context);
   }
 
-  #step(room: Uint8Array, rest: Uint8Array): readonly [number, number, number] {
+  #step(rest: Uint8Array): readonly [number, number, number] {
     try {
-      return this.#context.decompressStream(room, rest);
+      return this.#context.decompressStream(decompressed, rest);
     } catch (cause) {
       throw new WaldenError('CHECKSUM_MISMATCH', `unable to decompress ${this.#what}: the stored bytes are damaged`, {
         cause,
@@ -190,28 +185,10 @@ export function compressBytes(plain: Uint8Array, level: number): Buffer {
   return Buffer.from(new FrameCompressor(level).compress(plain));
 }
 
-/** Hands out parts of ever new buffers, so that no piece is written again after it was given away. */
-class OutputPieces {
-  #buffer = new Uint8Array(0);
-  #used = 0;
-
-  room(): Uint8Array {
-    if (this.#buffer.byteLength - this.#used < OUTPUT_BYTES / 8) {
-      this.#buffer = new Uint8Array(new ArrayBuffer(OUTPUT_BYTES));
-      this.#used = 0;
-    }
-    return this.#buffer.subarray(this.#used);
-  }
-
-  take(produced: number, into: Uint8Array[]): void {
-    if (produced === 0) return;
-    into.push(this.#buffer.subarray(this.#used, this.#used + produced));
-    this.#used += produced;
-  }
-}
-
-// All compressors of a thread write into it: fresh memory for each piece would cost as much as a tenth of the compression.
+// Streams of a thread share them: fresh memory for each piece costs as much as a tenth of the compression, and more than
+// all of the decompression, most of it in the garbage collector, which counts what stands outside its heap.
 const compressed = new Uint8Array(new ArrayBuffer(OUTPUT_BYTES));
+const decompressed = new Uint8Array(new ArrayBuffer(OUTPUT_BYTES));
 
 // Contexts hold megabytes outside the heap, which the collector does not see: those used to their end are used again.
 const idleCompressors: InstanceType<typeof binding.CCtx>[] = [];

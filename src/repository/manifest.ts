@@ -136,7 +136,8 @@ export class ManifestParser {
       const entry = this.#readLine(text);
       if (entry !== undefined) entries.push(entry);
     }
-    if (start < chunk.byteLength) this.#pending.push(chunk.subarray(start));
+    // Copied: the caller may write into the chunk again.
+    if (start < chunk.byteLength) this.#pending.push(Uint8Array.from(chunk.subarray(start)));
     this.#pendingBytes += chunk.byteLength - start;
     if (this.#pendingBytes > MAX_LINE_BYTES) throw this.#invalid('has a line without end');
     return entries;

@@ -56,7 +56,7 @@ async function readHistory(
 ): Promise<string> {
   const stored = await readSmallObject(driver, key, MAX_HISTORY_BYTES, signal);
   const decompressor = new StreamDecompressor(key, Math.min(plainBytes, MAX_HISTORY_BYTES));
-  const plain = Buffer.concat([...decompressor.feed(stored)]);
+  const plain = Buffer.concat(Array.from(decompressor.feed(stored), (piece) => Uint8Array.from(piece)));
   decompressor.finish();
   const found = createHash('sha256').update(plain).digest('hex');
   if (plain.length !== plainBytes || found !== sha256) {

@@ -1,9 +1,9 @@
 import type { Catalog, ClusterName, SegmentSpan, WalFileRecord } from '../../catalog/catalog.ts';
-import { createByteChannel } from '../platform/byte-channel.ts';
 import type { WorkerPool } from '../platform/worker-pool.ts';
 import type { TimelineId } from '../postgres/lsn.ts';
 import { segmentName } from '../postgres/wal-name.ts';
 import type { Repository } from '../repository/repository.ts';
+import { runOnObject } from '../repository/with-object.ts';
 import type { ArchiveView, WalPlace } from '../wal/archive-view.ts';
 import type { ArchiveLookups } from './decide.ts';
 import { searchSegmentTask, type SearchSegmentOutput } from './search-segment-task.ts';
@@ -80,21 +80,10 @@ async function searchStored(
   const record: WalFileRecord | undefined = await catalog.walFile(repository.name, cluster, name);
   const identity = archive.backups[0]?.facts.identity;
   if (record === undefined || identity === undefined) return undefined;
-  const stream = await repository.driver.get(record.key, { signal });
-  const channel = createByteChannel();
-  const input = {
-    bytes: channel.receiver,
-    object: `${record.key} of repository ${repository.name}`,
-    identity,
-    timeline,
-    segment,
-    sha256: record.sha256,
+  const { key, sha256 } = record;
+  return await runOnObject(pool, searchSegmentTask, { driver: repository.driver, key, signal }, (bytes) => ({
+    ...{ bytes, object: `${key} of repository ${repository.name}`, identity, timeline, segment, sha256 },
     xid: wanted.xid,
     restorePoint: wanted.restorePoint,
-  };
-  const task = pool.run(searchSegmentTask, input, { transfer: [channel.receiver] });
-  const [outcome] = await Promise.allSettled([task, channel.send(stream as AsyncIterable<Uint8Array>)]);
-  stream.destroy();
-  if (outcome.status === 'rejected') throw outcome.reason;
-  return outcome.value;
+  }));
 }

@@ -2,7 +2,7 @@ import { createHash, type Hash } from 'node:crypto';
 import { closeSync, constants, fchmodSync, fchownSync, fsyncSync, futimesSync, openSync, writeSync } from 'node:fs';
 import { localIoError, systemErrorCode, WaldenError } from '../errors.ts';
 import type { Sha256Hex } from '../../storage-drivers/driver.ts';
-import { type ByteChannelPort, receiveBytes } from '../platform/byte-channel.ts';
+import { type ByteSource, closeSource, readBytes } from '../platform/byte-source.ts';
 import { workerTask } from '../platform/worker-pool.ts';
 import type { Micros } from '../postgres/timestamp.ts';
 import { FrameDecompressor } from '../repository/codec.ts';
@@ -13,7 +13,7 @@ export const restoreFilesTask = workerTask<RestoreFilesInput, RestoreFilesOutput
 
 export interface RestoreFilesInput {
   /** The frames of all the files, one after the other. */
-  readonly bytes: ByteChannelPort;
+  readonly bytes: ByteSource;
   readonly files: readonly FileToRestore[];
   /** The pack, for errors. */
   readonly object: string;
@@ -52,7 +52,7 @@ const FLAGS = constants.O_WRONLY | constants.O_CREAT | constants.O_NOFOLLOW;
  * LOCAL_IO, STORAGE_FULL (the target), and what the sender's source throws
  */
 export async function restoreFiles(input: RestoreFilesInput): Promise<RestoreFilesOutput> {
-  const reader = new FrameReader(receiveBytes(input.bytes), input.object);
+  const reader = new FrameReader(readBytes(input.bytes), input.object);
   const open: { readonly descriptor: number; readonly file: FileToRestore }[] = [];
   const settle = (): void => {
     for (const { descriptor, file } of open)
@@ -75,7 +75,7 @@ export async function restoreFiles(input: RestoreFilesInput): Promise<RestoreFil
     for (const { descriptor } of open) closeSync(descriptor);
     await reader.close();
     // Left before the first byte was asked for, the channel would keep its sender waiting.
-    input.bytes.close();
+    closeSource(input.bytes);
   }
   return { files: input.files.length, bytes };
 }

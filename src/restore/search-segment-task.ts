@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { WaldenError } from '../errors.ts';
 import type { ClusterIdentity } from '../../catalog/catalog.ts';
 import type { Sha256Hex } from '../../storage-drivers/driver.ts';
-import { type ByteChannelPort, receiveBytes } from '../platform/byte-channel.ts';
+import { type ByteSource, readBytes } from '../platform/byte-source.ts';
 import { workerTask } from '../platform/worker-pool.ts';
 import type { Lsn, TimelineId } from '../postgres/lsn.ts';
 import { SegmentWalker } from '../postgres/segment-walker.ts';
@@ -14,7 +14,7 @@ export const searchSegmentTask = workerTask<SearchSegmentInput, SearchSegmentOut
 
 export interface SearchSegmentInput {
   /** The stored object. */
-  readonly bytes: ByteChannelPort;
+  readonly bytes: ByteSource;
   /** For errors. */
   readonly object: string;
   readonly identity: ClusterIdentity;
@@ -47,7 +47,7 @@ export async function searchSegment(input: SearchSegmentInput): Promise<SearchSe
   });
   const decompressor = new StreamDecompressor(input.object, input.identity.segmentBytes);
   const hash = createHash('sha256');
-  for await (const chunk of receiveBytes(input.bytes)) {
+  for await (const chunk of readBytes(input.bytes)) {
     for (const piece of decompressor.feed(chunk)) {
       hash.update(piece);
       walker.feed(piece);

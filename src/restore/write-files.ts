@@ -3,7 +3,6 @@ import { chmod, chown, lchown, mkdir, rename, symlink } from 'node:fs/promises';
 import { join, sep } from 'node:path';
 import { isWaldenError, WaldenError } from '../errors.ts';
 import { syncDirectory } from '../platform/files.ts';
-import { createByteChannel } from '../platform/byte-channel.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { WorkerPool } from '../platform/worker-pool.ts';
 import type { StoredBackup } from '../repository/backup-record.ts';
@@ -11,6 +10,7 @@ import { packKey } from '../repository/keys.ts';
 import { isEntryPath, type ManifestDirectory } from '../repository/manifest.ts';
 import { readManifest } from '../repository/manifest-reader.ts';
 import type { Repository } from '../repository/repository.ts';
+import { runOnObject } from '../repository/with-object.ts';
 import { type Batch, batchesOf } from './batches.ts';
 import { type FileToRestore, restoreFilesTask } from './restore-files-task.ts';
 import type { TablespacePlace } from './tablespaces.ts';
@@ -200,14 +200,9 @@ async function tryBatch(
     skip,
     frames,
   }));
-  const stream = await repository.driver.get(key, { offset: batch.offset, length: batch.storedBytes, signal });
-  const channel = createByteChannel();
-  const input = { bytes: channel.receiver, files, object: `${key} of repository ${repository.name}`, again, owner };
-  const task = pool.run(restoreFilesTask, input, { transfer: [channel.receiver] });
-  const [outcome] = await Promise.allSettled([task, channel.send(stream as AsyncIterable<Uint8Array>)]);
-  stream.destroy();
-  if (outcome.status === 'rejected') throw outcome.reason;
-  return outcome.value;
+  const object = { driver: repository.driver, key, offset: batch.offset, length: batch.storedBytes, signal };
+  const what = `${key} of repository ${repository.name}`;
+  return await runOnObject(pool, restoreFilesTask, object, (bytes) => ({ bytes, files, object: what, again, owner }));
 }
 
 export function interrupted(signal: AbortSignal): WaldenError {

@@ -15,7 +15,7 @@ import { localIoError, systemErrorCode, toWaldenError, WaldenError } from '../er
 import type { ClusterIdentity, WalIndex } from '../../catalog/catalog.ts';
 import type { Sha256Hex } from '../../storage-drivers/driver.ts';
 import { workerTask } from '../platform/worker-pool.ts';
-import { StreamCompressor } from '../repository/codec.ts';
+import { frameCompressor } from '../repository/codec.ts';
 import { encodeWalObjectHeader, fitIndex, WAL_HEADER_BYTES, type WalObjectHeader } from '../repository/wal-object.ts';
 import type { Micros } from '../postgres/timestamp.ts';
 import { parseWalName, type WalFileName } from '../postgres/wal-name.ts';
@@ -44,11 +44,17 @@ export interface ArchiveOutput {
   readonly history: string | undefined;
 }
 
-const CHUNK_BYTES = 1024 * 1024;
-let chunkBuffer: Buffer | undefined;
+/** Small enough to be still in the processor's cache when it is hashed, after it was walked. */
+const CHUNK_BYTES = 256 * 1024;
+/**
+ * A frame is made of what stands in memory in one piece: fed chunk by chunk, zstd copies it all and finds its matches on a
+ * slower path. This is the usual size of a segment; larger ones take several frames.
+ */
+const FRAME_BYTES = 16 * 1024 * 1024;
+let frameBuffer: Buffer | undefined;
 
 /**
- * Reads once, in bounded memory: each chunk is validated, hashed and compressed. The staged file is whole when this returns,
+ * Reads once, in bounded memory: each chunk is validated and hashed, each frame compressed. The staged file is whole when this returns,
  * but not fsynced: the disk takes as long as half a compression, and this thread has better things to do. On an error it is
  * gone.
  * @throws FORMAT_INVALID, SERVER_MISMATCH (refused by validation), ARCHIVE_FILE_MISSING, LOCAL_IO, STORAGE_FULL
@@ -69,7 +75,7 @@ export function hashFile({ source }: { readonly source: string }): { readonly sh
   const descriptor = openSource(source);
   try {
     const hash = createHash('sha256');
-    readChunks(descriptor, source, (chunk) => hash.update(chunk));
+    readFrames(descriptor, source, (chunk) => hash.update(chunk));
     return { sha256: hexOf(hash) };
   } finally {
     closeSync(descriptor);
@@ -80,20 +86,22 @@ function stageObject(input: ArchiveInput, source: number): ArchiveOutput {
   const file = parseWalName(input.name);
   const before = fstatSync(source);
   const validator = createWalValidator(file, input.identity, before.size);
-  const compressor = new StreamCompressor(input.compressionLevel, before.size);
+  const compressor = frameCompressor(input.compressionLevel);
   const plainHash = createHash('sha256');
   const staged = openStaged(input);
   try {
     let position = WAL_HEADER_BYTES;
-    const store = (piece: Uint8Array): void => {
-      position += writeAll(staged, piece, position);
-    };
-    const plainBytes = readChunks(source, input.source, (chunk) => {
-      validator.feed(chunk);
-      plainHash.update(chunk);
-      compressor.feed(chunk, store);
-    });
-    compressor.finish(store);
+    const plainBytes = readFrames(
+      source,
+      input.source,
+      (chunk) => {
+        validator.feed(chunk);
+        plainHash.update(chunk);
+      },
+      (frame) => {
+        position += writeAll(staged, compressor.compress(frame), position);
+      },
+    );
     assertUnchanged(before, fstatSync(source), plainBytes, input.source);
     const { index, history } = validator.finish();
     const { identity, archivedAt } = input;
@@ -156,21 +164,40 @@ function openToRead(path: string): number {
   }
 }
 
-/** Calls `take` for every chunk of at most 1 MiB; returns the number of bytes. @throws LOCAL_IO naming `path` */
-function readChunks(descriptor: number, path: string, take: (chunk: Buffer) => void): number {
-  chunkBuffer ??= Buffer.allocUnsafeSlow(CHUNK_BYTES);
+/**
+ * Calls `take` for every chunk, and `takeFrame` for every frame of chunks, the last of which may be empty only when the file
+ * is. Returns the number of bytes. @throws LOCAL_IO naming `path`
+ */
+function readFrames(
+  descriptor: number,
+  path: string,
+  take: (chunk: Buffer) => void,
+  takeFrame: (frame: Buffer) => void = () => undefined,
+): number {
+  frameBuffer ??= Buffer.allocUnsafeSlow(FRAME_BYTES);
   let total = 0;
   for (;;) {
-    let filled = 0;
-    // A chunk is filled up: the walk wants whole pages.
-    for (;;) {
-      const bytes = readChunk(descriptor, path, chunkBuffer.subarray(filled));
-      filled += bytes;
-      if (bytes === 0 || filled === CHUNK_BYTES) break;
-    }
-    if (filled === 0) return total;
-    take(chunkBuffer.subarray(0, filled));
+    const filled = fillFrame(descriptor, path, frameBuffer, take);
+    if (filled > 0 || total === 0) takeFrame(frameBuffer.subarray(0, filled));
     total += filled;
+    if (filled < FRAME_BYTES) return total;
+  }
+}
+
+/** Returns how many bytes there were until the frame was full or the file ended. */
+function fillFrame(descriptor: number, path: string, frame: Buffer, take: (chunk: Buffer) => void): number {
+  let filled = 0;
+  for (;;) {
+    const start = filled;
+    const end = Math.min(start + CHUNK_BYTES, frame.length);
+    // A chunk is filled up: the walk wants whole pages.
+    while (filled < end) {
+      const bytes = readChunk(descriptor, path, frame.subarray(filled, end));
+      if (bytes === 0) break;
+      filled += bytes;
+    }
+    if (filled > start) take(frame.subarray(start, filled));
+    if (filled < end || end === frame.length) return filled;
   }
 }
 

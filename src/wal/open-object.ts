@@ -1,7 +1,6 @@
-import type { Readable } from 'node:stream';
-import { createByteChannel } from '../platform/byte-channel.ts';
 import type { Repository } from '../repository/repository.ts';
 import { walKey } from '../repository/keys.ts';
+import { runOnObject } from '../repository/with-object.ts';
 import type { ParsedWalName } from '../postgres/wal-name.ts';
 import type { ArchiveContext } from './archive-context.ts';
 import { verifyTask, type VerifyOutput } from './verify-task.ts';
@@ -18,16 +17,8 @@ export async function openWalObject(
   target: string | undefined,
   signal?: AbortSignal,
 ): Promise<VerifyOutput> {
-  const stream: Readable = await repository.driver.get(walKey(context.cluster, file), { signal });
-  const channel = createByteChannel();
-  const work = context.pool.run(
-    verifyTask,
-    { bytes: channel.receiver, name: file.name, systemIdentifier: context.identity.systemIdentifier, target },
-    { transfer: [channel.receiver] },
-  );
-  // The worker hears of a failing source through the channel and fails with its error.
-  const [outcome] = await Promise.allSettled([work, channel.send(stream as AsyncIterable<Uint8Array>)]);
-  stream.destroy();
-  if (outcome.status === 'rejected') throw outcome.reason;
-  return outcome.value;
+  const { name } = file;
+  const { systemIdentifier } = context.identity;
+  const object = { driver: repository.driver, key: walKey(context.cluster, file), signal };
+  return await runOnObject(context.pool, verifyTask, object, (bytes) => ({ bytes, name, systemIdentifier, target }));
 }

@@ -3,7 +3,7 @@ import { closeSync, constants, openSync, unlinkSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { localIoError, WaldenError } from '../errors.ts';
 import type { Sha256Hex } from '../../storage-drivers/driver.ts';
-import { type ByteChannelPort, receiveBytes } from '../platform/byte-channel.ts';
+import { type ByteSource, readBytes } from '../platform/byte-source.ts';
 import { workerTask } from '../platform/worker-pool.ts';
 import type { SystemIdentifier } from '../postgres/lsn.ts';
 import type { WalFileName } from '../postgres/wal-name.ts';
@@ -14,8 +14,8 @@ import { decodeWalObjectHeader, WAL_HEADER_BYTES, type WalObjectHeader } from '.
 export const verifyTask = workerTask<VerifyInput, VerifyOutput>('verifyWalObject');
 
 export interface VerifyInput {
-  /** The object's bytes arrive here. */
-  readonly bytes: ByteChannelPort;
+  /** The object's. */
+  readonly bytes: ByteSource;
   readonly name: WalFileName;
   readonly systemIdentifier: SystemIdentifier;
   /** A file to be made with the plain bytes; it is not fsynced: see the spool. */
@@ -72,7 +72,7 @@ async function verify(input: VerifyInput, write: (piece: Uint8Array) => void): P
   };
   let head = Buffer.alloc(0);
   let opened: { readonly header: WalObjectHeader; readonly decompressor: StreamDecompressor } | undefined;
-  for await (const chunk of receiveBytes(input.bytes)) {
+  for await (const chunk of readBytes(input.bytes)) {
     if (opened !== undefined) {
       take(opened.decompressor.feed(chunk));
       continue;

@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
-import { link, lstat, mkdir, open, rename, unlink } from 'node:fs/promises';
+import { type FileHandle, link, lstat, mkdir, open, rename, unlink } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
 import { systemErrorCode, WaldenError } from '../../src/errors.ts';
 import { makeDirectories, syncAncestors, syncDirectory } from '../../src/platform/files.ts';
 import type { StoreAccess } from '../registry.ts';
-import type { ObjectBody, ObjectInfo, ObjectKey, StorageDriver, StorageFeatures } from '../driver.ts';
+import type { ObjectBody, ObjectFile, ObjectInfo, ObjectKey, StorageDriver, StorageFeatures } from '../driver.ts';
 import { objectKey } from '../object-key.ts';
 import { exactly } from '../exact-stream.ts';
 import { copyBody } from './copy-body.ts';
@@ -19,6 +19,13 @@ const DIRECTORY_MODE = 0o750;
 const READ_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 /** A body's file that cannot be linked is copied: another file system, too many links, a file system without links. */
 const COPY_INSTEAD = new Set(['EXDEV', 'EMLINK', 'EPERM', 'ENOTSUP', 'EOPNOTSUPP']);
+
+/** What of an object is read: by default all of it. */
+interface Part {
+  readonly offset?: number;
+  readonly length?: number;
+  readonly signal?: AbortSignal | undefined;
+}
 
 /**
  * Objects as files below a directory. An object appears under its name by link(2), which fails when the name is taken, or
@@ -105,30 +112,28 @@ export class LocalDriver implements StorageDriver {
     }
   }
 
-  async get(
-    key: ObjectKey,
-    options: { readonly offset?: number; readonly length?: number; readonly signal?: AbortSignal | undefined } = {},
-  ): Promise<Readable> {
-    assertNotAborted(options.signal, `read ${key}`);
-    const handle = await this.#found(key, (path) => open(path, READ_FLAGS));
-    try {
-      const found = await handle.stat();
-      if (!found.isFile()) throw new WaldenError('STORAGE_UNAVAILABLE', `${key} is no file`);
-      const start = options.offset ?? 0;
-      const length = options.length ?? Math.max(0, found.size - start);
-      if (start + length > found.size) {
-        throw new WaldenError('STORAGE_SIZE', `${key} has ${found.size} bytes, wanted were ${length} from ${start}`);
-      }
-      if (length === 0) {
-        await handle.close();
-        return exactly([], 0, key);
-      }
-      const stream = handle.createReadStream({ start, end: start + length - 1, highWaterMark: 1024 * 1024 });
-      return exactly(stream, length, key, (error) => this.#failure(error, `read ${key}`), options.signal);
-    } catch (error) {
+  async get(key: ObjectKey, options: Part = {}): Promise<Readable> {
+    const { handle, offset, length } = await this.#open(key, options);
+    if (length === 0) {
       await handle.close();
-      throw this.#failure(error, `read ${key}`);
+      return exactly([], 0, key);
     }
+    const stream = handle.createReadStream({ start: offset, end: offset + length - 1, highWaterMark: 1024 * 1024 });
+    return exactly(stream, length, key, (error) => this.#failure(error, `read ${key}`), options.signal);
+  }
+
+  async openFile(key: ObjectKey, options: Part = {}): Promise<ObjectFile> {
+    const { handle, offset, length } = await this.#open(key, options);
+    return {
+      ...{ descriptor: handle.fd, offset, length },
+      async whileRead(work) {
+        try {
+          return await work();
+        } finally {
+          await handle.close();
+        }
+      },
+    };
   }
 
   async stat(key: ObjectKey, { signal }: { readonly signal?: AbortSignal | undefined } = {}): Promise<ObjectInfo> {
@@ -226,6 +231,26 @@ export class LocalDriver implements StorageDriver {
         // Renamed into place, or never made. A rename onto another name of the same file leaves both.
         if (systemErrorCode(error) !== 'ENOENT') throw error;
       });
+    }
+  }
+
+  async #open(
+    key: ObjectKey,
+    { offset = 0, length: wanted, signal }: Part,
+  ): Promise<{ readonly handle: FileHandle; readonly offset: number; readonly length: number }> {
+    assertNotAborted(signal, `read ${key}`);
+    const handle = await this.#found(key, (path) => open(path, READ_FLAGS));
+    try {
+      const found = await handle.stat();
+      if (!found.isFile()) throw new WaldenError('STORAGE_UNAVAILABLE', `${key} is no file`);
+      const length = wanted ?? Math.max(0, found.size - offset);
+      if (offset + length > found.size) {
+        throw new WaldenError('STORAGE_SIZE', `${key} has ${found.size} bytes, wanted were ${length} from ${offset}`);
+      }
+      return { handle, offset, length };
+    } catch (error) {
+      await handle.close();
+      throw this.#failure(error, `read ${key}`);
     }
   }
 

@@ -27,7 +27,9 @@ export function lieInManifest(
   change: (entries: ManifestLine[]) => void,
 ): void {
   const key = manifestKey(cluster, id);
-  const text = Buffer.concat([...new StreamDecompressor(key).feed(driver.objects.get(key)!)]).toString();
+  const text = Buffer.concat(
+    Array.from(new StreamDecompressor(key).feed(driver.objects.get(key)!), (piece) => Uint8Array.from(piece)),
+  ).toString();
   const [first = '', ...rest] = text.trimEnd().split('\n');
   const entries = rest.slice(0, -1).map((line) => JSON.parse(line) as ManifestLine);
   change(entries);

@@ -1,0 +1,62 @@
+import type { Readable } from 'node:stream';
+import type { ObjectKey, StorageDriver } from '../../storage-drivers/driver.ts';
+import { createByteChannel } from '../platform/byte-channel.ts';
+import type { ByteSource } from '../platform/byte-source.ts';
+import type { WorkerPool, WorkerTask } from '../platform/worker-pool.ts';
+
+/** An object, or a part of it. */
+export interface ObjectPart {
+  readonly driver: StorageDriver;
+  readonly key: ObjectKey;
+  readonly offset?: number;
+  readonly length?: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Runs a task of the workers on stored bytes. A worker reads a file itself: sent from thread to thread, the bytes would be
+ * copied, and their memory would keep the garbage collectors of both threads busy.
+ * @throws what the task throws, and what the driver's `get` throws
+ */
+export async function runOnObject<Input extends { readonly bytes: ByteSource }, Output>(
+  pool: WorkerPool,
+  task: WorkerTask<Input, Output>,
+  { driver, key, ...options }: ObjectPart,
+  inputOf: (bytes: ByteSource) => Input,
+): Promise<Output> {
+  if (driver.openFile !== undefined) {
+    const file = await driver.openFile(key, options);
+    return await file.whileRead(() =>
+      stoppable(options.signal, (stop) => {
+        const { descriptor, offset, length } = file;
+        return pool.run(task, inputOf({ descriptor, offset, length, what: key, stop }));
+      }),
+    );
+  }
+  const stream: Readable = await driver.get(key, options);
+  const channel = createByteChannel();
+  const work = pool.run(task, inputOf(channel.receiver), { transfer: [channel.receiver] });
+  // The worker hears of a failing source through the channel and fails with its error.
+  const [outcome] = await Promise.allSettled([work, channel.send(stream as AsyncIterable<Uint8Array>)]);
+  stream.destroy();
+  if (outcome.status === 'rejected') throw outcome.reason;
+  return outcome.value;
+}
+
+/** Tells the work of an abort through shared memory: a worker that reads hears nothing else. */
+async function stoppable<Result>(
+  signal: AbortSignal | undefined,
+  work: (stop: SharedArrayBuffer) => Promise<Result>,
+): Promise<Result> {
+  const flag = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
+  const stop = (): void => {
+    Atomics.store(flag, 0, 1);
+  };
+  if (signal?.aborted === true) stop();
+  signal?.addEventListener('abort', stop);
+  try {
+    return await work(flag.buffer);
+  } finally {
+    signal?.removeEventListener('abort', stop);
+  }
+}
