@@ -2,6 +2,7 @@ import { createHash, type Hash } from 'node:crypto';
 import { type BigIntStats, closeSync, constants, fstatSync, openSync, readSync, statSync } from 'node:fs';
 import { systemErrorCode, WaldenError } from '../errors.ts';
 import type { Sha256Hex } from '../../storage-drivers/driver.ts';
+import { allocatePages } from '../postgres/data-page.ts';
 import { micros } from '../postgres/timestamp.ts';
 import { type FrameCompressor, frameCompressor } from '../repository/codec.ts';
 import type { ManifestEntry, ManifestFile, ManifestFrame } from '../repository/manifest.ts';
@@ -26,11 +27,13 @@ import { PageCheck } from './page-check.ts';
  */
 
 const FRAME_BYTES = 4 * 1024 * 1024;
-const READ_BYTES = 1024 * 1024;
+/** Small enough to be still in the cache of the processor when it is hashed, after its pages were checked. */
+const READ_BYTES = 256 * 1024;
 /** Kept free in a file's first frame for its tar header; a whole page, so that every frame holds whole pages. */
 const HEADER_ROOM_BYTES = 8192;
 
-const plain = Buffer.allocUnsafeSlow(FRAME_BYTES);
+/** One for good, of those threads that pack; pages are checked in it. */
+let frameBuffer: Buffer | undefined;
 
 /** @throws LOCAL_IO, STORAGE_FULL, INTERRUPTED (the control says stop) */
 export function packFiles(input: PackFilesInput): PackFilesOutput {
@@ -53,12 +56,14 @@ class Packer {
   readonly #sink: FrameSink;
   readonly #control: BigInt64Array;
   readonly #compressor: FrameCompressor;
+  readonly #plain: Buffer;
 
   constructor(input: PackFilesInput, sink: FrameSink) {
     this.#input = input;
     this.#sink = sink;
     this.#control = new BigInt64Array(input.control);
     this.#compressor = frameCompressor(input.compressionLevel);
+    this.#plain = frameBuffer ??= allocatePages(FRAME_BYTES);
   }
 
   pack(member: PackMember): void {
@@ -72,7 +77,7 @@ class Packer {
     if (found === undefined) return;
     const { path, tablespace } = member;
     const attributes = attributesOf(found);
-    this.#writeFrame(headerInto(member, 'directory', attributes, 0));
+    this.#writeFrame(headerInto(this.#plain, member, 'directory', attributes, 0));
     this.entries.push(
       tablespace === undefined
         ? { type: 'directory', path, mode: attributes.mode }
@@ -97,7 +102,7 @@ class Packer {
   #packOpened(member: PackMember, descriptor: number, found: BigIntStats): void {
     const size = Number(found.size);
     const attributes = member.attributes ?? attributesOf(found);
-    const skip = headerInto(member, 'file', attributes, size);
+    const skip = headerInto(this.#plain, member, 'file', attributes, size);
     const offset = this.#sink.offset;
     const hash = createHash('sha256');
     const pages = PageCheck.of(member.path, descriptor, this.#input.pages);
@@ -108,14 +113,14 @@ class Packer {
     do {
       const end = Math.min(size, done + room);
       while (done < end) {
-        const chunk = plain.subarray(filled, filled + Math.min(READ_BYTES, end - done));
+        const chunk = this.#plain.subarray(filled, filled + Math.min(READ_BYTES, end - done));
         this.#readChunk({ member, descriptor, hash, pages }, chunk, done);
         filled += chunk.byteLength;
         done += chunk.byteLength;
       }
       if (done === size) {
         const padding = tarPaddingBytes(size);
-        plain.fill(0, filled, filled + padding);
+        this.#plain.fill(0, filled, filled + padding);
         filled += padding;
       }
       frames.push([this.#writeFrame(filled), filled]);
@@ -140,7 +145,7 @@ class Packer {
   }
 
   #writeFrame(length: number): number {
-    const frame = this.#compressor.compress(plain.subarray(0, length));
+    const frame = this.#compressor.compress(this.#plain.subarray(0, length));
     this.#sink.write(frame);
     return frame.byteLength;
   }
@@ -179,6 +184,7 @@ interface OpenFile {
 
 /** Puts the tar header at the beginning of the buffer; its length. */
 function headerInto(
+  buffer: Buffer,
   member: PackMember,
   type: 'file' | 'directory',
   { mode, uid, gid, mtime }: FileAttributes,
@@ -189,7 +195,7 @@ function headerInto(
   if (header.byteLength + TAR_BLOCK_BYTES > HEADER_ROOM_BYTES) {
     throw new WaldenError('LOCAL_IO', `unable to back up ${member.path}: its name is too long`);
   }
-  header.copy(plain);
+  header.copy(buffer);
   return header.byteLength;
 }
 
