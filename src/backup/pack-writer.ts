@@ -18,6 +18,8 @@ import {
 
 /** A pack is closed when it has grown beyond this. */
 const PACK_BYTES = 512 * 1024 * 1024;
+/** How often a pack is synced while it grows, so that the disk works beside the workers and little is left at the end. */
+const SYNCS_PER_PACK = 8;
 
 export interface PackSettings {
   readonly cluster: ClusterName;
@@ -39,6 +41,10 @@ interface OpenPack {
   readonly number: number;
   readonly path: string;
   offset: number;
+  /** Up to where it was synced, or is being. */
+  syncedTo: number;
+  /** Never ignored: the kernel tells an error of the disk once, and a later fsync may succeed in spite of it. */
+  syncing: Promise<void>;
 }
 
 /**
@@ -123,11 +129,28 @@ export class PackWriter {
     });
     pack.offset = output.offset;
     this.#settings.onPacked(output);
+    await this.#syncNowAndThen(pack);
+  }
+
+  async #syncNowAndThen(pack: OpenPack): Promise<void> {
+    const { packBytes = PACK_BYTES } = this.#settings;
+    if (pack.offset - pack.syncedTo < packBytes / SYNCS_PER_PACK) return;
+    await pack.syncing;
+    pack.syncedTo = pack.offset;
+    pack.syncing = syncFile(pack.path);
+    // Whoever waits for it next hears of the failure; until then it must not count as unhandled.
+    pack.syncing.catch(() => undefined);
   }
 
   #newPack(): OpenPack {
     this.#numbers += 1;
-    return { number: this.#numbers, path: join(this.#settings.directory, `${this.#numbers}.tar.zst`), offset: 0 };
+    return {
+      number: this.#numbers,
+      path: join(this.#settings.directory, `${this.#numbers}.tar.zst`),
+      offset: 0,
+      syncedTo: 0,
+      syncing: Promise.resolve(),
+    };
   }
 
   #publishInBackground(pack: OpenPack): Promise<void> {
@@ -141,6 +164,7 @@ export class PackWriter {
   async #publish(pack: OpenPack): Promise<void> {
     const { pool, repositories, cluster, id, signal } = this.#settings;
     const stored = await pool.run(sealPackTask, { pack: pack.path, offset: pack.offset });
+    await pack.syncing;
     await syncFile(pack.path);
     const key = packKey(cluster, id, pack.number);
     // Settled, all of them: after a failure nothing may appear in a repository any more.
