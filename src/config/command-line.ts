@@ -23,8 +23,13 @@ export function restoreCommand(scriptConfigPath: string): string {
   return `${commandWord(scriptPath('walden-fetch'))} ${commandWord(scriptConfigPath)} %f %p`;
 }
 
+/**
+ * archive_command through the service. The shell that PostgreSQL starts reads the script itself: called as a program, it
+ * would need a second start of a shell, which takes longer than all that it does. A script that is missing ends the shell
+ * with a status that PostgreSQL takes for "not archived". (For restore_command it would mean "not in the archive".)
+ */
 export function archiveCommand(scriptConfigPath: string): string {
-  return `${commandWord(scriptPath('walden-push'))} ${commandWord(scriptConfigPath)} %p`;
+  return `set -- ${commandWord(scriptConfigPath)} %p; . ${commandWord(scriptPath('walden-push'))}`;
 }
 
 /** restore_command straight from a repository, for the day when there is no service. */

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { archiveCommand } from '../../src/config/command-line.ts';
 import { StandInService } from '../cli/stand-in-service.ts';
 import { childrenOf, signalProcess } from '../support/processes.ts';
 import { newDirectory } from '../support/sandbox.ts';
@@ -55,7 +56,7 @@ describe.each(SHELLS)('the scripts of PostgreSQL, run by $shell', ({ shell, word
   }
 
   const SCRIPTS = {
-    push: () => [join(programDirectory, 'walden-push'), config, `pg_wal/${NAME}`],
+    push: () => ['-c', archiveCommand(config).replace('%p', `pg_wal/${NAME}`)],
     fetch: () => [join(programDirectory, 'walden-fetch'), config, NAME, 'pg_wal/RECOVERYXLOG'],
   };
 

@@ -34,7 +34,7 @@ describe('the file of shell variables', () => {
   it('shows the settings to paste, quoted for PostgreSQL, and no secret', () => {
     const text = scriptConfig(CLUSTER, '/run/walden.sock', "/spool 100%/it's/script.conf");
     expect(text).toMatch(
-      /^# {3}archive_command = '\S+\/bin\/walden-push ''\/spool 100%%\/it''\\\\''''s\/script\.conf'' %p'$/m,
+      /^# {3}archive_command = 'set -- ''\/spool 100%%\/it''\\\\''''s\/script\.conf'' %p; \. \S+\/bin\/walden-push'$/m,
     );
     expect(text).toMatch(/^# {3}restore_command = '.* %f %p'$/m);
     expect(text).not.toContain('hunter2');

@@ -1,6 +1,7 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { archiveCommand } from '../../../src/config/command-line.ts';
 import { projectDirectory, projectFiles } from '../../support/project.ts';
 
 const POSIX_SCRIPTS = ['bin/walden-push', 'bin/walden-fetch'];
@@ -17,6 +18,23 @@ describe('the scripts of PostgreSQL', () => {
       const done = spawnSync(program!, [...rest, '-n', join(projectDirectory, script)], { encoding: 'utf8' });
       expect(done.stderr).toBe('');
       expect(done.status).toBe(0);
+    },
+  );
+
+  it.each(SHELLS.map((words) => ({ shell: words.join(' '), words })))(
+    'read by the $shell of archive_command, say what is wrong and let the archiver go on',
+    ({ words: [program, ...rest] }) => {
+      const run = (command: string): { readonly status: number | null; readonly stderr: string } =>
+        spawnSync(program!, [...rest, '-c', command.replace('%p', 'pg_wal/000000010000000000000001')], {
+          encoding: 'utf8',
+        });
+      const unconfigured = run(archiveCommand('/nonexistent/script.conf'));
+      expect(unconfigured.stderr).toContain('unable to read /nonexistent/script.conf');
+      expect(unconfigured.status).toBe(3);
+      const missing = run(archiveCommand('/nonexistent/script.conf').replace('walden-push', 'walden-moved'));
+      expect(missing.stderr).toContain('walden-moved');
+      expect(missing.status).toBeGreaterThan(0);
+      expect(missing.status).toBeLessThanOrEqual(125);
     },
   );
 
