@@ -1,5 +1,6 @@
+import { fstatSync, readSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { ObjectBody, Sha256Hex, StorageDriver } from '../../storage-drivers/driver.ts';
+import type { ObjectBody, ObjectFile, Sha256Hex, StorageDriver } from '../../storage-drivers/driver.ts';
 import { type FaultMoment, FaultyDriver } from '../../storage-drivers/faulty/faulty-driver.ts';
 import { objectKey } from '../../storage-drivers/object-key.ts';
 import { bodyOf, collect, keysOf, sha256Of, store, textOf } from '../support/bodies.ts';
@@ -13,8 +14,12 @@ export interface DriverUnderTest {
 const KEY = objectKey('main/wal/one');
 const MOMENTS: readonly FaultMoment[] = ['before', 'after'];
 
-/** What every store must do; `open` gives a new empty one. */
-export function driverContract(what: string, open: () => Promise<DriverUnderTest>): void {
+/** What every store must do; `open` gives a new empty one. `files`: its objects are files of this host. */
+export function driverContract(
+  what: string,
+  open: () => Promise<DriverUnderTest>,
+  { files = false }: { readonly files?: boolean } = {},
+): void {
   let subject: DriverUnderTest;
   let driver: StorageDriver;
 
@@ -89,6 +94,43 @@ export function driverContract(what: string, open: () => Promise<DriverUnderTest
         await expect(put).rejects.toMatchObject({ code: 'FORMAT_INVALID' });
       }
       expect(await keysOf(driver)).toEqual([]);
+    });
+  });
+
+  describe.runIf(files)(`${what}: openFile`, () => {
+    async function opened(options?: { readonly offset?: number; readonly length?: number }): Promise<ObjectFile> {
+      const opening = driver.openFile?.(KEY, options);
+      if (opening === undefined) throw new Error('this store opens no files');
+      return await opening;
+    }
+
+    /** What a worker would read of it. */
+    async function read(options?: { readonly offset?: number; readonly length?: number }): Promise<string> {
+      const file = await opened(options);
+      return await file.whileRead(() => {
+        const bytes = Buffer.alloc(file.length);
+        readSync(file.descriptor, bytes, 0, file.length, file.offset);
+        return Promise.resolve(bytes.toString());
+      });
+    }
+
+    it('gives the same bytes as get', async () => {
+      await driver.put(KEY, bodyOf('0123456789'), { ifExists: 'fail' });
+      expect(await read()).toBe('0123456789');
+      expect(await read({ offset: 2, length: 3 })).toBe('234');
+      expect(await read({ offset: 10 })).toBe('');
+      await expect(read({ offset: 8, length: 3 })).rejects.toMatchObject({ code: 'STORAGE_SIZE' });
+    });
+
+    it('says what is missing as get does', async () => {
+      await expect(opened()).rejects.toMatchObject({ code: 'STORAGE_OBJECT_MISSING' });
+    });
+
+    it('closes the file when the reader has ended, also by an error', async () => {
+      await driver.put(KEY, bodyOf('x'), { ifExists: 'fail' });
+      const file = await opened();
+      await expect(file.whileRead(() => Promise.reject(new Error('the reader failed')))).rejects.toThrow('failed');
+      expect(() => fstatSync(file.descriptor)).toThrow('EBADF');
     });
   });
 

@@ -8,6 +8,7 @@ import { type DriverUnderTest, driverContract } from './driver-contract.ts';
 
 /** Far beyond what any test needs. */
 const DEADLINES = { answerMs: 60_000, putMs: 60_000 };
+const ONE_RETRY = { retries: 1, firstWaitMs: 1, longestWaitMs: 1 };
 
 async function local(): Promise<DriverUnderTest> {
   const root = newDirectory('store');
@@ -25,15 +26,19 @@ function memory(): Promise<DriverUnderTest> {
   return Promise.resolve({ driver: new MemoryDriver(), end: () => Promise.resolve() });
 }
 
-driverContract('a directory', local);
+driverContract('a directory', local, { files: true });
 driverContract('memory', memory);
-driverContract('a directory with deadlines', async () => {
-  const { driver, end } = await local();
-  return { driver: driverWithDeadlines(driver, DEADLINES), end };
-});
+driverContract(
+  'a directory with deadlines and retries',
+  async () => {
+    const { driver, end } = await local();
+    return { driver: driverWithRetries(driverWithDeadlines(driver, DEADLINES), ONE_RETRY), end };
+  },
+  { files: true },
+);
 driverContract('memory with retries', async () => {
   const { driver, end } = await memory();
-  return { driver: driverWithRetries(driver, { retries: 1, firstWaitMs: 1, longestWaitMs: 1 }), end };
+  return { driver: driverWithRetries(driver, ONE_RETRY), end };
 });
 driverContract('a faulty store without a fault', async () => {
   const { driver, end } = await memory();

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
-import type { StorageDriver } from '../../../storage-drivers/driver.ts';
+import type { ObjectFile, StorageDriver } from '../../../storage-drivers/driver.ts';
 import { MemoryDriver } from '../../../storage-drivers/memory/memory-driver.ts';
 import { objectKey } from '../../../storage-drivers/object-key.ts';
 import { driverWithDeadlines } from '../../../storage-drivers/with-deadline.ts';
@@ -63,5 +63,43 @@ describe('a store that hangs', () => {
     await expect(withCall({ get }).get(KEY)).rejects.toMatchObject(LATE);
     answer?.(late);
     await until(() => late.destroyed, { what: 'the late stream to be closed', deadlineMs: 5_000 });
+  });
+
+  it('is out of reach when a worker reads for too long, and its file stays open for it', async () => {
+    let closed = false;
+    let end: (() => void) | undefined;
+    const openFile = (): Promise<ObjectFile> =>
+      Promise.resolve({
+        ...{ descriptor: 0, offset: 0, length: 1 },
+        whileRead: async (work) => {
+          try {
+            return await work();
+          } finally {
+            closed = true;
+          }
+        },
+      });
+    const file = await withCall({ openFile }).openFile?.(KEY);
+    const reading = file?.whileRead(() => new Promise<void>((resolve) => (end = resolve)));
+    await expect(reading).rejects.toMatchObject(LATE);
+    expect(closed).toBe(false);
+    end?.();
+    await until(() => closed, { what: 'the file to be closed', deadlineMs: 5_000 });
+  });
+
+  it('has a file that opens too late closed', async () => {
+    let closed = false;
+    let answer: ((file: ObjectFile) => void) | undefined;
+    const openFile = (): Promise<ObjectFile> => new Promise((resolve) => (answer = resolve));
+    await expect(withCall({ openFile }).openFile?.(KEY)).rejects.toMatchObject(LATE);
+    answer?.({
+      ...{ descriptor: 0, offset: 0, length: 1 },
+      whileRead: async (work) => {
+        const result = await work();
+        closed = true;
+        return result;
+      },
+    });
+    await until(() => closed, { what: 'the late file to be closed', deadlineMs: 5_000 });
   });
 });
