@@ -8,12 +8,17 @@ export class FrameSink {
   readonly #path: string;
   readonly #descriptor: number;
   readonly #gathered = gatherBuffer;
+  readonly #onWritten: (bytes: Uint8Array) => void;
   #gatheredBytes = 0;
   #written: number;
 
-  /** Goes on at `offset`; what stands behind it is overwritten. @throws LOCAL_IO, STORAGE_FULL */
-  constructor(path: string, offset: number) {
+  /**
+   * Goes on at `offset`; what stands behind it is overwritten. `onWritten` is given each piece that was written, in order.
+   * @throws LOCAL_IO, STORAGE_FULL
+   */
+  constructor(path: string, offset: number, onWritten: (bytes: Uint8Array) => void = () => undefined) {
     this.#path = path;
+    this.#onWritten = onWritten;
     this.#written = offset;
     this.#descriptor = this.#guarded(() => openSync(path, constants.O_RDWR | constants.O_CREAT, 0o640));
   }
@@ -51,6 +56,7 @@ export class FrameSink {
       done += count;
       this.#written += count;
     }
+    this.#onWritten(bytes);
   }
 
   #guarded<T>(work: () => T): T {

@@ -17,7 +17,9 @@ import {
   type PackMember,
   STOP,
 } from './pack-input.ts';
+import { PackHash } from './pack-hash.ts';
 import { PageCheck } from './page-check.ts';
+import { PACK_END } from './seal-pack-task.ts';
 
 /**
  * Packs files on a worker thread: read in chunks into reused buffers, pages checked, hashed, compressed into frames of at
@@ -37,12 +39,17 @@ let frameBuffer: Buffer | undefined;
 
 /** @throws LOCAL_IO, STORAGE_FULL, INTERRUPTED (the control says stop) */
 export function packFiles(input: PackFilesInput): PackFilesOutput {
-  const sink = new FrameSink(input.pack, input.offset);
+  const hash = new PackHash(input.pack, input.offset);
+  const sink = new FrameSink(input.pack, input.offset, (bytes) => {
+    hash.update(bytes);
+  });
   try {
     const packer = new Packer(input, sink);
     for (const member of input.members) packer.pack(member);
     sink.flush();
-    return { entries: packer.entries, badPages: packer.badPages, notes: packer.notes, offset: sink.offset };
+    const { entries, badPages, notes } = packer;
+    const { offset } = sink;
+    return { entries, badPages, notes, offset, sealedSha256: hash.keep(offset, PACK_END) };
   } finally {
     sink.close();
   }

@@ -1,3 +1,4 @@
+import type { Sha256Hex } from '../../storage-drivers/driver.ts';
 import { workerTask } from '../platform/worker-pool.ts';
 import type { ManifestEntry } from '../repository/manifest.ts';
 import type { StoredObject } from '../repository/object-bytes.ts';
@@ -60,11 +61,15 @@ export interface PackFilesOutput {
   readonly notes: readonly string[];
   /** Where the pack ends now. */
   readonly offset: number;
+  /** Of the pack as it will be if it is sealed next; undefined when only the whole file can tell. */
+  readonly sealedSha256: Sha256Hex | undefined;
 }
 
 export interface SealPackInput {
   readonly pack: string;
   readonly offset: number;
+  /** As the last task on the pack told. */
+  readonly sealedSha256: Sha256Hex | undefined;
 }
 
 export const packFilesTask = workerTask<PackFilesInput, PackFilesOutput>('packFiles');

@@ -2,6 +2,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isWaldenError } from '../errors.ts';
 import type { BackupId, ClusterName } from '../../catalog/catalog.ts';
+import type { Sha256Hex } from '../../storage-drivers/driver.ts';
 import { syncFile } from '../platform/files.ts';
 import type { WorkerPool } from '../platform/worker-pool.ts';
 import { packKey } from '../repository/keys.ts';
@@ -41,6 +42,7 @@ interface OpenPack {
   readonly number: number;
   readonly path: string;
   offset: number;
+  sealedSha256: Sha256Hex | undefined;
   /** Up to where it was synced, or is being. */
   syncedTo: number;
   /** Never ignored: the kernel tells an error of the disk once, and a later fsync may succeed in spite of it. */
@@ -128,6 +130,7 @@ export class PackWriter {
       control: control.buffer,
     });
     pack.offset = output.offset;
+    pack.sealedSha256 = output.sealedSha256;
     this.#settings.onPacked(output);
     await this.#syncNowAndThen(pack);
   }
@@ -148,6 +151,7 @@ export class PackWriter {
       number: this.#numbers,
       path: join(this.#settings.directory, `${this.#numbers}.tar.zst`),
       offset: 0,
+      sealedSha256: undefined,
       syncedTo: 0,
       syncing: Promise.resolve(),
     };
@@ -163,7 +167,8 @@ export class PackWriter {
 
   async #publish(pack: OpenPack): Promise<void> {
     const { pool, repositories, cluster, id, signal } = this.#settings;
-    const stored = await pool.run(sealPackTask, { pack: pack.path, offset: pack.offset });
+    const { path, offset, sealedSha256 } = pack;
+    const stored = await pool.run(sealPackTask, { pack: path, offset, sealedSha256 });
     await pack.syncing;
     await syncFile(pack.path);
     const key = packKey(cluster, id, pack.number);

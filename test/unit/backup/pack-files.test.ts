@@ -1,5 +1,5 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import {
   appendFileSync,
   closeSync,
@@ -20,6 +20,7 @@ import {
   DONE_BYTES,
   packFilesTask,
   type PackFilesInput,
+  type PackFilesOutput,
   type PackMember,
   STOP,
 } from '../../../src/backup/pack-input.ts';
@@ -110,7 +111,8 @@ describe('packing files', () => {
       ];
       const input = { ...inputFor(directory, members), pack: join(directory, `${index}.tar.zst`) };
       const { offset } = packFiles(input);
-      const sealed = sealPack({ pack: input.pack, offset });
+      // Without a hash that was made on the way.
+      const sealed = sealPack({ pack: input.pack, offset, sealedSha256: undefined });
       const stored = readFileSync(input.pack);
       expect(sealed).toEqual({ bytes: stored.byteLength, sha256: createHash('sha256').update(stored).digest('hex') });
       return input.pack;
@@ -130,6 +132,62 @@ describe('packing files', () => {
     const second = packFiles({ ...input, offset: first.offset, members: [fileMember(root, 'b', mixed(2000))] });
     expect(readBack(input.pack, onlyFile(first.entries)).equals(mixed(1000))).toBe(true);
     expect(readBack(input.pack, onlyFile(second.entries)).equals(mixed(2000))).toBe(true);
+  });
+
+  describe('the hash that is made on the way', () => {
+    /** Packs files of random bytes, which stay as long as they are: the tasks of several packs in the given order. */
+    function packInTurn(
+      packs: readonly string[],
+      bytes: number,
+    ): readonly (readonly [PackFilesInput, PackFilesOutput])[] {
+      const root = newDirectory('pack-');
+      const directory = newDirectory('staged-');
+      const offsets = new Map<string, number>();
+      return packs.map((pack, index) => {
+        const members = [fileMember(root, `${index}`, randomBytes(bytes))];
+        const offset = offsets.get(pack) ?? 0;
+        const input = { ...inputFor(directory, members), pack: join(directory, pack), offset };
+        const output = packFiles(input);
+        offsets.set(pack, output.offset);
+        return [input, output];
+      });
+    }
+
+    function expectHashOfSealed({ pack }: PackFilesInput, { offset, sealedSha256 }: PackFilesOutput): void {
+      const { bytes, sha256 } = sealPack({ pack, offset, sealedSha256 });
+      const stored = readFileSync(pack);
+      expect({ bytes, sha256 }).toEqual({
+        bytes: stored.byteLength,
+        sha256: createHash('sha256').update(stored).digest('hex'),
+      });
+    }
+
+    it('is that of the sealed pack, also when the thread had other packs in between', () => {
+      const [, , last, other] = packInTurn(['a', 'a', 'a', 'b'], 100_000);
+      const [, again] = packInTurn(['c', 'd', 'c', 'd', 'c'], 100_000).slice(-2);
+      for (const [input, output] of [last!, other!, again!]) {
+        expect(output.sealedSha256).toBeDefined();
+        expectHashOfSealed(input, output);
+      }
+    });
+
+    it('is unknown rather than dear where another thread wrote much of the pack, and then it is made at the end', () => {
+      const [, , last] = packInTurn(['a', 'b', 'a'], 17 * 1024 * 1024);
+      const [input, output] = last!;
+      expect(output.sealedSha256).toBeUndefined();
+      expectHashOfSealed(input, output);
+    });
+
+    it('is not that of a task that failed', () => {
+      const [first] = packInTurn(['a'], 100_000);
+      const [input, { offset }] = first!;
+      const stopped = createPackControl();
+      Atomics.store(stopped, STOP, 1n);
+      const failing = { ...input, offset, control: stopped.buffer };
+      expect(() => packFiles(failing)).toThrow('interrupted');
+      const again = { ...input, offset };
+      expectHashOfSealed(again, packFiles(again));
+    });
   });
 
   it('leaves out what vanished, and tells what is no file any more', () => {
