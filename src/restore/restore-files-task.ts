@@ -1,12 +1,12 @@
 import { createHash, type Hash } from 'node:crypto';
-import { closeSync, constants, fchmodSync, fchownSync, fsyncSync, futimesSync, openSync, writeSync } from 'node:fs';
-import { localIoError, systemErrorCode, WaldenError } from '../errors.ts';
+import { WaldenError } from '../errors.ts';
 import type { Sha256Hex } from '../../storage-drivers/driver.ts';
 import { type ByteSource, closeSource, readBytes } from '../platform/byte-source.ts';
 import { workerTask } from '../platform/worker-pool.ts';
 import type { Micros } from '../postgres/timestamp.ts';
 import { FrameDecompressor } from '../repository/codec.ts';
 import type { ManifestFrame } from '../repository/manifest.ts';
+import { type TargetOwner, TargetFile } from './target-file.ts';
 
 /** On a worker: turns a run of stored frames into files, each checked against its hash while it is written. */
 export const restoreFilesTask = workerTask<RestoreFilesInput, RestoreFilesOutput>('restoreFiles');
@@ -19,7 +19,7 @@ export interface RestoreFilesInput {
   readonly object: string;
   /** The attempt before may have left files, which are written anew. Otherwise a file that is there stands twice in the list. */
   readonly again: boolean;
-  readonly owner: { readonly uid: number; readonly gid: number } | undefined;
+  readonly owner: TargetOwner | undefined;
 }
 
 export interface FileToRestore {
@@ -44,7 +44,6 @@ export interface RestoreFilesOutput {
 const MAX_FRAME_BYTES = 256 * 1024 * 1024;
 /** Files kept open to be fsynced together: the first fsync writes most of what the others wait for. */
 const OPEN_FILES = 128;
-const FLAGS = constants.O_WRONLY | constants.O_CREAT | constants.O_NOFOLLOW;
 
 /**
  * All files are durable when this resolves.
@@ -53,26 +52,23 @@ const FLAGS = constants.O_WRONLY | constants.O_CREAT | constants.O_NOFOLLOW;
  */
 export async function restoreFiles(input: RestoreFilesInput): Promise<RestoreFilesOutput> {
   const reader = new FrameReader(readBytes(input.bytes), input.object);
-  const open: { readonly descriptor: number; readonly file: FileToRestore }[] = [];
-  const settle = (): void => {
-    for (const { descriptor, file } of open)
-      onDisk(file, () => {
-        fsyncSync(descriptor);
-      });
-    for (const { descriptor } of open.splice(0)) closeSync(descriptor);
+  const open: TargetFile[] = [];
+  const settle = async (): Promise<void> => {
+    for (const target of open) await target.sync();
+    for (const target of open.splice(0)) await target.close();
   };
   let bytes = 0;
   try {
     for (const file of input.files) {
-      const descriptor = openTarget(file, input.again);
-      open.push({ descriptor, file });
-      await writeFile(descriptor, file, reader, input);
+      const target = new TargetFile(file, input.again);
+      open.push(target);
+      await writeFile(target, file, reader, input);
       bytes += file.size;
-      if (open.length >= OPEN_FILES) settle();
+      if (open.length >= OPEN_FILES) await settle();
     }
-    settle();
+    await settle();
   } finally {
-    for (const { descriptor } of open) closeSync(descriptor);
+    for (const target of open) await target.close();
     await reader.close();
     // Left before the first byte was asked for, the channel would keep its sender waiting.
     closeSource(input.bytes);
@@ -80,12 +76,10 @@ export async function restoreFiles(input: RestoreFilesInput): Promise<RestoreFil
   return { files: input.files.length, bytes };
 }
 
-const HINT = { hint: 'make room there and check its permissions, or restore to another directory' };
-
 let decompressor: FrameDecompressor | undefined;
 
 async function writeFile(
-  descriptor: number,
+  target: TargetFile,
   file: FileToRestore,
   reader: FrameReader,
   { object, owner }: RestoreFilesInput,
@@ -104,24 +98,10 @@ async function writeFile(
     skip -= Math.min(skip, plain.byteLength);
     left -= data.byteLength;
     hash.update(data);
-    onDisk(file, () => {
-      for (let done = 0; done < data.byteLength;) done += writeSync(descriptor, data, done);
-    });
+    await target.write(data);
   }
   assertSound(file, left, hash, what);
-  onDisk(file, () => {
-    if (owner !== undefined) fchownSync(descriptor, owner.uid, owner.gid);
-    fchmodSync(descriptor, file.mode & 0o777);
-    futimesSync(descriptor, file.mtime / 1e6, file.mtime / 1e6);
-  });
-}
-
-function onDisk({ target }: FileToRestore, work: () => void): void {
-  try {
-    work();
-  } catch (error) {
-    throw localIoError(error, `unable to write ${target}`, HINT);
-  }
+  target.dress(owner);
 }
 
 function assertSound(file: FileToRestore, left: number, hash: Hash, what: string): void {
@@ -130,20 +110,6 @@ function assertSound(file: FileToRestore, left: number, hash: Hash, what: string
   throw new WaldenError('CHECKSUM_MISMATCH', `${what} is not what was backed up: its hash differs`, {
     details: { path: file.path, expected: file.sha256, found },
   });
-}
-
-function openTarget(file: FileToRestore, again: boolean): number {
-  try {
-    return openSync(file.target, FLAGS | (again ? constants.O_TRUNC : constants.O_EXCL), 0o600);
-  } catch (error) {
-    if (!again && systemErrorCode(error) === 'EEXIST') {
-      // Two writers would leave a mixture that has neither's hash.
-      throw new WaldenError('FORMAT_INVALID', `the manifest names ${file.path} twice, or something else writes there`, {
-        hint: 'choose another backup with --backup, and report this',
-      });
-    }
-    throw localIoError(error, `unable to make ${file.target}`, HINT);
-  }
 }
 
 /** Cuts a stream of chunks into frames. */
