@@ -1,5 +1,6 @@
 import { WaldenError } from '../errors.ts';
-import { crc32c, crc32cOfWords } from './crc32c.ts';
+import { crc32c } from './crc32c.ts';
+import { crc32cMemory, PAGES_AREA } from './crc32c-memory.ts';
 import { formatLsn, type Lsn, lsn, type SystemIdentifier, type TimelineId } from './lsn.ts';
 import { type TransactionEnd, WalIndexBuilder, type WalIndexFound } from './wal-index-builder.ts';
 import { type SegmentBytes, segmentStart } from './wal-name.ts';
@@ -24,7 +25,7 @@ export interface SegmentExpectation {
   readonly majorVersion: number;
   /** A `partial` file may end anywhere; what follows its last record is leftovers. */
   readonly kind: 'segment' | 'partial';
-  /** Called for the end of every transaction, in order. */
+  /** Called for the end of every transaction, in order. It must not feed a walker. */
   readonly onTransaction?: ((transaction: TransactionEnd) => void) | undefined;
 }
 
@@ -50,11 +51,11 @@ export class SegmentWalker {
   readonly #startLow: number;
   readonly #startHigh: number;
   readonly #index: WalIndexBuilder;
+  /** The pages that are walked stand here, and only while `feed` runs: every walker of the thread uses it. */
+  readonly #memory = crc32cMemory();
   readonly #kept = new Uint8Array(KEPT_BYTES);
   /** The beginning of a page whose rest has not come yet. */
   readonly #cutPage = new Uint8Array(WAL_PAGE_BYTES);
-  /** The chunk that is walked, in words. */
-  #words: Int32Array = new Int32Array(0);
   #cutPageBytes = 0;
   #fedBytes = 0;
   #magic = 0;
@@ -73,6 +74,7 @@ export class SegmentWalker {
   /** False for the rest of a record of an earlier segment. */
   #checked = false;
 
+  /** @throws LOCAL_IO as crc32cMemory */
   constructor(expected: SegmentExpectation) {
     this.#expected = expected;
     this.#start = segmentStart(expected.segment, expected.segmentBytes);
@@ -91,9 +93,11 @@ export class SegmentWalker {
       this.#pages(this.#cutPage);
       this.#cutPageBytes = 0;
     }
-    const rest = (chunk.length - taken) % WAL_PAGE_BYTES;
-    this.#pages(chunk.subarray(taken, chunk.length - rest));
-    this.#fillCutPage(chunk.subarray(chunk.length - rest));
+    const rest = chunk.length - ((chunk.length - taken) % WAL_PAGE_BYTES);
+    for (; taken < rest && !this.#ended; taken += PAGES_AREA.bytes) {
+      this.#pages(chunk.subarray(taken, Math.min(taken + PAGES_AREA.bytes, rest)));
+    }
+    this.#fillCutPage(chunk.subarray(rest));
   }
 
   /** Where the last record that stands wholly in what was fed begins; undefined when there was none. */
@@ -118,31 +122,31 @@ export class SegmentWalker {
     return taken;
   }
 
-  #pages(chunk: Uint8Array): void {
-    // Words can be read in place only where the buffer stands at a multiple of 4.
-    const bytes = chunk.byteOffset % 4 === 0 ? chunk : chunk.slice();
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    this.#words = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength >>> 2);
-    for (let at = 0; at < bytes.length && !this.#ended; at += WAL_PAGE_BYTES) {
-      this.#page(bytes, view, at);
+  /** Walks whole pages, no more than the area takes. */
+  #pages(pages: Uint8Array): void {
+    this.#memory.bytes.set(pages, PAGES_AREA.start);
+    const end = PAGES_AREA.start + pages.length;
+    for (let at = PAGES_AREA.start; at < end && !this.#ended; at += WAL_PAGE_BYTES) {
+      this.#page(at);
       this.#offset += WAL_PAGE_BYTES;
     }
   }
 
-  #page(bytes: Uint8Array, view: DataView, at: number): void {
+  #page(at: number): void {
     const bodyAt = at + (this.#offset === 0 ? LONG_HEADER_BYTES : SHORT_HEADER_BYTES);
-    if (!this.#pageHeader(bytes, view, at)) return;
+    if (!this.#pageHeader(at)) return;
     const end = at + WAL_PAGE_BYTES;
     let position = bodyAt;
     if (this.#remaining > 0) {
-      position = this.#continueRecord(bytes, bodyAt, at);
+      position = this.#continueRecord(bodyAt, at);
       if (this.#remaining > 0) return;
     }
-    while (position < end && !this.#ended) position = this.#record(bytes, view, position, end, at);
+    while (position < end && !this.#ended) position = this.#record(position, end, at);
   }
 
   /** Checks the header of a page and what it says about a cut record; false when the walk ends before this page. */
-  #pageHeader(bytes: Uint8Array, view: DataView, at: number): boolean {
+  #pageHeader(at: number): boolean {
+    const { bytes, view } = this.#memory;
     if (this.#offset === 0) {
       this.#longHeader(bytes.subarray(at, at + LONG_HEADER_BYTES));
       this.#magic = view.getUint16(at, true);
@@ -201,19 +205,19 @@ export class SegmentWalker {
   }
 
   /** Takes the next part of a cut record; returns where the next record begins. */
-  #continueRecord(bytes: Uint8Array, from: number, pageAt: number): number {
+  #continueRecord(from: number, pageAt: number): number {
     const part = Math.min(this.#remaining, pageAt + WAL_PAGE_BYTES - from);
     this.#remaining -= part;
-    if (this.#checked) this.#gather(bytes, from, from + part);
+    if (this.#checked) this.#gather(from, from + part);
     const next = aligned(from + part);
     if (this.#remaining === 0 && this.#checked) this.#takeGathered(this.#offset + next - pageAt);
     return next;
   }
 
   /** The record that begins here; returns where the next one does. */
-  #record(bytes: Uint8Array, view: DataView, position: number, end: number, pageAt: number): number {
+  #record(position: number, end: number, pageAt: number): number {
     const offset = this.#offset + (position - pageAt);
-    const words = this.#words;
+    const { bytes, words, view, crcOfRecord } = this.#memory;
     const word = position >>> 2;
     const length = (words[word] ?? 0) >>> 0;
     if (length < RECORD_HEADER_BYTES || length > MAX_RECORD_BYTES) {
@@ -232,29 +236,28 @@ export class SegmentWalker {
       if (linked && !this.#pointsBack(view.getUint32(position + 8, true), view.getUint32(position + 12, true))) {
         return end;
       }
-      this.#gather(bytes, position, end);
+      this.#gather(position, end);
       return end;
     }
-    const dataCrc = crc32cOfWords(bytes, words, position + RECORD_HEADER_BYTES, position + length, 0);
-    const crc = crc32cOfWords(bytes, words, position, position + 20, dataCrc);
-    if (crc !== (words[word + 5] ?? 0) >>> 0) {
+    if (crcOfRecord(position, position + length) !== words[word + 5]) {
       this.#stop(offset, 'the record there has a wrong checksum');
       return end;
     }
     if (!this.#follows((words[word + 2] ?? 0) >>> 0, (words[word + 3] ?? 0) >>> 0)) return end;
     if (recordKind(bytes[position + 17] ?? 0, bytes[position + 16] ?? 0) !== 'other') {
-      this.#take(new DataView(view.buffer, view.byteOffset + position, length), offset + aligned(length));
+      this.#take(new DataView(view.buffer, position, length), offset + aligned(length));
     }
     return position + aligned(length);
   }
 
   /** Keeps the beginning of a cut record and sums up its checksum: data first, its header last. */
-  #gather(bytes: Uint8Array, from: number, to: number): void {
+  #gather(from: number, to: number): void {
+    const { bytes, crcOfBytes } = this.#memory;
     if (this.#gathered < KEPT_BYTES) {
       this.#kept.set(bytes.subarray(from, Math.min(to, from + KEPT_BYTES - this.#gathered)), this.#gathered);
     }
     const dataFrom = from + Math.max(0, RECORD_HEADER_BYTES - this.#gathered);
-    if (dataFrom < to) this.#crc = crc32cOfWords(bytes, this.#words, dataFrom, to, this.#crc);
+    if (dataFrom < to) this.#crc = crcOfBytes(dataFrom, to, this.#crc);
     this.#gathered += to - from;
   }
 

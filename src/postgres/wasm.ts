@@ -1,15 +1,16 @@
 import { WaldenError } from '../errors.ts';
 
 /**
- * A small assembler for WebAssembly, for a loop that needs SIMD, which JavaScript has not. It knows modules of one
- * function over one memory, and the instructions that page-checksum-code.ts uses; the numbers are those of the WebAssembly
- * core specification, version 2.0, section 5 (binary format).
+ * A small assembler for WebAssembly, for the loops over every byte that JavaScript is slow at: it has neither SIMD nor
+ * reads without a check of the index. It knows modules of one function over one memory, and the instructions that
+ * page-checksum-code.ts and crc32c-code.ts use; the numbers are those of the WebAssembly core specification, version 2.0,
+ * section 5 (binary format).
  */
 
 /** The encoding of one instruction, or of several in a row. */
 export type Instruction = readonly number[];
 
-export type ValueType = 'i32' | 'v128';
+export type ValueType = 'i32' | 'i64' | 'v128';
 
 export interface WasmFunction {
   /** All of them i32, as are pointers. */
@@ -66,7 +67,7 @@ export function bind(module: WasmModule, memory: WasmMemory): (...parameters: nu
 }
 
 const SECTION = { type: 1, import: 2, function: 3, export: 7, code: 10 } as const;
-const TYPE = { i32: 0x7f, v128: 0x7b, function: 0x60, none: 0x40 } as const;
+const TYPE = { i32: 0x7f, i64: 0x7e, v128: 0x7b, function: 0x60, none: 0x40 } as const;
 const KIND = { function: 0, memory: 2 } as const;
 const END = 0x0b;
 /** The prefix of all vector instructions. */
@@ -124,9 +125,31 @@ export const local = {
 
 export const i32 = {
   const: (value: number): Instruction => [0x41, ...signed(value)],
+  /** Four bytes at the address on the stack plus `offset`; the address need not be aligned (the hint is 2^0). */
+  load: (offset: number): Instruction => [0x28, 0, ...unsigned(offset)],
   lessThanUnsigned: [0x49],
+  lessOrEqualUnsigned: [0x4d],
   add: [0x6a],
+  subtract: [0x6b],
+  and: [0x71],
   xor: [0x73],
+  shiftLeft: [0x74],
+  shiftRightUnsigned: [0x76],
+  /** The lower half of the i64 on the stack. */
+  wrap: [0xa7],
+};
+
+export const i64 = {
+  /** Eight bytes, as i32.load. */
+  load: (offset: number): Instruction => [0x29, 0, ...unsigned(offset)],
+  const: (value: number): Instruction => [0x42, ...signed(value)],
+  subtract: [0x7d],
+  xor: [0x85],
+  /** By the i64 on the stack, modulo 64, as all shifts. */
+  shiftLeft: [0x86],
+  shiftRightUnsigned: [0x88],
+  /** Of the i32 on the stack, with zeros above it. */
+  extendUnsigned: [0xad],
 };
 
 export const v128 = {
@@ -150,4 +173,10 @@ export const i32x4 = {
 /** Does `body`, and again as long as the i32 that it leaves on the stack is not zero. */
 export function repeatWhile(body: readonly Instruction[]): Instruction {
   return [0x03, TYPE.none, ...body.flat(), 0x0d, 0, END];
+}
+
+/** Does `body` as long as the i32 that `condition` leaves on the stack is not zero. */
+export function whileTrue(condition: readonly Instruction[], body: readonly Instruction[]): Instruction {
+  // A loop around an if, whose last instruction goes back to the loop's beginning.
+  return [0x03, TYPE.none, ...condition.flat(), 0x04, TYPE.none, ...body.flat(), 0x0c, 1, END, END];
 }

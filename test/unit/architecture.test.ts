@@ -32,7 +32,6 @@ const EXCEPTIONS: readonly { readonly from: string; readonly to: string; readonl
 const HOMES: Readonly<Record<string, readonly string[]>> = {
   '@fastify/swagger': ['src/service'],
   '@fastify/type-provider-typebox': ['src/service'],
-  '@node-rs/crc32': ['src/postgres'],
   'better-sqlite3': ['catalog'],
   'cli-progress': ['src/cli'],
   commander: ['src/cli'],

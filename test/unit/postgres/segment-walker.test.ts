@@ -42,6 +42,22 @@ function full(options?: BuilderOptions): WalBuilder {
 }
 
 describe('SegmentWalker', () => {
+  it('may be one of several that are fed in turns, from places of any alignment', () => {
+    const builder = full();
+    const shifted = Buffer.alloc(SEGMENT + 3);
+    const walkers = [0, 1, 2, 3].map((place) => {
+      builder.segments[0]!.copy(shifted, place);
+      return { bytes: Buffer.from(shifted).subarray(place), walker: new SegmentWalker(builder.expectation()) };
+    });
+    for (let at = 0; at < SEGMENT; at += 50_001) {
+      for (const { bytes, walker } of walkers) walker.feed(bytes.subarray(at, Math.min(at + 50_001, SEGMENT)));
+    }
+    for (const { walker } of walkers) {
+      expect(walker.finish()).toEqual(walk(builder.segments[0]!, builder.expectation()));
+      expect(walker.lastRecord).toBeDefined();
+    }
+  });
+
   it('takes a segment whose last record goes on in the next one, and the next one', () => {
     const builder = full();
     builder.add(commit(700, 5n));

@@ -5,24 +5,6 @@ import { crc32c } from '../../../src/postgres/crc32c.ts';
 import { timelineId } from '../../../src/postgres/lsn.ts';
 import { parseTimelineHistory } from '../../../src/postgres/timeline-history.ts';
 
-describe('crc32c', () => {
-  it('has the published check values', () => {
-    expect(crc32c(Buffer.from('123456789'))).toBe(0xe3069283);
-    // RFC 3720, B.4
-    expect(crc32c(Buffer.alloc(32))).toBe(0x8a9136aa);
-    expect(crc32c(Buffer.alloc(32, 0xff))).toBe(0x62a8ab43);
-    expect(crc32c(Buffer.from(Array.from({ length: 32 }, (_, index) => index)))).toBe(0x46dd794e);
-  });
-
-  it('is the same in parts of every length, on both sides of the change to native code', () => {
-    const bytes = Buffer.from(Array.from({ length: 1500 }, (_, index) => (index * 167) & 0xff));
-    const whole = crc32c(bytes);
-    for (let cut = 0; cut <= bytes.length; cut += 1) {
-      expect(crc32c(bytes, cut, bytes.length, crc32c(bytes, 0, cut))).toBe(whole);
-    }
-  });
-});
-
 describe('parseTimelineHistory', () => {
   const three = timelineId(3);
 

@@ -1,6 +1,17 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { bind, compile, createMemory, i32, i32x4, local, repeatWhile, v128 } from '../../../src/postgres/wasm.ts';
+import {
+  bind,
+  compile,
+  createMemory,
+  i32,
+  i32x4,
+  i64,
+  local,
+  repeatWhile,
+  v128,
+  whileTrue,
+} from '../../../src/postgres/wasm.ts';
 
 const memory = createMemory(65_536);
 
@@ -25,6 +36,25 @@ describe('assembled WebAssembly', () => {
     const run = bind(compile({ parameters: 2, locals: Array<'i32'>(300).fill('i32'), body }), memory);
     expect([run(10, 3), run(12, 3), run(0, 3)]).toEqual([12, 12, 3]);
     expect(run(0xf000_0000, 0x7800_0000) >>> 0).toBe(0xf000_0000);
+  });
+
+  it('does nothing where the condition does not hold at first', () => {
+    const [value, limit] = [0, 1];
+    const twice = [local.get(value), i32.const(1), i32.shiftLeft, local.set(value)];
+    const body = [whileTrue([local.get(value), local.get(limit), i32.lessOrEqualUnsigned], twice), local.get(value)];
+    const run = bind(compile({ parameters: 2, locals: [], body }), memory);
+    expect([run(3, 2), run(3, 3), run(3, 40)]).toEqual([3, 6, 48]);
+  });
+
+  it('works on numbers of 64 bits', () => {
+    new DataView(memory.buffer).setBigUint64(4099, 0x8123_4567_89ab_cdefn, true);
+    const mixed = [local.get(0), i64.load(4000), local.get(1), i64.extendUnsigned, i64.xor];
+    const shift = [i64.const(72), local.get(0), i64.extendUnsigned, i64.subtract];
+    const shifted = (by: 'shiftLeft' | 'shiftRightUnsigned') =>
+      bind(compile({ parameters: 2, locals: [], body: [...mixed, ...shift, i64[by], i32.wrap] }), memory)(99, -1) >>> 0;
+    // 72 - 99 = -27, which is 37 modulo 64.
+    expect(shifted('shiftLeft')).toBe(0);
+    expect(shifted('shiftRightUnsigned')).toBe(0x8123_4567 >>> 5);
   });
 
   it('works on four numbers at once, in the memory that it was bound to', () => {
