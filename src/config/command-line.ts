@@ -18,18 +18,20 @@ export function commandWord(text: string): string {
   return word.replaceAll('%', '%%');
 }
 
-/** restore_command through the service, by the script: no interpreter on its fast path. */
-export function restoreCommand(scriptConfigPath: string): string {
-  return `${commandWord(scriptPath('walden-fetch'))} ${commandWord(scriptConfigPath)} %f %p`;
-}
-
 /**
- * archive_command through the service. The shell that PostgreSQL starts reads the script itself: called as a program, it
- * would need a second start of a shell, which takes longer than all that it does. A script that is missing ends the shell
- * with a status that PostgreSQL takes for "not archived". (For restore_command it would mean "not in the archive".)
+ * The command settings that go through the service. The shell that PostgreSQL starts reads the script itself: called as a
+ * program, it would need a second start of a shell, which takes longer than all that it does.
  */
+
+/** A script that is missing ends the shell with a status that PostgreSQL takes for "not archived". */
 export function archiveCommand(scriptConfigPath: string): string {
   return `set -- ${commandWord(scriptConfigPath)} %p; . ${commandWord(scriptPath('walden-push'))}`;
+}
+
+/** Here that status would mean "not in the archive", and recovery would end early: so it is asked for first. */
+export function restoreCommand(scriptConfigPath: string): string {
+  const script = commandWord(scriptPath('walden-fetch'));
+  return `[ -r ${script} ] || exit 200; set -- ${commandWord(scriptConfigPath)} %f %p; . ${script}`;
 }
 
 /** restore_command straight from a repository, for the day when there is no service. */

@@ -36,7 +36,7 @@ const CRC_OFFSET_18 = 292;
 const MIN_BYTES = 296;
 const READ_ATTEMPTS = 10;
 
-/** @throws FORMAT_INVALID for another version, another byte order, or a torn read (its checksum is wrong then); LOCAL_IO as crc32c. */
+/** @throws FORMAT_INVALID for another version, another byte order, or a torn read (its checksum is wrong then). */
 export function parseControlFile(bytes: Buffer, what = 'pg_control'): ControlFile {
   if (bytes.length < MIN_BYTES) throw new WaldenError('FORMAT_INVALID', `${what} has only ${bytes.length} bytes`);
   const catalogVersion = bytes.readUInt32LE(12);

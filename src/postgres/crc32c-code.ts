@@ -3,15 +3,12 @@ import { i32, i64, type Instruction, local, type WasmFunction, whileTrue } from 
 /**
  * CRC-32C (Castagnoli), as WebAssembly, by tables (slicing by 16): table k gives the effect of a byte that stands k bytes
  * ahead of the end of what one step takes, so the look-ups of a step do not wait for each other. The tables stand at the
- * beginning of the memory.
+ * beginning of the memory. Up to 8 bytes beyond the end of what is summed may be read.
  */
 const POLYNOMIAL = 0x82f63b78;
 const TABLES = 16;
 const TABLE_BYTES = 256 * 4;
 export const TABLES_BYTES = TABLES * TABLE_BYTES;
-
-/** The functions may read so many bytes beyond the end of what they sum. */
-export const READ_BEYOND_BYTES = 8;
 
 /** A record of the WAL (XLogRecord): its checksum stands at the end of its header, and covers what is before it last. */
 const HEADER_BYTES = 24;

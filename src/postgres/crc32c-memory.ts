@@ -1,10 +1,11 @@
-import { CRC_OF_BYTES, CRC_OF_RECORD, crcTables, READ_BEYOND_BYTES, TABLES_BYTES } from './crc32c-code.ts';
+import { CRC_OF_BYTES, CRC_OF_RECORD, crcTables, TABLES_BYTES } from './crc32c-code.ts';
 import { WAL_PAGE_BYTES } from './wal-page.ts';
 import { bind, compile, createMemory } from './wasm.ts';
 
 /**
- * Memory of this thread in which CRC-32C is computed: what is to be summed is copied to one of its areas. Addresses are
- * offsets in it; those given to the functions stand in an area, whatever the bytes there say.
+ * Memory of this thread in which CRC-32C of WAL is computed: pages are copied to its area, which ends well before the memory
+ * does, since some bytes beyond it may be read. Addresses are offsets in it; those given to the functions stand in the area, whatever the bytes
+ * there say.
  */
 export interface Crc32cMemory {
   readonly bytes: Uint8Array;
@@ -17,13 +18,9 @@ export interface Crc32cMemory {
   readonly crcOfRecord: (address: number, end: number) => number;
 }
 
-/** The tables, the two areas, and what may be read beyond the last. */
 const MEMORY_BYTES = 64 * 1024;
 /** For WAL pages. Whoever uses it leaves nothing there that is needed after the call: all walkers of a thread share it. */
 export const PAGES_AREA = { start: TABLES_BYTES, bytes: 5 * WAL_PAGE_BYTES } as const;
-const SCRATCH_START = PAGES_AREA.start + PAGES_AREA.bytes;
-/** For anything else, within one call too. */
-export const SCRATCH_AREA = { start: SCRATCH_START, bytes: MEMORY_BYTES - SCRATCH_START - READ_BEYOND_BYTES } as const;
 
 // Made when it is needed, and once: a memory takes some GiB of address space, and most threads sum nothing.
 let memory: Crc32cMemory | undefined;

@@ -1,17 +1,16 @@
-import { crc32cMemory, SCRATCH_AREA } from './crc32c-memory.ts';
+import { crcTables } from './crc32c-code.ts';
+
+const TABLE = crcTables().subarray(0, 256);
 
 /**
  * CRC-32C (Castagnoli), PostgreSQL's checksum of WAL records and of pg_control. Of bytes [start, end), going on from `crc`:
- * the value of what came before, 0 at the beginning.
- * @throws LOCAL_IO as crc32cMemory
+ * the value of what came before, 0 at the beginning. Byte by byte, for small things: what is large or many is summed in
+ * crc32c-memory.ts.
  */
 export function crc32c(bytes: Uint8Array, start = 0, end = bytes.length, crc = 0): number {
-  const memory = crc32cMemory();
-  let sum = crc;
-  for (let at = start; at < end; at += SCRATCH_AREA.bytes) {
-    const part = bytes.subarray(at, Math.min(end, at + SCRATCH_AREA.bytes));
-    memory.bytes.set(part, SCRATCH_AREA.start);
-    sum = memory.crcOfBytes(SCRATCH_AREA.start, SCRATCH_AREA.start + part.length, sum);
+  let inverted = ~crc;
+  for (let at = start; at < end; at += 1) {
+    inverted = (inverted >>> 8) ^ (TABLE[(inverted ^ (bytes[at] ?? 0)) & 0xff] ?? 0);
   }
-  return sum >>> 0;
+  return ~inverted >>> 0;
 }

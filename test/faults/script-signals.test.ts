@@ -3,12 +3,12 @@ import { once } from 'node:events';
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { archiveCommand } from '../../src/config/command-line.ts';
+import { archiveCommand, restoreCommand } from '../../src/config/command-line.ts';
 import { StandInService } from '../cli/stand-in-service.ts';
 import { childrenOf, signalProcess } from '../support/processes.ts';
 import { newDirectory } from '../support/sandbox.ts';
 import { until, within } from '../support/until.ts';
-import { programDirectory, runProgram } from '../support/walden.ts';
+import { runProgram } from '../support/walden.ts';
 
 const SHELLS = [
   { shell: 'dash', words: ['/usr/bin/dash'] },
@@ -57,7 +57,7 @@ describe.each(SHELLS)('the scripts of PostgreSQL, run by $shell', ({ shell, word
 
   const SCRIPTS = {
     push: () => ['-c', archiveCommand(config).replace('%p', `pg_wal/${NAME}`)],
-    fetch: () => [join(programDirectory, 'walden-fetch'), config, NAME, 'pg_wal/RECOVERYXLOG'],
+    fetch: (name = NAME) => ['-c', restoreCommand(config).replace('%f', name).replace('%p', 'pg_wal/RECOVERYXLOG')],
   };
 
   /** A group of its own, as PostgreSQL's processes are: their signals go to the whole group. */
@@ -145,7 +145,7 @@ describe.each(SHELLS)('the scripts of PostgreSQL, run by $shell', ({ shell, word
   });
 
   it('do not say that a file is absent when nobody reads their messages any more', async () => {
-    const [program = '', ...more] = [...words, ...SCRIPTS.fetch().with(2, '../x')];
+    const [program = '', ...more] = [...words, ...SCRIPTS.fetch('../x')];
     const child = spawn(program, more, { cwd: data, detached: true, stdio: ['ignore', 'ignore', 'pipe'] });
     child.stderr.destroy();
     const [status, signal] = (await once(child, 'exit')) as [number | null, NodeJS.Signals | null];

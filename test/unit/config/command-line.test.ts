@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { offlineRestoreCommand, restoreCommand, scriptPath } from '../../../src/config/command-line.ts';
+import { archiveCommand, offlineRestoreCommand, restoreCommand, scriptPath } from '../../../src/config/command-line.ts';
 
 /** What PostgreSQL does with a command setting: `%%` is a percent sign, `%f` and `%p` are replaced. */
 function substitute(command: string): string {
@@ -18,12 +18,22 @@ function words(command: string): readonly string[] {
   return text.split('\0').slice(0, -1);
 }
 
-describe('the generated restore_command', () => {
-  it('passes the script configuration whole, whatever its path is called', () => {
+/** What the script is given when a shell runs the command: `.` is replaced by something that prints it. */
+function wordsAtScript(command: string): readonly string[] {
+  expect(command).toContain('; . /');
+  const text = execFileSync('sh', ['-c', command.replace('; . /', `; printf '%s\\0' "$@" /`)], { encoding: 'utf8' });
+  return text.split('\0').slice(0, -1);
+}
+
+describe('the generated command settings', () => {
+  it('pass the script configuration whole, whatever its path is called', () => {
     const path = fc.string({ minLength: 1 }).filter((text) => !text.includes('\0') && !/[\n\r]/.test(text));
     fc.assert(
       fc.property(path, (config) => {
-        expect(words(substitute(restoreCommand(config)))).toEqual([scriptPath('walden-fetch'), config, 'NAME', 'PATH']);
+        expect(wordsAtScript(substitute(restoreCommand(config)))).toEqual([
+          ...[config, 'NAME', 'PATH', scriptPath('walden-fetch')],
+        ]);
+        expect(wordsAtScript(substitute(archiveCommand(config)))).toEqual([config, 'PATH', scriptPath('walden-push')]);
       }),
       { numRuns: 30 },
     );

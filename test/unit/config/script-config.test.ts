@@ -36,7 +36,7 @@ describe('the file of shell variables', () => {
     expect(text).toMatch(
       /^# {3}archive_command = 'set -- ''\/spool 100%%\/it''\\\\''''s\/script\.conf'' %p; \. \S+\/bin\/walden-push'$/m,
     );
-    expect(text).toMatch(/^# {3}restore_command = '.* %f %p'$/m);
+    expect(text).toMatch(/^# {3}restore_command = '.* %f %p; \. \S+\/bin\/walden-fetch'$/m);
     expect(text).not.toContain('hunter2');
   });
 

@@ -1,7 +1,7 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { archiveCommand } from '../../../src/config/command-line.ts';
+import { archiveCommand, restoreCommand } from '../../../src/config/command-line.ts';
 import { projectDirectory, projectFiles } from '../../support/project.ts';
 
 const POSIX_SCRIPTS = ['bin/walden-push', 'bin/walden-fetch'];
@@ -21,20 +21,32 @@ describe('the scripts of PostgreSQL', () => {
     },
   );
 
-  it.each(SHELLS.map((words) => ({ shell: words.join(' '), words })))(
-    'read by the $shell of archive_command, say what is wrong and let the archiver go on',
+  describe.each(SHELLS.map((words) => ({ shell: words.join(' '), words })))(
+    'read by the $shell of a command setting',
     ({ words: [program, ...rest] }) => {
-      const run = (command: string): { readonly status: number | null; readonly stderr: string } =>
-        spawnSync(program!, [...rest, '-c', command.replace('%p', 'pg_wal/000000010000000000000001')], {
-          encoding: 'utf8',
-        });
-      const unconfigured = run(archiveCommand('/nonexistent/script.conf'));
-      expect(unconfigured.stderr).toContain('unable to read /nonexistent/script.conf');
-      expect(unconfigured.status).toBe(3);
-      const missing = run(archiveCommand('/nonexistent/script.conf').replace('walden-push', 'walden-moved'));
-      expect(missing.stderr).toContain('walden-moved');
-      expect(missing.status).toBeGreaterThan(0);
-      expect(missing.status).toBeLessThanOrEqual(125);
+      const CONFIG = '/nonexistent/script.conf';
+      function run(command: string): { readonly status: number; readonly stderr: string } {
+        const text = command.replace('%f', 'NAME').replace('%p', 'pg_wal/000000010000000000000001');
+        const { status, stderr } = spawnSync(program!, [...rest, '-c', text], { encoding: 'utf8' });
+        return { status: status ?? Number.NaN, stderr };
+      }
+
+      it('say what is wrong; the archiver goes on, recovery stops', () => {
+        const push = run(archiveCommand(CONFIG));
+        expect(push.stderr).toContain(`unable to read ${CONFIG}`);
+        expect(push.status).toBe(3);
+        const fetch = run(restoreCommand(CONFIG));
+        expect(fetch.stderr).toContain(`unable to read ${CONFIG}`);
+        expect(fetch.status).toBe(200);
+      });
+
+      it('do no harm when they are missing', () => {
+        const push = run(archiveCommand(CONFIG).replaceAll('walden-push', 'walden-moved'));
+        expect(push.stderr).toContain('walden-moved');
+        expect(push.status).toBeGreaterThan(0);
+        expect(push.status).toBeLessThanOrEqual(125);
+        expect(run(restoreCommand(CONFIG).replaceAll('walden-fetch', 'walden-moved')).status).toBe(200);
+      });
     },
   );
 
