@@ -119,8 +119,10 @@ export class WalFetcher {
 
   async #prefetchAfter(file: ParsedWalName): Promise<void> {
     if (this.#stopped || file.kind !== 'segment') return;
-    await this.#discardLeftovers();
+    const ready = new Set(await this.#spool.prefetched());
+    if (ready.size > KEPT_FILES) await this.#discardLeftovers();
     for (const next of await successors(this.#context, file, this.#aheadFiles)) {
+      if (ready.has(next) || this.#inFlight.has(next)) continue;
       this.#bring(parseWalName(next), AHEAD).catch(() => {
         // As above.
       });
