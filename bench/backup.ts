@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { installedTool } from '../test/support/postgres-binaries.ts';
 import { newDirectory, removeDirectory } from '../test/support/sandbox.ts';
 import { createWalden, programDirectory } from '../test/support/walden.ts';
-import { type BenchCluster, bigCluster, manyRelations } from './cluster-source.ts';
+import { type BenchCluster, withEachCluster } from './cluster-source.ts';
 import { limitOfBackup } from './limit.ts';
 import { measured } from './measured.ts';
 import { PgBackRest, pgBackRestVersion } from './pgbackrest.ts';
@@ -25,14 +25,7 @@ const LEVELS = [1, 3];
 
 /** Base backups of two clusters: few big files, and many small ones. */
 export async function benchBackup(rounds: Rounds): Promise<void> {
-  for (const make of [bigCluster, manyRelations]) {
-    const cluster = await make();
-    try {
-      await benchBackupOf(cluster, rounds);
-    } finally {
-      await cluster.server.dispose();
-    }
-  }
+  await withEachCluster(rounds, (cluster) => benchBackupOf(cluster, rounds));
 }
 
 async function benchBackupOf(cluster: BenchCluster, rounds: Rounds): Promise<void> {

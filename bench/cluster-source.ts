@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { lstatSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Settings, startServer, type TestServer } from '../test/support/postgres-server.ts';
+import type { Rounds } from './report.ts';
 
 /** As a server in production; what it archives while it is filled is nobody's. */
 const SETTINGS: Settings = {
@@ -23,8 +24,27 @@ export interface BenchCluster {
   readonly bytes: number;
 }
 
+/** The clusters that are asked for, one after the other. */
+export async function withEachCluster(
+  { clusters }: Rounds,
+  work: (cluster: BenchCluster) => Promise<void>,
+): Promise<void> {
+  const all = [
+    { name: '3 GB', make: bigCluster },
+    { name: '100,000 relations', make: manyRelations },
+  ];
+  for (const { make } of all.filter(({ name }) => clusters.test(name))) {
+    const cluster = await make();
+    try {
+      await work(cluster);
+    } finally {
+      await cluster.server.dispose();
+    }
+  }
+}
+
 /** About 3 GB in few files: rows as pgbench has them, text, and bytes that no codec makes smaller. */
-export async function bigCluster(): Promise<BenchCluster> {
+async function bigCluster(): Promise<BenchCluster> {
   return await fill('3 GB', async (server) => {
     await server.query(`
       create table accounts as
@@ -41,7 +61,7 @@ export async function bigCluster(): Promise<BenchCluster> {
 }
 
 /** As many relations as the largest catalogs have, each of one page. */
-export async function manyRelations(count = 100_000): Promise<BenchCluster> {
+async function manyRelations(count = 100_000): Promise<BenchCluster> {
   return await fill(`${count.toLocaleString('en')} relations`, async (server) => {
     await server.query(`create procedure many(count int) language plpgsql as $$ begin
         for i in 1..count loop

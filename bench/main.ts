@@ -19,8 +19,9 @@ const program = new Command('bench')
   .argument('[parts...]', `any of ${Object.keys(PARTS).join(', ')}; all of them when none is named`)
   .option('--rounds <number>', 'rounds in turn', Number, 3)
   .option('--only <text>', 'only contenders whose name matches this regular expression', '')
+  .option('--clusters <text>', 'of the clusters to back up and restore only those whose name matches', '')
   .parse();
-const { rounds, only } = program.opts<{ rounds: number; only: string }>();
+const { rounds, only, clusters } = program.opts<{ rounds: number; only: string; clusters: string }>();
 const parts = (program.args.length === 0 ? Object.keys(PARTS) : program.args) as Part[];
 for (const part of parts) if (!(part in PARTS)) program.error(`there is no part ${part}`);
 
@@ -31,4 +32,4 @@ console.log(
   `${cpus()[0]?.model ?? 'unknown processor'}, ${availableParallelism()} cores, ${(totalmem() / 1024 ** 3).toFixed(0)} GiB; ` +
     `Node ${process.versions.node}; ${pgBackRestVersion() ?? 'no pgBackRest'}; Walden at ${commit}; medians of ${rounds} rounds`,
 );
-for (const part of parts) await PARTS[part]({ rounds, only: new RegExp(only) });
+for (const part of parts) await PARTS[part]({ rounds, only: new RegExp(only), clusters: new RegExp(clusters) });

@@ -12,12 +12,14 @@ export interface Rounds {
   readonly rounds: number;
   /** Only contenders whose name matches. */
   readonly only: RegExp;
+  /** Only clusters whose name matches. */
+  readonly clusters: RegExp;
 }
 
 /** Rounds in turn (A B C A B C …), so that a machine that drifts drifts for all. @returns each one's medians */
 export async function inTurn(
   everybody: readonly Contender[],
-  { rounds, only }: Rounds,
+  { rounds, only }: Omit<Rounds, 'clusters'>,
 ): Promise<ReadonlyMap<string, Figures>> {
   const contenders = everybody.filter(({ name }) => only.test(name));
   const all = new Map<string, Figures[]>(contenders.map(({ name }) => [name, []]));

@@ -2,7 +2,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { newDirectory, removeDirectory } from '../test/support/sandbox.ts';
 import { createWalden, programDirectory, type WaldenHarness } from '../test/support/walden.ts';
-import { type BenchCluster, bigCluster, manyRelations } from './cluster-source.ts';
+import { type BenchCluster, withEachCluster } from './cluster-source.ts';
 import { type Frozen, freeze, limitOfRestore } from './limit.ts';
 import { type Load, measured } from './measured.ts';
 import { PgBackRest, pgBackRestVersion } from './pgbackrest.ts';
@@ -14,14 +14,7 @@ const LEVEL = 3;
 
 /** Restores of two clusters: few big files, and many small ones. */
 export async function benchRestore(rounds: Rounds): Promise<void> {
-  for (const make of [bigCluster, manyRelations]) {
-    const cluster = await make();
-    try {
-      await benchRestoreOf(cluster, rounds);
-    } finally {
-      await cluster.server.dispose();
-    }
-  }
+  await withEachCluster(rounds, (cluster) => benchRestoreOf(cluster, rounds));
 }
 
 async function benchRestoreOf(cluster: BenchCluster, rounds: Rounds): Promise<void> {
