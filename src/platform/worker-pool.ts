@@ -45,6 +45,8 @@ export function asWorkerFunction<Input, Output>(
   };
 }
 
+const YOUNG_GENERATION_MB = 8;
+
 export function createWorkerPool(entry: URL, threads: number): WorkerPool {
   const pool = new Piscina({
     filename: entry.href,
@@ -54,6 +56,8 @@ export function createWorkerPool(entry: URL, threads: number): WorkerPool {
     // Else Piscina loads the entry file by require(), and Node (20, at least) aborts the whole process when a thread that
     // links modules for require() is terminated. As restore_command, that would end a recovery.
     execArgv: ['--no-experimental-require-module'],
+    // Short-lived objects alone would let each thread's heap grow to some 50 MB: with a backup of many small files, say.
+    resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },
   });
   return {
     threads,
