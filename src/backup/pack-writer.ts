@@ -1,6 +1,6 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isWaldenError } from '../errors.ts';
+import { isWaldenError, localIoError } from '../errors.ts';
 import type { BackupId, ClusterName } from '../../catalog/catalog.ts';
 import type { Sha256Hex } from '../../storage-drivers/driver.ts';
 import { syncFile } from '../platform/files.ts';
@@ -140,7 +140,7 @@ export class PackWriter {
     if (pack.offset - pack.syncedTo < packBytes / SYNCS_PER_PACK) return;
     await pack.syncing;
     pack.syncedTo = pack.offset;
-    pack.syncing = syncFile(pack.path);
+    pack.syncing = syncPack(pack);
     // Whoever waits for it next hears of the failure; until then it must not count as unhandled.
     pack.syncing.catch(() => undefined);
   }
@@ -170,7 +170,7 @@ export class PackWriter {
     const { path, offset, sealedSha256 } = pack;
     const stored = await pool.run(sealPackTask, { pack: path, offset, sealedSha256 });
     await pack.syncing;
-    await syncFile(pack.path);
+    await syncPack(pack);
     const key = packKey(cluster, id, pack.number);
     // Settled, all of them: after a failure nothing may appear in a repository any more.
     throwFirstFailure(
@@ -191,6 +191,14 @@ export class PackWriter {
       Atomics.store(this.#settings.control, STOP, 1n);
       throw error;
     }
+  }
+}
+
+async function syncPack({ path }: OpenPack): Promise<void> {
+  try {
+    await syncFile(path);
+  } catch (error) {
+    throw localIoError(error, `unable to write the staged pack ${path}`);
   }
 }
 
