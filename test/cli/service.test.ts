@@ -109,8 +109,11 @@ describe('walden service', () => {
   it('prints the settings to paste, with scripts that exist', async () => {
     await startService();
     const { stdout } = await walden('script-config', 'main');
-    const [, script = ''] = /^# {3}archive_command = '(\S+) \S+ %p'$/m.exec(stdout) ?? [];
-    expect(statSync(script).mode & 0o111).not.toBe(0);
+    for (const name of ['push', 'fetch']) {
+      const [, script = ''] =
+        new RegExp(`^# {3}\\w+_command = '.* %p; \\. (\\S+/walden-${name})'$`, 'm').exec(stdout) ?? [];
+      expect(statSync(script).mode & 0o111).not.toBe(0);
+    }
     expect(stdout).toContain(`walden_socket='${directory}/walden.sock'\n`);
   });
 
