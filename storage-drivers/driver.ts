@@ -57,8 +57,9 @@ export interface ObjectFile {
   /** Of the part that was asked for, in the file. */
   readonly offset: number;
   readonly length: number;
-  /** Closes the file when `work`, which reads it, has ended. @throws what `work` throws, STORAGE_UNAVAILABLE (too late) */
-  whileRead<Result>(work: () => Promise<Result>): Promise<Result>;
+  /** When one read takes so long, in milliseconds, the store is out of reach; undefined: it takes what it takes. */
+  readonly readDeadline?: { readonly ms: number; readonly late: () => Error };
+  close(): Promise<void>;
 }
 
 export interface StorageDriver {
@@ -89,7 +90,7 @@ export interface StorageDriver {
 
   /**
    * The same bytes, for a worker thread to read itself; only of stores whose objects are files of this host, whole and
-   * never written again. Use it at once: what is not read stays open.
+   * never written again. The caller closes it, when nobody reads it any more.
    * @throws as `get`, and STORAGE_SIZE when the object is shorter
    */
   readonly openFile?: (

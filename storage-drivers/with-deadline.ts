@@ -6,9 +6,9 @@ import { endingWith } from './exact-stream.ts';
 
 /** How long one call may take, in milliseconds. */
 export interface StoreDeadlines {
-  /** stat, remove, the opening of a get, each step of a list, each chunk of a stream. */
+  /** stat, remove, the opening of a get or of a file, each step of a list, each chunk of a stream, each read of a file. */
   readonly answerMs: number;
-  /** A put, whatever its size, and the reading of an opened file. */
+  /** A put, whatever its size. */
   readonly putMs: number;
 }
 
@@ -42,14 +42,10 @@ export function driverWithDeadlines(inner: StorageDriver, { answerMs, putMs }: S
       const opening = openFile(key, options);
       const file = await answer(opening, `open ${key}`).catch((error: unknown) => {
         // Nobody will read what opens too late.
-        opening.then((late) => late.whileRead(() => Promise.resolve())).catch(() => undefined);
+        opening.then((late) => late.close()).catch(() => undefined);
         throw error;
       });
-      return {
-        ...file,
-        // A late reader still reads: the inner file stays open for it.
-        whileRead: (work) => withDeadline(file.whileRead(work), putMs, () => late(`go on with ${key}`)),
-      };
+      return { ...file, readDeadline: { ms: answerMs, late: () => late(`go on with ${key}`) } };
     };
   return {
     type: inner.type,

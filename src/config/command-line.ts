@@ -28,10 +28,12 @@ export function archiveCommand(scriptConfigPath: string): string {
   return `set -- ${commandWord(scriptConfigPath)} %p; . ${commandWord(scriptPath('walden-push'))}`;
 }
 
-/** Here that status would mean "not in the archive", and recovery would end early: so it is asked for first. */
+/**
+ * Here that status would mean "not in the archive", and recovery would end early: so whatever ends the shell before the
+ * script has set a trap of its own (it is missing, torn, or cannot be opened) ends it with one that stops recovery.
+ */
 export function restoreCommand(scriptConfigPath: string): string {
-  const script = commandWord(scriptPath('walden-fetch'));
-  return `[ -r ${script} ] || exit 200; set -- ${commandWord(scriptConfigPath)} %f %p; . ${script}`;
+  return `trap "exit 200" EXIT; set -- ${commandWord(scriptConfigPath)} %f %p; . ${commandWord(scriptPath('walden-fetch'))}`;
 }
 
 /** restore_command straight from a repository, for the day when there is no service. */

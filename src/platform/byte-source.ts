@@ -1,6 +1,7 @@
 import { readSync } from 'node:fs';
 import { systemErrorCode, WaldenError } from '../errors.ts';
 import { type ByteChannelPort, receiveBytes } from './byte-channel.ts';
+import { beginRead, endRead, type ReadingCells } from './reading-cells.ts';
 
 /** Bytes for a worker: another thread sends them, or they stand in a file that is open and that it reads itself. */
 export type ByteSource = ByteChannelPort | FilePart;
@@ -12,8 +13,7 @@ export interface FilePart {
   readonly length: number;
   /** For errors. */
   readonly what: string;
-  /** One Int32: not 0 when the reading is to stop. */
-  readonly stop: SharedArrayBuffer;
+  readonly cells: ReadingCells;
 }
 
 const CHUNK_BYTES = 256 * 1024;
@@ -28,17 +28,20 @@ export async function* readBytes(source: ByteSource): AsyncGenerator<Uint8Array,
   else yield* receiveBytes(source);
 }
 
-function* readFilePart(part: FilePart): Generator<Uint8Array, void, undefined> {
-  const { descriptor, offset, length, what } = part;
-  const stop = new Int32Array(part.stop);
+function* readFilePart({ descriptor, offset, length, what, cells }: FilePart): Generator<Uint8Array, void, undefined> {
   chunkBuffer ??= Buffer.allocUnsafeSlow(CHUNK_BYTES);
-  for (let done = 0; done < length;) {
-    if (Atomics.load(stop, 0) !== 0) throw new WaldenError('INTERRUPTED', `gave up to read ${what}`);
+  for (let done = 0, number = 1; done < length; number += 1) {
+    if (!beginRead(cells, number)) throw interrupted(what);
     const count = readOrFail(descriptor, chunkBuffer, Math.min(CHUNK_BYTES, length - done), offset + done, what);
+    if (!endRead(cells, number)) throw interrupted(what);
     if (count === 0) throw new WaldenError('STORAGE_SIZE', `${what} gave ${done} bytes instead of ${length}`);
     done += count;
     yield chunkBuffer.subarray(0, count);
   }
+}
+
+function interrupted(what: string): WaldenError {
+  return new WaldenError('INTERRUPTED', `gave up to read ${what}`);
 }
 
 function readOrFail(descriptor: number, into: Buffer, length: number, position: number, what: string): number {

@@ -4,8 +4,8 @@ import { bind, compile, createMemory } from './wasm.ts';
 
 /**
  * Memory of this thread in which CRC-32C of WAL is computed: pages are copied to its area, which ends well before the memory
- * does, since some bytes beyond it may be read. Addresses are offsets in it; those given to the functions stand in the area, whatever the bytes
- * there say.
+ * does, since some bytes beyond it may be read. Addresses are offsets in it; those given to the functions stand in the
+ * area, whatever the bytes there say.
  */
 export interface Crc32cMemory {
   readonly bytes: Uint8Array;

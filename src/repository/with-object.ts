@@ -2,6 +2,7 @@ import type { Readable } from 'node:stream';
 import type { ObjectKey, StorageDriver } from '../../storage-drivers/driver.ts';
 import { createByteChannel } from '../platform/byte-channel.ts';
 import type { ByteSource } from '../platform/byte-source.ts';
+import { createReadingCells, whileReading } from '../platform/reading-cells.ts';
 import type { WorkerPool, WorkerTask } from '../platform/worker-pool.ts';
 
 /** An object, or a part of it. */
@@ -26,12 +27,13 @@ export async function runOnObject<Input extends { readonly bytes: ByteSource }, 
 ): Promise<Output> {
   if (driver.openFile !== undefined) {
     const file = await driver.openFile(key, options);
-    return await file.whileRead(() =>
-      stoppable(options.signal, (stop) => {
-        const { descriptor, offset, length } = file;
-        return pool.run(task, inputOf({ descriptor, offset, length, what: key, stop }));
-      }),
-    );
+    const { descriptor, offset, length, readDeadline } = file;
+    const cells = createReadingCells();
+    const work = pool
+      .run(task, inputOf({ descriptor, offset, length, what: key, cells }))
+      // Open until the worker has ended, however long after it was given up.
+      .finally(() => file.close());
+    return await whileReading(cells, work, { signal: options.signal, deadline: readDeadline });
   }
   const stream: Readable = await driver.get(key, options);
   const channel = createByteChannel();
@@ -41,22 +43,4 @@ export async function runOnObject<Input extends { readonly bytes: ByteSource }, 
   stream.destroy();
   if (outcome.status === 'rejected') throw outcome.reason;
   return outcome.value;
-}
-
-/** Tells the work of an abort through shared memory: a worker that reads hears nothing else. */
-async function stoppable<Result>(
-  signal: AbortSignal | undefined,
-  work: (stop: SharedArrayBuffer) => Promise<Result>,
-): Promise<Result> {
-  const flag = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
-  const stop = (): void => {
-    Atomics.store(flag, 0, 1);
-  };
-  if (signal?.aborted === true) stop();
-  signal?.addEventListener('abort', stop);
-  try {
-    return await work(flag.buffer);
-  } finally {
-    signal?.removeEventListener('abort', stop);
-  }
 }

@@ -47,15 +47,10 @@ export class TargetFile {
     try {
       this.#descriptor = openSync(file.target, FLAGS | (again ? constants.O_TRUNC : constants.O_EXCL), 0o600);
     } catch (error) {
+      // Two writers would leave a mixture that has neither's hash.
       if (!again && systemErrorCode(error) === 'EEXIST') {
-        // Two writers would leave a mixture that has neither's hash.
-        throw new WaldenError(
-          'FORMAT_INVALID',
-          `the manifest names ${file.path} twice, or something else writes there`,
-          {
-            hint: 'choose another backup with --backup, and report this',
-          },
-        );
+        const fact = `the manifest names ${file.path} twice, or something else writes there`;
+        throw new WaldenError('FORMAT_INVALID', fact, { hint: 'choose another backup with --backup, and report this' });
       }
       throw localIoError(error, `unable to make ${file.target}`, HINT);
     }

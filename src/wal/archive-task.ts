@@ -54,9 +54,9 @@ const FRAME_BYTES = 16 * 1024 * 1024;
 let frameBuffer: Buffer | undefined;
 
 /**
- * Reads once, in bounded memory: each chunk is validated and hashed, each frame compressed. The staged file is whole when this returns,
- * but not fsynced: the disk takes as long as half a compression, and this thread has better things to do. On an error it is
- * gone.
+ * Reads once, in bounded memory: each chunk is validated and hashed, each frame compressed. The staged file is whole when
+ * this returns, but not fsynced: the disk takes as long as half a compression, and this thread has better things to do. On
+ * an error it is gone.
  * @throws FORMAT_INVALID, SERVER_MISMATCH (refused by validation), ARCHIVE_FILE_MISSING, LOCAL_IO, STORAGE_FULL
  */
 export function archiveWalFile(input: ArchiveInput): ArchiveOutput {

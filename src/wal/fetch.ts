@@ -86,9 +86,10 @@ export class WalFetcher {
   /** Asks the repositories in order. One that fails makes 'absent' impossible, unless another has the file. */
   async #fetchIntoSpool(file: ParsedWalName): Promise<FetchOutcome> {
     if (this.#stopped) throw new WaldenError('INTERRUPTED', 'the service is stopping');
-    const staged = this.#spool.stagedPath(file.name);
     let failure: WaldenError | undefined;
     for (const repository of this.#context.repositories) {
+      // One for each: a worker that hangs removes its own when it ends at last.
+      const staged = this.#spool.stagedPath(file.name);
       try {
         await openWalObject(this.#context, repository, file, staged);
         await this.#publish(staged, file);

@@ -124,16 +124,7 @@ export class LocalDriver implements StorageDriver {
 
   async openFile(key: ObjectKey, options: Part = {}): Promise<ObjectFile> {
     const { handle, offset, length } = await this.#open(key, options);
-    return {
-      ...{ descriptor: handle.fd, offset, length },
-      async whileRead(work) {
-        try {
-          return await work();
-        } finally {
-          await handle.close();
-        }
-      },
-    };
+    return { descriptor: handle.fd, offset, length, close: () => handle.close() };
   }
 
   async stat(key: ObjectKey, { signal }: { readonly signal?: AbortSignal | undefined } = {}): Promise<ObjectInfo> {

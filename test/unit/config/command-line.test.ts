@@ -21,7 +21,8 @@ function words(command: string): readonly string[] {
 /** What the script is given when a shell runs the command: `.` is replaced by something that prints it. */
 function wordsAtScript(command: string): readonly string[] {
   expect(command).toContain('; . /');
-  const text = execFileSync('sh', ['-c', command.replace('; . /', `; printf '%s\\0' "$@" /`)], { encoding: 'utf8' });
+  const printing = `${command.replace('; . /', `; printf '%s\\0' "$@" /`)}; trap - EXIT`;
+  const text = execFileSync('sh', ['-c', printing], { encoding: 'utf8' });
   return text.split('\0').slice(0, -1);
 }
 

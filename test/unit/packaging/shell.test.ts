@@ -1,8 +1,10 @@
 import { execFileSync, spawnSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { archiveCommand, restoreCommand } from '../../../src/config/command-line.ts';
 import { projectDirectory, projectFiles } from '../../support/project.ts';
+import { newDirectory } from '../../support/sandbox.ts';
 
 const POSIX_SCRIPTS = ['bin/walden-push', 'bin/walden-fetch'];
 
@@ -46,6 +48,16 @@ describe('the scripts of PostgreSQL', () => {
         expect(push.status).toBeGreaterThan(0);
         expect(push.status).toBeLessThanOrEqual(125);
         expect(run(restoreCommand(CONFIG).replaceAll('walden-fetch', 'walden-moved')).status).toBe(200);
+      });
+
+      it('are never taken for an answer when they cannot be read', () => {
+        const directory = newDirectory('script');
+        writeFileSync(join(directory, 'torn'), 'if [ x');
+        const script = join(projectDirectory, 'bin/walden-fetch');
+        for (const path of [directory, join(directory, 'torn')]) {
+          expect(run(restoreCommand(CONFIG).replace(script, path)).status, path).toBe(200);
+        }
+        expect(run(`ulimit -n 3; ${restoreCommand(CONFIG)}`).status, 'no descriptor is left').toBe(200);
       });
     },
   );

@@ -5,7 +5,7 @@ import { MemoryDriver } from '../../../storage-drivers/memory/memory-driver.ts';
 import { objectKey } from '../../../storage-drivers/object-key.ts';
 import { driverWithDeadlines } from '../../../storage-drivers/with-deadline.ts';
 import { bodyOf, collect, keysOf } from '../../support/bodies.ts';
-import { until } from '../../support/until.ts';
+import { until, within } from '../../support/until.ts';
 
 const KEY = objectKey('key');
 const AT_ONCE = { answerMs: 20, putMs: 20 };
@@ -65,41 +65,25 @@ describe('a store that hangs', () => {
     await until(() => late.destroyed, { what: 'the late stream to be closed', deadlineMs: 5_000 });
   });
 
-  it('is out of reach when a worker reads for too long, and its file stays open for it', async () => {
-    let closed = false;
-    let end: (() => void) | undefined;
+  it('tells those who read a file themselves how long one read may take', async () => {
     const openFile = (): Promise<ObjectFile> =>
-      Promise.resolve({
-        ...{ descriptor: 0, offset: 0, length: 1 },
-        whileRead: async (work) => {
-          try {
-            return await work();
-          } finally {
-            closed = true;
-          }
-        },
-      });
+      Promise.resolve({ descriptor: 0, offset: 0, length: 1, close: () => Promise.resolve() });
     const file = await withCall({ openFile }).openFile?.(KEY);
-    const reading = file?.whileRead(() => new Promise<void>((resolve) => (end = resolve)));
-    await expect(reading).rejects.toMatchObject(LATE);
-    expect(closed).toBe(false);
-    end?.();
-    await until(() => closed, { what: 'the file to be closed', deadlineMs: 5_000 });
+    expect(file?.readDeadline?.ms).toBe(AT_ONCE.answerMs);
+    expect(file?.readDeadline?.late()).toMatchObject(LATE);
   });
 
   it('has a file that opens too late closed', async () => {
-    let closed = false;
     let answer: ((file: ObjectFile) => void) | undefined;
     const openFile = (): Promise<ObjectFile> => new Promise((resolve) => (answer = resolve));
     await expect(withCall({ openFile }).openFile?.(KEY)).rejects.toMatchObject(LATE);
-    answer?.({
-      ...{ descriptor: 0, offset: 0, length: 1 },
-      whileRead: async (work) => {
-        const result = await work();
-        closed = true;
-        return result;
-      },
+    const closed = new Promise<void>((resolve) => {
+      const close = (): Promise<void> => {
+        resolve();
+        return Promise.resolve();
+      };
+      answer?.({ descriptor: 0, offset: 0, length: 1, close });
     });
-    await until(() => closed, { what: 'the late file to be closed', deadlineMs: 5_000 });
+    await within(closed, 5_000, 'the late file to be closed');
   });
 });
