@@ -8,6 +8,9 @@ import { type ErrorDocument, errorFromDocument, errorToDocument } from '../error
  * so tasks are bounded; what is to stop early is cut into many.
  */
 
+/** Of each thread: short-lived objects alone would let it grow to some 50 MB, in a backup of many small files, say. */
+const YOUNG_GENERATION_MB = 8;
+
 /** Names an exported function of the workers' entry file, and carries its types. */
 export interface WorkerTask<Input, Output> {
   readonly name: string;
@@ -45,8 +48,6 @@ export function asWorkerFunction<Input, Output>(
   };
 }
 
-const YOUNG_GENERATION_MB = 8;
-
 export function createWorkerPool(entry: URL, threads: number): WorkerPool {
   const pool = new Piscina({
     filename: entry.href,
@@ -56,7 +57,6 @@ export function createWorkerPool(entry: URL, threads: number): WorkerPool {
     // Else Piscina loads the entry file by require(), and Node (20, at least) aborts the whole process when a thread that
     // links modules for require() is terminated. As restore_command, that would end a recovery.
     execArgv: ['--no-experimental-require-module'],
-    // Short-lived objects alone would let each thread's heap grow to some 50 MB: with a backup of many small files, say.
     resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },
   });
   return {

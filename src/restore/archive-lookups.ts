@@ -3,7 +3,7 @@ import type { WorkerPool } from '../platform/worker-pool.ts';
 import type { TimelineId } from '../postgres/lsn.ts';
 import { segmentName } from '../postgres/wal-name.ts';
 import type { Repository } from '../repository/repository.ts';
-import { runOnObject } from '../repository/with-object.ts';
+import { runOnObject } from '../repository/run-on-object.ts';
 import type { ArchiveView, WalPlace } from '../wal/archive-view.ts';
 import type { ArchiveLookups } from './decide.ts';
 import { searchSegmentTask, type SearchSegmentOutput } from './search-segment-task.ts';

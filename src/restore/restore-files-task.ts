@@ -101,7 +101,7 @@ async function writeFile(
     await target.write(data);
   }
   assertSound(file, left, hash, what);
-  target.dress(owner);
+  target.setAttributes(owner);
 }
 
 function assertSound(file: FileToRestore, left: number, hash: Hash, what: string): void {

@@ -70,7 +70,7 @@ export class TargetFile {
   }
 
   /** Mode, owner and time as they were. */
-  dress(owner: TargetOwner | undefined): void {
+  setAttributes(owner: TargetOwner | undefined): void {
     const { mode, mtime } = this.#file;
     this.#onDisk(() => {
       if (owner !== undefined) fchownSync(this.#descriptor, owner.uid, owner.gid);

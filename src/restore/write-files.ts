@@ -10,7 +10,7 @@ import { packKey } from '../repository/keys.ts';
 import { isEntryPath, type ManifestDirectory } from '../repository/manifest.ts';
 import { readManifest } from '../repository/manifest-reader.ts';
 import type { Repository } from '../repository/repository.ts';
-import { runOnObject } from '../repository/with-object.ts';
+import { runOnObject } from '../repository/run-on-object.ts';
 import { type Batch, batchesOf } from './batches.ts';
 import { type FileToRestore, restoreFilesTask } from './restore-files-task.ts';
 import type { TablespacePlace } from './tablespaces.ts';

@@ -1,6 +1,6 @@
 import type { Repository } from '../repository/repository.ts';
 import { walKey } from '../repository/keys.ts';
-import { runOnObject } from '../repository/with-object.ts';
+import { runOnObject } from '../repository/run-on-object.ts';
 import type { ParsedWalName } from '../postgres/wal-name.ts';
 import type { ArchiveContext } from './archive-context.ts';
 import { verifyTask, type VerifyOutput } from './verify-task.ts';

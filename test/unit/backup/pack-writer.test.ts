@@ -3,10 +3,10 @@ import { writeFileSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, it, type MockInstance, vi } from 'vitest';
-import type { BackupId, ClusterName } from '../../../catalog/catalog.ts';
 import { createPackControl, type PackMember } from '../../../src/backup/pack-input.ts';
 import { PackWriter } from '../../../src/backup/pack-writer.ts';
 import { createWorkerPool } from '../../../src/platform/worker-pool.ts';
+import { backupId, clusterName, repositoryName } from '../../../src/repository/names.ts';
 import { MemoryDriver } from '../../../storage-drivers/memory/memory-driver.ts';
 import { keysOf } from '../../support/bodies.ts';
 import { newDirectory } from '../../support/sandbox.ts';
@@ -40,11 +40,9 @@ describe('a pack that grows', () => {
 
   async function write(driver: MemoryDriver): Promise<void> {
     const writer = new PackWriter({
-      cluster: 'main' as ClusterName,
-      id: '20261128T120000F' as BackupId,
-      repositories: [{ name: 'memory', driver }] as unknown as ConstructorParameters<
-        typeof PackWriter
-      >[0]['repositories'],
+      cluster: clusterName('main'),
+      id: backupId('20261128T120000F'),
+      repositories: [{ name: repositoryName('memory'), driver }],
       pool,
       compressionLevel: 1,
       directory: newDirectory('staged'),
