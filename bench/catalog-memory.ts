@@ -1,7 +1,9 @@
 import { join } from 'node:path';
 import { ApiClient } from '../src/cli/api-client.ts';
+import type { JobListDocument } from '../src/service/api.ts';
 import { NEAR } from '../test/support/catalog-rows.ts';
 import { removeDirectory } from '../test/support/sandbox.ts';
+import { until } from '../test/support/until.ts';
 import { programDirectory, runProgram, type WaldenHarness } from '../test/support/walden.ts';
 import { type Question, questionsAbout, searchedXids } from './archive-questions.ts';
 import { ArchiveShape, type ArchiveSize } from './archive-shape.ts';
@@ -95,16 +97,22 @@ async function memoryOfAnswers(walden: WaldenHarness, questions: readonly Questi
   });
 }
 
-/** Twice: into an empty catalog, and once more beside a full one, with which the new one is compared. */
+/** Twice: by the service, which finds its catalog empty, and once more beside the full one, with which the new one is compared. */
 async function memoryOfRebuild(walden: WaldenHarness): Promise<Figures> {
   return await memoryOf(walden, async () => {
-    for (let time = 0; time < 2; time += 1) {
-      const env = { ...process.env, WALDEN_CONFIG: walden.configFile };
-      const options = { env, deadlineMs: REBUILD_DEADLINE_MS };
-      const { status, stderr } = await runProgram(join(programDirectory, 'walden'), ['catalog', 'rebuild'], options);
-      if (status !== 0) throw new Error(`walden catalog rebuild ended with ${status}: ${stderr}`);
-    }
+    await until(() => isRebuilt(walden), { what: 'the first rebuild', deadlineMs: REBUILD_DEADLINE_MS });
+    const env = { ...process.env, WALDEN_CONFIG: walden.configFile };
+    const options = { env, deadlineMs: REBUILD_DEADLINE_MS };
+    const { status, stderr } = await runProgram(join(programDirectory, 'walden'), ['catalog', 'rebuild'], options);
+    if (status !== 0) throw new Error(`walden catalog rebuild ended with ${status}: ${stderr}`);
   });
+}
+
+async function isRebuilt(walden: WaldenHarness): Promise<boolean> {
+  const { jobs } = await new ApiClient(join(walden.directory, 'walden.sock')).get<JobListDocument>('/v1/jobs');
+  const job = jobs.find(({ kind }) => kind === 'catalog-rebuild');
+  if (job?.state === 'failed') throw new Error(`the first rebuild failed: ${job.error?.message ?? ''}`);
+  return job?.state === 'done';
 }
 
 async function memoryOf(walden: WaldenHarness, work: () => Promise<void>): Promise<Figures> {

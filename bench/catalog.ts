@@ -14,7 +14,8 @@ import { syncMillis } from './sync-millis.ts';
 
 const SIZE: ArchiveSize = { segments: 1_000_000, backups: 2_000 };
 const CALLS = 7;
-const RECORDED = 40;
+/** In each round, so that the first one leaves a service that has run a while. */
+const RECORDED = 200;
 const ANSWER_MS = 300;
 const RECORDING_MS = 1;
 

@@ -9,7 +9,9 @@ const PARTS = {
   fetch: async (rounds: Rounds) => (await import('./fetch.ts')).benchFetch(rounds),
   backup: async (rounds: Rounds) => (await import('./backup.ts')).benchBackup(rounds),
   restore: async (rounds: Rounds) => (await import('./restore.ts')).benchRestore(rounds),
+  encryption: async (rounds: Rounds) => (await import('./encryption.ts')).benchEncryption(rounds),
   catalog: async (rounds: Rounds) => (await import('./catalog.ts')).benchCatalog(rounds),
+  stores: async (rounds: Rounds) => (await import('./stores.ts')).benchStores(rounds),
   startup: async (rounds: Rounds) => (await import('./startup.ts')).benchStartup(rounds),
 };
 type Part = keyof typeof PARTS;
@@ -19,7 +21,11 @@ const program = new Command('bench')
   .argument('[parts...]', `any of ${Object.keys(PARTS).join(', ')}; all of them when none is named`)
   .option('--rounds <number>', 'rounds in turn', Number, 3)
   .option('--only <text>', 'only contenders whose name matches this regular expression', '')
-  .option('--clusters <text>', 'of the clusters to back up and restore only those whose name matches', '')
+  .option(
+    '--clusters <text>',
+    'of the clusters to back up and restore, and of the stores, only those whose name matches',
+    '',
+  )
   .parse();
 const { rounds, only, clusters } = program.opts<{ rounds: number; only: string; clusters: string }>();
 const parts = (program.args.length === 0 ? Object.keys(PARTS) : program.args) as Part[];

@@ -1,8 +1,8 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { runProgram } from '../test/support/walden.ts';
-import { newDirectory, removeDirectory } from '../test/support/sandbox.ts';
+import { newDirectory } from '../test/support/sandbox.ts';
 
 /** The peer, as its manual sets it up. Its options: pgbackrest help. */
 
@@ -12,6 +12,16 @@ export interface PgBackRestOptions {
   readonly level: number;
   readonly async: boolean;
   readonly getQueueBytes?: number;
+  /** Instead of a directory. It speaks to no store without TLS. */
+  readonly s3?: PgBackRestStore;
+}
+
+export interface PgBackRestStore {
+  readonly bucket: string;
+  readonly tlsEndpoint: string;
+  readonly caFile: string;
+  readonly accessKey: string;
+  readonly secretKey: string;
 }
 
 /** The version that is installed, or undefined. */
@@ -21,6 +31,20 @@ export function pgBackRestVersion(): string | undefined {
   } catch {
     return undefined;
   }
+}
+
+function storeLines({ bucket, tlsEndpoint, caFile, accessKey, secretKey }: PgBackRestStore): string {
+  const { hostname, port } = new URL(tlsEndpoint);
+  return `repo1-type=s3
+repo1-path=/pgbackrest
+repo1-s3-bucket=${bucket}
+repo1-s3-endpoint=${hostname}
+repo1-s3-region=us-east-1
+repo1-s3-uri-style=path
+repo1-s3-key=${accessKey}
+repo1-s3-key-secret=${secretKey}
+repo1-storage-port=${port}
+repo1-storage-ca-file=${caFile}`;
 }
 
 export class PgBackRest {
@@ -33,11 +57,11 @@ export class PgBackRest {
     this.configure(options);
   }
 
-  configure({ dataDirectory, socketDirectory, level, async, getQueueBytes = 1024 ** 3 }: PgBackRestOptions): void {
+  configure({ dataDirectory, socketDirectory, level, async, s3, getQueueBytes = 1024 ** 3 }: PgBackRestOptions): void {
     writeFileSync(
       this.#configuration,
       `[global]
-repo1-path=${this.repository}
+${s3 === undefined ? `repo1-path=${this.repository}` : storeLines(s3)}
 repo1-retention-full=9
 repo1-bundle=y
 spool-path=${join(this.directory, 'spool')}
@@ -80,6 +104,7 @@ pg1-user=postgres
   }
 
   dispose(): void {
-    removeDirectory(this.directory);
+    // Its asynchronous process may still be about to end, and writes in there until then.
+    rmSync(this.directory, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
   }
 }

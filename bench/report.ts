@@ -12,7 +12,7 @@ export interface Rounds {
   readonly rounds: number;
   /** Only contenders whose name matches. */
   readonly only: RegExp;
-  /** Only clusters whose name matches. */
+  /** Only clusters, or stores, whose name matches. */
   readonly clusters: RegExp;
 }
 

@@ -2,7 +2,7 @@ import { mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestServer } from '../test/support/postgres-server.ts';
 import { newDirectory, removeDirectory } from '../test/support/sandbox.ts';
-import { createWalden } from '../test/support/walden.ts';
+import { drainIntoWalden } from './drain-into-walden.ts';
 import { limitOfWal } from './limit.ts';
 import { PgBackRest, pgBackRestVersion } from './pgbackrest.ts';
 import { type Contender, type Figures, inTurn, printBars, printFigures, ratio, type Rounds } from './report.ts';
@@ -90,18 +90,6 @@ export async function benchWal(rounds: Rounds): Promise<void> {
     ]);
   } finally {
     await server.dispose();
-  }
-}
-
-async function drainIntoWalden(server: TestServer, level: number): Promise<Figures> {
-  const walden = createWalden({ clusters: { main: server }, clusterSettings: [`wal_compression_level = ${level}`] });
-  await walden.start();
-  try {
-    const { archiveCommand } = await walden.commandSettings();
-    return await drain(server, archiveCommand, (_words, pid) => (pid === walden.pid ? 'own' : undefined));
-  } finally {
-    await walden.stop();
-    removeDirectory(walden.directory);
   }
 }
 

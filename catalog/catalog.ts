@@ -127,7 +127,7 @@ export interface BackupRecord extends BackupStart {
   readonly error: ErrorDocument | undefined;
 }
 
-export type JobKind = 'backup' | 'restore' | 'catalog-rebuild';
+export type JobKind = 'backup' | 'restore' | 'catalog-rebuild' | 'repository-sync' | 'repository-repair';
 export type JobState = 'running' | 'done' | 'failed' | 'cancelled';
 
 export interface JobRecord {
@@ -168,6 +168,8 @@ export interface Catalog {
   walRanges(repository: RepositoryName, cluster: ClusterName): Promise<readonly WalRange[]>;
   /** History files in ascending order of timeline. */
   timelineHistories(repository: RepositoryName, cluster: ClusterName): Promise<readonly WalFileRecord[]>;
+  /** All that are no whole segments: history, backup history and partial files. In ascending order of name. */
+  otherWalFiles(repository: RepositoryName, cluster: ClusterName): Promise<readonly WalFileRecord[]>;
   commitBounds(repository: RepositoryName, cluster: ClusterName, span: SegmentSpan): Promise<CommitBounds>;
   /** The first segment of the span with a commit later than `time` (`orEqual`: not earlier), or undefined. */
   firstSegmentWithCommitAfter(

@@ -2,38 +2,33 @@ import { readFile, rename, writeFile } from 'node:fs/promises';
 import { randomUUID } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
-import type { Catalog, RepositoryName } from '../catalog/catalog.ts';
 import { holdExclusiveLock } from '../catalog/sqlite/exclusive-lock.ts';
 import { SqliteCatalog } from '../catalog/sqlite/sqlite-catalog.ts';
 import type { StorageDriver } from '../storage-drivers/driver.ts';
-import { type DriverOptions, openDriver, type StoreAccess } from '../storage-drivers/registry.ts';
-import { driverWithDeadlines } from '../storage-drivers/with-deadline.ts';
-import { driverWithRetries } from '../storage-drivers/with-retry.ts';
+import { offlineRestoreCommand } from './config/command-line.ts';
 import type { Config } from './config/config.ts';
 import { localIoError, systemErrorCode, WaldenError } from './errors.ts';
+import { configuredRepositories, openConfiguredStore, openRepositories, openStore } from './open-stores.ts';
 import { systemClock } from './platform/clock.ts';
 import { emptyDirectory, makeDirectories, syncDirectory, syncFile } from './platform/files.ts';
 import { createWorkerPool, type WorkerPool } from './platform/worker-pool.ts';
+import { microsFromDate } from './postgres/timestamp.ts';
 import { rebuildAndReplace } from './repository/rebuild-and-replace.ts';
 import { rebuildCatalog } from './repository/rebuild-catalog.ts';
 import type { ServiceInstance } from './repository/backup-claim.ts';
 import type { Repository } from './repository/repository.ts';
 import { repositoryName } from './repository/names.ts';
-import { beginOrRecognise } from './repository/begin-or-recognise.ts';
 import { readRepositoryFile } from './repository/repository-file.ts';
+import { parseTargetTime } from './restore/target-time.ts';
 import type { ServiceDeps, ServiceLogger } from './service/deps.ts';
-import type { OfflineOptions, OfflineWalden } from './service/offline.ts';
+import type { OfflineOptions, OfflineSource, OfflineWalden } from './service/offline.ts';
 import { RepositoryWalden } from './service/offline-walden.ts';
-import { type RunningService, startService } from './service/service.ts';
+import type { RunningService } from './service/service.ts';
 import { WALDEN_VERSION } from './version.ts';
 
-/** The only place that names concrete drivers, catalogs and clocks. */
+/** The only place that names concrete catalogs and clocks; open-stores.ts is that for drivers. */
 
 const STATE_MODE = 0o750;
-/** How long a store may take for one answer, and for one object: a hung one must not hang PostgreSQL. */
-const STORE_DEADLINES = { answerMs: 15_000, putMs: 600_000 };
-/** A hiccup of a network file system is not worth an error; PostgreSQL and backups try longer things again themselves. */
-const STORE_RETRIES = { retries: 2, firstWaitMs: 200, longestWaitMs: 2_000 };
 
 export function createPool(threads: number): WorkerPool {
   return createWorkerPool(new URL('./worker.js', import.meta.url), threads);
@@ -63,10 +58,11 @@ export async function startWalden(config: Config, log: ServiceLogger): Promise<R
     const catalog = SqliteCatalog.openOwn(join(stateDirectory, 'catalog.sqlite'));
     closers.push(() => catalog.close());
     const instance = await instanceOf(stateDirectory);
-    const repositories = await openRepositories(config, instance, catalog);
-    for (const { driver } of repositories.values()) closers.push(() => driver.close());
     const pool = createPool(workers);
     closers.push(() => pool.close());
+    const repositories = configuredRepositories(config, { instance, catalog, pool });
+    for (const { driver } of repositories.values()) closers.push(() => driver.close());
+    await openRepositories(config, repositories, log);
     const deps: ServiceDeps = {
       config,
       version: WALDEN_VERSION,
@@ -84,6 +80,8 @@ export async function startWalden(config: Config, log: ServiceLogger): Promise<R
           signal,
         }),
     };
+    // Commands that work without the service must not wait for its packages: restore_command runs one for each WAL file.
+    const { startService } = await import('./service/service.ts');
     const service = await startService(deps, log);
     return {
       async stop() {
@@ -108,20 +106,24 @@ async function lockSpool(directory: string): Promise<() => void> {
   };
 }
 
-/** A repository alone, without configuration or service; nothing in it is changed. */
-export async function openOffline({ repositoryPath, workers, note }: OfflineOptions): Promise<OfflineWalden> {
-  const path = resolve(repositoryPath);
-  const instance = `offline-${randomUUID()}`;
-  const driver = await openStore({ driver: 'local', path }, { instance, access: 'read-only' });
+/** A repository alone, without the service; nothing in it is changed. */
+export async function openOffline({ source, workers, note }: OfflineOptions): Promise<OfflineWalden> {
+  const { driver, place, words } = await openSource(source, note);
   const repository: Repository = { name: repositoryName('repository'), driver };
-  if ((await readRepositoryFile(repository)) === undefined) {
-    throw new WaldenError('STORAGE_UNAVAILABLE', `${path} is not a repository of Walden: it has no walden.json`, {
-      hint: 'name the directory that stands as path in the configuration',
-    });
+  try {
+    if ((await readRepositoryFile(repository)) === undefined) {
+      throw new WaldenError('STORAGE_UNAVAILABLE', `${place} is not a repository of Walden: it has no walden.json`, {
+        hint: 'name the directory, bucket and prefix that the configuration of the service names, or another moment',
+      });
+    }
+  } catch (error) {
+    await driver.close();
+    throw error;
   }
   return new RepositoryWalden({
     repository,
-    repositoryPath: path,
+    place,
+    restoreCommand: (cluster) => offlineRestoreCommand(words, cluster),
     pool: createPool(workers ?? availableParallelism()),
     clock: systemClock,
     note,
@@ -134,26 +136,32 @@ export async function openOffline({ repositoryPath, workers, note }: OfflineOpti
   });
 }
 
-async function openStore(
-  options: DriverOptions,
-  use: { readonly instance: string; readonly access: StoreAccess },
-): Promise<StorageDriver> {
-  return driverWithRetries(driverWithDeadlines(await openDriver(options, use), STORE_DEADLINES), STORE_RETRIES);
+/** `words`: the options of the command line that name it, for whoever opens it again. */
+async function openSource(
+  source: OfflineSource,
+  note: (text: string) => void,
+): Promise<{ readonly driver: StorageDriver; readonly place: string; readonly words: readonly string[] }> {
+  if ('path' in source) {
+    const path = resolve(source.path);
+    const use = { instance: `offline-${randomUUID()}`, access: 'read-only' } as const;
+    const driver = await openStore({ driver: 'local', path }, use);
+    return { driver, place: path, words: ['--repository-path', path] };
+  }
+  const { config, name } = source;
+  const asOf = momentOf(source.asOf, note);
+  const driver = await openConfiguredStore(config, name, { access: 'read-only', asOf });
+  const words = ['--config', config.source, '--repository', name];
+  if (asOf === undefined) return { driver, place: name, words };
+  const moment = asOf.toISOString();
+  return { driver, place: `${name} as of ${moment}`, words: [...words, '--as-of', moment] };
 }
 
-async function openRepositories(
-  config: Config,
-  instance: string,
-  catalog: Catalog,
-): Promise<ReadonlyMap<RepositoryName, Repository>> {
-  const repositories = new Map<RepositoryName, Repository>();
-  for (const options of config.repositories.values()) {
-    const driver = await openStore(options, { instance, access: 'read-write' });
-    const repository: Repository = { name: options.name, driver };
-    await beginOrRecognise(repository, catalog);
-    repositories.set(options.name, repository);
-  }
-  return repositories;
+/** The moment that an operator's words name, as recovery targets do. @throws USAGE */
+export function momentOf(text: string | undefined, note: (text: string) => void): Date | undefined {
+  if (text === undefined) return undefined;
+  const { time, notes } = parseTargetTime(text, microsFromDate(systemClock.now()));
+  for (const assumed of notes) note(assumed);
+  return new Date(Math.floor(time / 1000));
 }
 
 /** Tells this service's staged files from another's; made once per state directory. */

@@ -42,6 +42,11 @@ export const ERRORS = {
   },
   STORAGE_FULL: { exit: 24, retryable: true, hint: 'free space; Walden goes on by itself' },
   STORAGE_SIZE: { exit: 25, retryable: true, hint: 'the transfer was cut short; it is tried again' },
+  STORAGE_LOCKED: {
+    exit: 26,
+    retryable: false,
+    hint: 'it can be removed when the lock is over; Walden tries again then',
+  },
 
   CHECKSUM_MISMATCH: {
     exit: 30,
@@ -50,6 +55,16 @@ export const ERRORS = {
   },
   FORMAT_INVALID: { exit: 31, retryable: false, hint: 'this is not a file that Walden or PostgreSQL wrote whole' },
   FORMAT_TOO_NEW: { exit: 32, retryable: false, hint: 'use the newer version of Walden that wrote this' },
+  KEY_MISSING: {
+    exit: 34,
+    retryable: false,
+    hint: 'put the key that opens it into the key_directory of the repository',
+  },
+  KEY_REFUSED: {
+    exit: 35,
+    retryable: false,
+    hint: 'only the user of the service may read its keys and change their directory',
+  },
 
   ARCHIVE_DUPLICATE: {
     exit: 40,
@@ -75,6 +90,11 @@ export const ERRORS = {
   LOCK_HELD: { exit: 60, retryable: true, hint: 'wait for it to end, or end it' },
   CATALOG_CORRUPT: { exit: 61, retryable: false, hint: 'move the catalog away and run: walden catalog rebuild' },
   CATALOG_TOO_NEW: { exit: 62, retryable: false, hint: 'use the newer version of Walden that made this catalog' },
+  CATALOG_INCOMPLETE: {
+    exit: 65,
+    retryable: true,
+    hint: 'wait until it is done (walden job list); a restore waits by itself',
+  },
   INTERRUPTED: { exit: 63, retryable: true, hint: 'begin it again' },
   LOCAL_IO: { exit: 64, retryable: true, hint: 'check the disk and the permissions of the path named above' },
 } as const satisfies Record<string, ErrorKind>;

@@ -1,6 +1,8 @@
 /** The entry file of the worker threads: every task by its name. */
-import { packFiles as packFilesWork } from './backup/pack-files-task.ts';
+import { packFilesAndEncode as packFilesWork } from './backup/pack-files-task.ts';
 import { sealPack as sealPackWork } from './backup/seal-pack-task.ts';
+import { surveyDataDirectory as surveyWork } from './backup/survey-task.ts';
+import { encryptFile as encryptWork } from '../storage-drivers/encrypt-file.ts';
 import { asWorkerFunction } from './platform/worker-pool.ts';
 import { restoreFiles as restoreFilesWork } from './restore/restore-files-task.ts';
 import { searchSegment as searchSegmentWork } from './restore/search-segment-task.ts';
@@ -8,8 +10,10 @@ import { archiveWalFile as archiveWork, hashFile as hashWork } from './wal/archi
 import { verifyWalObject as verifyWork } from './wal/verify-task.ts';
 
 export const archiveWalFile = asWorkerFunction(archiveWork);
+export const encryptFile = asWorkerFunction(encryptWork);
 export const hashFile = asWorkerFunction(hashWork);
 export const verifyWalObject = asWorkerFunction(verifyWork);
+export const surveyDataDirectory = asWorkerFunction(surveyWork);
 export const packFiles = asWorkerFunction(packFilesWork);
 export const sealPack = asWorkerFunction(sealPackWork);
 export const restoreFiles = asWorkerFunction(restoreFilesWork);

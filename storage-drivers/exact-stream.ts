@@ -21,9 +21,10 @@ export function exactly(
  * `finally`, so a stream that is given up unread would else keep its source open for ever.
  */
 export function endingWith(inner: Readable, outer: Readable): Readable {
+  // Who reads is told what goes wrong, also when it went wrong before. Until somebody does, and after it was given up, an
+  // error would have no listener, which ends the process.
+  inner.on('error', () => undefined);
   outer.once('close', () => {
-    // Given up already: what goes wrong now concerns nobody, but an error without a listener ends the process.
-    inner.on('error', () => undefined);
     inner.destroy();
   });
   return outer;

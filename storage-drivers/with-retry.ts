@@ -1,23 +1,9 @@
 import { createHash } from 'node:crypto';
 import type { Readable } from 'node:stream';
-import { isWaldenError, toWaldenError, WaldenError } from '../src/errors.ts';
+import { isWaldenError } from '../src/errors.ts';
 import { type Clock, systemClock } from '../src/platform/clock.ts';
-import type { ObjectBody, ObjectKey, StorageDriver } from './driver.ts';
-
-/**
- * How long a store is given to come back. Waits double from `firstWaitMs` up to `longestWaitMs`; each is shortened by up
- * to half at random, so that those who failed together do not come back together.
- */
-export interface RetryPolicy {
-  /** After the first attempt. */
-  readonly retries: number;
-  readonly firstWaitMs: number;
-  readonly longestWaitMs: number;
-}
-
-interface CallOptions {
-  readonly signal?: AbortSignal | undefined;
-}
+import type { CallOptions, ObjectBody, ObjectKey, StorageDriver } from './driver.ts';
+import { retry, type RetryPolicy } from './retry.ts';
 
 /**
  * Tries again what may succeed later: errors whose code is retryable, but for INTERRUPTED. A `put` whose answer was lost
@@ -31,7 +17,7 @@ export function driverWithRetries(
   clock: Clock = systemClock,
 ): StorageDriver {
   const again = <Result>(work: () => Promise<Result>, options?: CallOptions): Promise<Result> =>
-    retry(work, { ...policy, clock, signal: options?.signal });
+    retry(work, policy, { clock, signal: options?.signal });
   const openFile = inner.openFile?.bind(inner);
   return {
     type: inner.type,
@@ -68,30 +54,6 @@ export function driverWithRetries(
     remove: (key, options) => again(() => inner.remove(key, options), options),
     close: () => inner.close(),
   };
-}
-
-async function retry<Result>(
-  work: () => Promise<Result>,
-  use: RetryPolicy & { readonly clock: Clock; readonly signal: AbortSignal | undefined },
-): Promise<Result> {
-  for (let attempt = 0; ; attempt += 1) {
-    try {
-      return await work();
-    } catch (error) {
-      if (attempt >= use.retries || !mayHelp(error)) throw error;
-    }
-    const wait = Math.min(use.firstWaitMs * 2 ** attempt, use.longestWaitMs) * (0.5 + Math.random() / 2);
-    try {
-      await use.clock.sleep(wait, use.signal);
-    } catch (error) {
-      throw new WaldenError('INTERRUPTED', 'gave up to wait for the repository', { cause: error });
-    }
-  }
-}
-
-function mayHelp(error: unknown): boolean {
-  const failure = toWaldenError(error);
-  return failure.retryable && failure.code !== 'INTERRUPTED';
 }
 
 /** Whether the object has exactly the body's bytes. */

@@ -1,6 +1,8 @@
+import { constants } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { systemErrorCode } from '../../src/errors.ts';
-import { syncDirectory, syncFile } from '../../src/platform/files.ts';
+import { syncDirectory } from '../../src/platform/files.ts';
 
 /**
  * Makes committed transactions durable. SQLite would do it by itself (`synchronous = FULL`), but on the thread that asked,
@@ -9,13 +11,24 @@ import { syncDirectory, syncFile } from '../../src/platform/files.ts';
  */
 export class DurableLog {
   readonly #path: string;
+  readonly #fold: () => void;
+  #file: FileHandle | undefined;
   #running: Promise<void> | undefined;
   #next: Promise<void> | undefined;
-  #named = false;
+  #failed = false;
 
-  /** `path`: of the database; its write-ahead log stands beside it. */
-  constructor(path: string) {
+  /**
+   * `path`: of the database; its write-ahead log stands beside it. `fold` writes the log into the database, synced, and
+   * empties it.
+   */
+  constructor(path: string, fold: () => void) {
     this.#path = path;
+    this.#fold = fold;
+  }
+
+  /** Whether something that was committed may not be on disk, and whoever asked for it was told so. */
+  get isBehind(): boolean {
+    return this.#failed;
   }
 
   /** Resolves when everything that was committed before the call is on disk. */
@@ -26,18 +39,47 @@ export class DurableLog {
     await this.#next;
   }
 
+  /** Waits for those who sync. To be called when the log is no longer that of the database. */
+  async close(): Promise<void> {
+    // Their failures are for those who called.
+    await Promise.allSettled([this.#running, this.#next]);
+    const file = this.#file;
+    this.#file = undefined;
+    await file?.close();
+  }
+
   async #after(running: Promise<void> | undefined): Promise<void> {
     // Its failure is for those who wait for it.
     await running?.catch(() => undefined);
     this.#running = this.#next;
     this.#next = undefined;
     try {
-      await syncFile(`${this.#path}-wal`);
-      if (!this.#named) await syncDirectory(dirname(this.#path));
-      this.#named = true;
+      // What a failed fsync left out may be taken for written by the next one: only the pages of the log say it again.
+      if (this.#failed) this.#fold();
+      this.#failed = false;
+      this.#file ??= await this.#open();
+      await this.#file?.sync();
     } catch (error) {
-      // Folded into the database, which SQLite syncs before it removes its log.
-      if (systemErrorCode(error) !== 'ENOENT') throw error;
+      this.#failed = true;
+      throw error;
+    }
+  }
+
+  /** `undefined`: there is no log, because SQLite has folded it into the database, which it syncs before. */
+  async #open(): Promise<FileHandle | undefined> {
+    let file: FileHandle;
+    try {
+      file = await open(`${this.#path}-wal`, constants.O_RDONLY);
+    } catch (error) {
+      if (systemErrorCode(error) === 'ENOENT') return undefined;
+      throw error;
+    }
+    try {
+      await syncDirectory(dirname(this.#path));
+      return file;
+    } catch (error) {
+      await file.close();
+      throw error;
     }
   }
 }

@@ -24,6 +24,7 @@ import { removeCatalogFiles } from './catalog-files.ts';
 import { Changes } from './changes.ts';
 import type { Durability } from './database.ts';
 import { DurableLog } from './durable-log.ts';
+import { foldWriteAheadLog } from './fold-log.ts';
 import type { FinishedJob, NewJob } from './jobs.ts';
 import { catalogProblems } from './problems.ts';
 import { catalogError } from './sqlite-errors.ts';
@@ -40,7 +41,7 @@ const PAGE_FILES = 500;
 export class SqliteCatalog implements ReplaceableCatalog {
   readonly #path: string;
   #tables: Tables;
-  readonly #log: DurableLog | undefined;
+  #log: DurableLog | undefined;
   /** Kept only while a new catalog is being filled. */
   #changes: Changes | undefined;
 
@@ -62,11 +63,8 @@ export class SqliteCatalog implements ReplaceableCatalog {
    */
   static open(path: string, options: { readonly durability?: Durability } = {}): SqliteCatalog {
     const { durability = 'each-call' } = options;
-    return new SqliteCatalog(
-      path,
-      openTables(path, durability),
-      durability === 'each-call' ? new DurableLog(path) : undefined,
-    );
+    const tables = openTables(path, durability);
+    return new SqliteCatalog(path, tables, durability === 'each-call' ? logOf(path, tables) : undefined);
   }
 
   registerCluster(name: ClusterName, identity: ClusterIdentity): Promise<'registered' | 'known'> {
@@ -114,6 +112,10 @@ export class SqliteCatalog implements ReplaceableCatalog {
 
   timelineHistories(repository: RepositoryName, cluster: ClusterName): Promise<readonly WalFileRecord[]> {
     return this.#read(({ walFiles }) => walFiles.histories(repository, cluster));
+  }
+
+  otherWalFiles(repository: RepositoryName, cluster: ClusterName): Promise<readonly WalFileRecord[]> {
+    return this.#read(({ walFiles }) => walFiles.others(repository, cluster));
   }
 
   commitBounds(repository: RepositoryName, cluster: ClusterName, span: SegmentSpan): Promise<CommitBounds> {
@@ -261,17 +263,22 @@ export class SqliteCatalog implements ReplaceableCatalog {
   }
 
   /** In one turn of the event loop: nobody can ask or record anything meanwhile. */
-  #replaceWith(path: string, changes: Changes): Promise<void> {
-    return this.#settle('replace the catalog', () => {
-      const { tables, failure } = swapFiles(this.#tables, this.#path, path, changes);
-      this.#tables = tables;
-      if (failure !== undefined) throw toWaldenError(failure);
-      this.#changes = undefined;
+  async #replaceWith(path: string, changes: Changes): Promise<void> {
+    const log = this.#log;
+    const failure = await this.#settle('replace the catalog', () => {
+      const swapped = swapFiles(this.#tables, this.#path, path, changes);
+      this.#tables = swapped.tables;
+      this.#log = logOf(this.#path, swapped.tables);
+      if (swapped.failure === undefined) this.#changes = undefined;
+      return swapped.failure;
     });
+    await log?.close();
+    if (failure !== undefined) throw toWaldenError(failure);
   }
 
-  close(): Promise<void> {
-    return this.#settle('close the catalog', () => {
+  async close(): Promise<void> {
+    await this.#log?.close();
+    await this.#settle('close the catalog', () => {
       this.#tables.database.close();
     });
   }
@@ -304,9 +311,11 @@ export class SqliteCatalog implements ReplaceableCatalog {
       const result = tables.database.transaction(() => work(tables)).immediate();
       return { result, changed: tables.changes() !== before };
     });
-    if (changed && this.#log !== undefined) {
+    const log = this.#log;
+    // Nothing to change, perhaps because an attempt that was told to have failed has done it: then it counts only now.
+    if (log !== undefined && (changed || log.isBehind)) {
       try {
-        await this.#log.sync();
+        await log.sync();
       } catch (error) {
         throw catalogError(error, `cannot ${what} (${this.#path})`);
       }
@@ -321,4 +330,10 @@ export class SqliteCatalog implements ReplaceableCatalog {
       return Promise.reject(catalogError(error, `cannot ${what} (${this.#path})`));
     }
   }
+}
+
+function logOf(path: string, { database }: Tables): DurableLog {
+  return new DurableLog(path, () => {
+    foldWriteAheadLog(database);
+  });
 }

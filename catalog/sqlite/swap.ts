@@ -1,9 +1,9 @@
 import { existsSync, linkSync, renameSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { WaldenError } from '../../src/errors.ts';
 import { carryOver } from './carry-over.ts';
 import { removeCatalogFiles, removeCompanions, syncPath } from './catalog-files.ts';
 import type { Changes } from './changes.ts';
+import { foldWriteAheadLog } from './fold-log.ts';
 import { openTables, type Tables } from './tables.ts';
 
 /** `failure`: why the swap did not happen; `tables` are then the old catalog's again. */
@@ -38,7 +38,7 @@ export function sweepReplacements(path: string): void {
  */
 export function swapFiles(open: Tables, path: string, next: string, changes: Changes): Swapped {
   finishFile(open, next, changes);
-  foldWriteAheadLog(open);
+  foldWriteAheadLog(open.database);
   const old = oldPath(path);
   removeCatalogFiles(old);
   linkSync(path, old);
@@ -67,22 +67,10 @@ function finishFile(open: Tables, next: string, changes: Changes): void {
   const tables = openTables(next, 'each-call');
   try {
     carryOver(open, tables, changes);
-    foldWriteAheadLog(tables);
+    foldWriteAheadLog(tables.database);
   } finally {
     tables.database.close();
   }
   removeCompanions(next);
   syncPath(next);
-}
-
-/** Without waiting for others: the whole service would stand still meanwhile. */
-function foldWriteAheadLog({ database }: Tables): void {
-  const patience = Number(database.pragma('busy_timeout', { simple: true }));
-  database.pragma('busy_timeout = 0');
-  const [result] = database.pragma('wal_checkpoint(TRUNCATE)') as readonly { readonly busy: bigint }[];
-  database.pragma(`busy_timeout = ${patience}`);
-  if (result?.busy === 0n) return;
-  throw new WaldenError('LOCAL_IO', 'another process is reading the catalog', {
-    hint: 'end the other process and begin again',
-  });
 }

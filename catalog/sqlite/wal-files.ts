@@ -20,6 +20,7 @@ export class WalFileTable {
   readonly #find;
   readonly #page;
   readonly #histories;
+  readonly #others;
   readonly #last;
   readonly #insert;
   readonly #update;
@@ -39,6 +40,7 @@ export class WalFileTable {
       `${select} AND name > ? ORDER BY name LIMIT ?`,
     );
     this.#histories = database.prepare<[ArchiveId], WalFileRow>(`${select} AND kind = 'history' ORDER BY timeline`);
+    this.#others = database.prepare<[ArchiveId], WalFileRow>(`${select} AND kind <> 'segment' ORDER BY name`);
     this.#last = database.prepare<[ArchiveId], WalFileRow>(`${select} ORDER BY archived_at DESC, name DESC LIMIT 1`);
     this.#insert = database
       .prepare<[Record<string, unknown>], Integer>(
@@ -111,6 +113,12 @@ export class WalFileTable {
     const archive = this.#archives.find(repository, cluster);
     if (archive === undefined) return [];
     return this.#histories.all(archive).map((row) => this.#record(repository, cluster, row));
+  }
+
+  others(repository: RepositoryName, cluster: ClusterName): readonly WalFileRecord[] {
+    const archive = this.#archives.find(repository, cluster);
+    if (archive === undefined) return [];
+    return this.#others.all(archive).map((row) => this.#record(repository, cluster, row));
   }
 
   lastArchived(repository: RepositoryName, cluster: ClusterName): WalFileRecord | undefined {

@@ -1,21 +1,30 @@
 import type { BackupId, Catalog, ClusterName } from '../../catalog/catalog.ts';
 
 /**
- * The backups that this process takes right now. The catalog says "running" of a backup whose service was killed too; one
- * service has the state directory for itself, so what is not in here does not run. (Several services on one catalog will
- * need a lease instead.)
+ * The backups that this process takes or copies right now, and how often. The catalog says "running" of a backup whose
+ * service was killed too; one service has the state directory for itself, so what is not in here does not run. (Several
+ * services on one catalog will need a lease instead.)
  */
-const active = new WeakMap<Catalog, Set<string>>();
+const active = new WeakMap<Catalog, Map<string, number>>();
 
 export function markActive(catalog: Catalog, cluster: ClusterName, id: BackupId): void {
-  const known = active.get(catalog) ?? new Set<string>();
-  active.set(catalog, known.add(`${cluster}/${id}`));
+  const counts = active.get(catalog) ?? new Map<string, number>();
+  const key = keyOf(cluster, id);
+  active.set(catalog, counts.set(key, (counts.get(key) ?? 0) + 1));
 }
 
 export function markEnded(catalog: Catalog, cluster: ClusterName, id: BackupId): void {
-  active.get(catalog)?.delete(`${cluster}/${id}`);
+  const counts = active.get(catalog);
+  const key = keyOf(cluster, id);
+  const count = counts?.get(key) ?? 0;
+  if (count > 1) counts?.set(key, count - 1);
+  else counts?.delete(key);
 }
 
 export function isActive(catalog: Catalog, cluster: ClusterName, id: BackupId): boolean {
-  return active.get(catalog)?.has(`${cluster}/${id}`) ?? false;
+  return active.get(catalog)?.has(keyOf(cluster, id)) ?? false;
+}
+
+function keyOf(cluster: ClusterName, id: BackupId): string {
+  return `${cluster}/${id}`;
 }

@@ -1,4 +1,5 @@
 import type { ClusterIdentity } from '../../catalog/catalog.ts';
+import { piecesOfText, type SharedText } from '../platform/shared-text.ts';
 import { formatLsn, type Lsn, type TimelineId } from '../postgres/lsn.ts';
 import { formatMicros } from '../postgres/timestamp.ts';
 import type { ManifestFile } from '../repository/manifest.ts';
@@ -11,7 +12,7 @@ import type { StagedFile } from './staged-file.ts';
  */
 export class BackupManifestFile {
   readonly #file: StagedFile;
-  #files = 0;
+  #isEmpty = true;
 
   constructor(file: StagedFile, identity: ClusterIdentity) {
     this.#file = file;
@@ -22,13 +23,11 @@ export class BackupManifestFile {
     this.#write(`${head}"Files": [`);
   }
 
-  add(file: Pick<ManifestFile, 'path' | 'size' | 'mtime' | 'sha256'>): void {
-    const modified = `${formatMicros(file.mtime).slice(0, 19).replace('T', ' ')} GMT`;
-    this.#write(
-      `${this.#files === 0 ? '\n' : ',\n'}{ "Path": ${JSON.stringify(file.path)}, "Size": ${file.size}, ` +
-        `"Last-Modified": "${modified}", "Checksum-Algorithm": "SHA256", "Checksum": "${file.sha256}" }`,
-    );
-    this.#files += 1;
+  /** Text of `backupManifestEntries`, of at least one. */
+  add(entries: SharedText): void {
+    this.#write(this.#isEmpty ? '\n' : ',\n');
+    this.#write(entries);
+    this.#isEmpty = false;
   }
 
   /** Ends the text with the hash of itself. */
@@ -40,7 +39,22 @@ export class BackupManifestFile {
     this.#write(`"Manifest-Checksum": "${this.#file.hashSoFar()}"}\n`);
   }
 
-  #write(text: string): void {
-    this.#file.write(Buffer.from(text));
+  #write(text: SharedText): void {
+    for (const piece of piecesOfText(text)) this.#file.write(piece);
   }
+}
+
+/** As they stand in the list of files, with a comma between two. */
+export function backupManifestEntries(
+  files: readonly Pick<ManifestFile, 'path' | 'size' | 'mtime' | 'sha256'>[],
+): string {
+  return files.map(entryOf).join(',\n');
+}
+
+function entryOf({ path, size, mtime, sha256 }: Parameters<typeof backupManifestEntries>[0][number]): string {
+  const modified = `${formatMicros(mtime).slice(0, 19).replace('T', ' ')} GMT`;
+  return (
+    `{ "Path": ${JSON.stringify(path)}, "Size": ${size}, ` +
+    `"Last-Modified": "${modified}", "Checksum-Algorithm": "SHA256", "Checksum": "${sha256}" }`
+  );
 }

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import type { BackupFacts, BackupId } from '../../catalog/catalog.ts';
 import type { StoredObject } from '../repository/object-bytes.ts';
 import type { Lsn } from '../postgres/lsn.ts';
@@ -9,9 +10,10 @@ import type { EntryRecord } from './entry-record.ts';
 import { stageControlFile, stageText } from './last-files.ts';
 import { type BadPage, type PackFilesOutput, type PackMember, STOP } from './pack-input.ts';
 import { PackWriter, throwFirstFailure } from './pack-writer.ts';
-import { directoryMembers, planTasks, surveyDataDirectory } from './plan-tasks.ts';
+import { directoryMembers, planTasks, tablespacesOf } from './plan-tasks.ts';
 import type { ServerFacts } from './preflight.ts';
 import type { ProgressReport } from './progress.ts';
+import { type Survey, surveyTask } from './survey-input.ts';
 
 /** How often the progress is told, and how many of these go by before the session is tried. */
 const TICK_MS = 500;
@@ -59,11 +61,13 @@ export async function copyCluster(context: CopyContext): Promise<CopiedCluster> 
     progress.enter('waiting for a checkpoint');
     const startLsn = await startUnlessAborted(context);
     const pages = server.dataChecksums ? { startLsn, segmentBlocks: server.segmentBlocks } : undefined;
-    const survey = await surveyDataDirectory(listOptions(context), signal);
-    progress.beginCopy(survey.totalBytes);
-    await whileTicking(context, async () => {
-      await packs.pack(asTasks([directoryMembers(survey)]), 1, undefined);
-      await packs.pack(planTasks(survey, listOptions(context)), request.workers, pages);
+    progress.enter('listing the files');
+    const survey = await whileTicking(context, async () => {
+      const survey = await surveyOf(context);
+      progress.beginCopy(survey.totalBytes);
+      await packs.pack([directoryMembers(survey)], 1, undefined);
+      await packs.pack(planTasks(survey, placeOf(context)), request.workers, pages);
+      return survey;
     });
     const { stopped, last } = await stopAndStage(context);
     progress.enter('storing the last packs');
@@ -73,7 +77,7 @@ export async function copyCluster(context: CopyContext): Promise<CopiedCluster> 
       packs: stored,
       corrupt: corruptPages(badPages, stopped.stopLsn),
       checksumsVerified: server.dataChecksums,
-      tablespaces: survey.tablespaces,
+      tablespaces: tablespacesOf(survey),
     };
   } catch (error) {
     Atomics.store(context.control, STOP, 1n);
@@ -119,43 +123,43 @@ async function stopAndStage(
 }
 
 function record({ entries, progress, deps, request }: CopyContext, output: PackFilesOutput, bad: BadPage[]): void {
-  for (const entry of output.entries) entries.add(entry);
+  entries.add(output.entries);
   // Beyond that the list helps nobody: the cluster is not damaged here and there, it is destroyed.
   for (const page of output.badPages) if (bad.length < MAX_BAD_PAGES) bad.push(page);
   for (const note of output.notes) deps.log.warn({ cluster: request.cluster.name }, note);
-  progress.addFiles(output.entries.filter(({ type }) => type === 'file').length);
+  progress.addFiles(output.entries.files);
   progress.report();
 }
 
-function listOptions({ request, deps }: CopyContext): Parameters<typeof surveyDataDirectory>[0] {
-  return {
-    dataDirectory: request.cluster.dataDirectory,
-    majorVersion: request.identity.majorVersion,
-    note: (message) => {
-      deps.log.warn({ cluster: request.cluster.name }, message);
-    },
-  };
+async function surveyOf(context: CopyContext): Promise<Survey> {
+  const { deps, request, control } = context;
+  const { majorVersion } = request.identity;
+  const survey = await deps.pool.run(surveyTask, { ...placeOf(context), majorVersion, control: control.buffer });
+  for (const note of survey.notes) deps.log.warn({ cluster: request.cluster.name }, note);
+  return survey;
 }
 
-async function* asTasks(
-  tasks: readonly (readonly PackMember[])[],
-): AsyncGenerator<readonly PackMember[], void, undefined> {
-  for (const task of tasks) yield await Promise.resolve(task);
+function placeOf({ request, directory }: CopyContext): { readonly plan: string; readonly dataDirectory: string } {
+  return { plan: join(directory, 'files'), dataDirectory: request.cluster.dataDirectory };
 }
 
 /**
  * Tells the progress while `work` goes on, and tries the session from time to time: when it is lost, PostgreSQL has ended
  * backup mode, and hours of copying would be for nothing.
  */
-async function whileTicking(context: CopyContext, work: () => Promise<void>): Promise<void> {
+async function whileTicking<T>(context: CopyContext, work: () => Promise<T>): Promise<T> {
   const ended = new AbortController();
+  const working = work();
   const outcomes = await Promise.allSettled([
-    work().finally(() => {
-      ended.abort();
-    }),
+    working
+      .then(() => undefined)
+      .finally(() => {
+        ended.abort();
+      }),
     tick(context, ended.signal),
   ]);
   throwFirstFailure(outcomes);
+  return await working;
 }
 
 async function tick(context: CopyContext, ended: AbortSignal): Promise<void> {

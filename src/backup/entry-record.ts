@@ -1,15 +1,17 @@
 import { join } from 'node:path';
 import type { BackupId, ClusterIdentity } from '../../catalog/catalog.ts';
 import type { Lsn, TimelineId } from '../postgres/lsn.ts';
+import { piecesOfText, type SharedText } from '../platform/shared-text.ts';
 import { StreamCompressor } from '../repository/codec.ts';
-import { ManifestEncoder, type ManifestEntry } from '../repository/manifest.ts';
+import { ManifestEncoder } from '../repository/manifest.ts';
 import type { StoredObject } from '../repository/object-bytes.ts';
-import { BackupManifestFile } from './backup-manifest-file.ts';
+import { backupManifestEntries, BackupManifestFile } from './backup-manifest-file.ts';
+import type { EncodedEntries } from './pack-input.ts';
 import { StagedFile } from './staged-file.ts';
 
 const MANIFEST_LEVEL = 3;
 
-/** Writes down each entry as it is packed: into Walden's manifest and into PostgreSQL's. Keeps nothing in memory. */
+/** Writes down the entries as they are packed: into Walden's manifest and into PostgreSQL's. Keeps nothing in memory. */
 export class EntryRecord {
   /** PostgreSQL's `backup_manifest`, staged. */
   readonly postgres: StagedFile;
@@ -32,44 +34,43 @@ export class EntryRecord {
     this.walden = walden;
     this.postgres = postgres;
     this.#backupManifest = new BackupManifestFile(postgres, identity);
-    this.#line(this.#encoder.begin(id));
+    this.#write(this.#encoder.begin(id));
   }
 
   get files(): number {
     return this.#files;
   }
 
-  // A copy: the staged file keeps pieces until they are worth a write.
   readonly #store = (piece: Uint8Array): void => {
-    this.walden.write(Buffer.from(piece));
+    this.walden.write(piece);
   };
 
   get plainBytes(): number {
     return this.#plainBytes;
   }
 
-  /** An entry that was packed. Until `endPostgres` a file is named in PostgreSQL's manifest too. */
-  add(entry: ManifestEntry): void {
-    this.#line(this.#encoder.entry(entry));
-    if (entry.type !== 'file') return;
-    this.#files += 1;
-    this.#plainBytes += entry.size;
-    if (!this.#postgresEnded) this.#backupManifest.add(entry);
+  /** What was packed. Until `endPostgres` its files are named in PostgreSQL's manifest too. */
+  add({ walden, postgres, files }: EncodedEntries): void {
+    this.#encoder.count(walden);
+    this.#write(walden.lines);
+    this.#files += files;
+    this.#plainBytes += walden.plainBytes;
+    if (files > 0 && !this.#postgresEnded) this.#backupManifest.add(postgres);
   }
 
   /** PostgreSQL's manifest names these too, although they are packed after it or with it. */
   async endPostgres(
-    last: readonly Parameters<BackupManifestFile['add']>[0][],
+    last: Parameters<typeof backupManifestEntries>[0],
     wal: { readonly timeline: TimelineId; readonly start: Lsn; readonly stop: Lsn },
   ): Promise<void> {
-    for (const file of last) this.#backupManifest.add(file);
+    this.#backupManifest.add(backupManifestEntries(last));
     this.#backupManifest.end(wal);
     this.#postgresEnded = true;
     await this.postgres.finish();
   }
 
   async endWalden(): Promise<StoredObject> {
-    this.#line(this.#encoder.end());
+    this.#write(this.#encoder.end());
     this.#compressor.finish(this.#store);
     return await this.walden.finish();
   }
@@ -79,7 +80,7 @@ export class EntryRecord {
     await this.walden.abandon();
   }
 
-  #line(text: string): void {
-    this.#compressor.feed(Buffer.from(text), this.#store);
+  #write(text: SharedText): void {
+    for (const piece of piecesOfText(text)) this.#compressor.feed(piece, this.#store);
   }
 }

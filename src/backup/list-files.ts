@@ -1,8 +1,8 @@
-import type { Stats } from 'node:fs';
-import { lstat, opendir, readlink, realpath, stat } from 'node:fs/promises';
-import { isAbsolute, join, resolve } from 'node:path';
+import { lstatSync, opendirSync, readlinkSync, realpathSync, type Stats, statSync } from 'node:fs';
+import { isAbsolute, resolve } from 'node:path';
 import { systemErrorCode, WaldenError } from '../errors.ts';
 import { isDatabaseDirectory, judgeDirectory, judgeFile, parseRelationFile, walSubdirectories } from './exclusions.ts';
+import { SeenNames } from './seen-names.ts';
 
 /** What of a data directory goes into a backup. `path` is the place in the backup, `source` where it stands now. */
 export type SourceEntry = SourceFile | SourceDirectory | SourceTablespace;
@@ -37,18 +37,18 @@ export interface ListOptions {
   readonly note: (message: string) => void;
 }
 
-/** How many files are looked at together. */
-const BATCH = 64;
+/** Of a directory, together. */
+const READ_NAMES = 256;
 
 /**
  * Walks a data directory that is in use, in no particular order, a directory before what is in it. What vanishes on the
  * way is left out: the server removed it, and the WAL says so. Symlinks are followed only where PostgreSQL makes them:
- * `pg_wal` and in `pg_tblspc`.
+ * `pg_wal` and in `pg_tblspc`. Synchronous: for a worker.
  * @throws LOCAL_IO when something that is there cannot be read.
  */
-export async function* listDataDirectory(options: ListOptions): AsyncGenerator<SourceEntry, void, undefined> {
-  await requireDirectory(options.dataDirectory);
-  const inside = await tablespacesInside(options.dataDirectory);
+export function* listDataDirectory(options: ListOptions): Generator<SourceEntry, void, undefined> {
+  requireDirectory(options.dataDirectory);
+  const inside = tablespacesInside(options.dataDirectory);
   yield* listDirectory('', { ...options, skipRealPaths: inside });
 }
 
@@ -57,44 +57,28 @@ interface Walk extends ListOptions {
   readonly skipRealPaths: ReadonlySet<string>;
 }
 
-async function* listDirectory(path: string, walk: Walk): AsyncGenerator<SourceEntry, void, undefined> {
-  const initForks = isDatabaseDirectory(path) ? await findInitForks(sourceOf(path, walk)) : new Set<string>();
-  let batch: string[] = [];
-  const seen = new Set<string>();
-  for await (const name of namesIn(sourceOf(path, walk))) {
+function* listDirectory(path: string, walk: Walk): Generator<SourceEntry, void, undefined> {
+  const initForks = isDatabaseDirectory(path) ? findInitForks(sourceOf(path, walk)) : new Set<string>();
+  const seen = new SeenNames();
+  for (const name of namesIn(sourceOf(path, walk))) {
     // A file that is renamed while the directory is read may come twice (readdir(3)): it must not be in the backup twice.
-    if (seen.has(name)) continue;
-    seen.add(name);
+    if (!seen.add(name)) continue;
     if (name.includes('\uFFFD')) {
       walk.note(`${path}/${name} is not in the backup: its name is not UTF-8`);
       continue;
     }
-    batch.push(path === '' ? name : `${path}/${name}`);
-    if (batch.length < BATCH) continue;
-    yield* listBatch(batch, walk, initForks);
-    batch = [];
-  }
-  yield* listBatch(batch, walk, initForks);
-}
-
-async function* listBatch(
-  paths: readonly string[],
-  walk: Walk,
-  initForks: ReadonlySet<string>,
-): AsyncGenerator<SourceEntry, void, undefined> {
-  const stats = await Promise.all(paths.map((path) => ifThere(() => lstat(sourceOf(path, walk)), path)));
-  for (const [index, path] of paths.entries()) {
-    const found = stats[index];
-    if (found !== undefined) yield* listOne(path, found, walk, initForks);
+    const child = path === '' ? name : `${path}/${name}`;
+    const found = ifThere(() => lstatSync(sourceOf(child, walk)), child);
+    if (found !== undefined) yield* listOne(child, found, walk, initForks);
   }
 }
 
-async function* listOne(
+function* listOne(
   path: string,
   found: Stats,
   walk: Walk,
   initForks: ReadonlySet<string>,
-): AsyncGenerator<SourceEntry, void, undefined> {
+): Generator<SourceEntry, void, undefined> {
   const source = sourceOf(path, walk);
   if (/^pg_tblspc\/\d+$/.test(path) && (found.isSymbolicLink() || found.isDirectory())) {
     yield* listTablespace(path, found, walk);
@@ -103,7 +87,7 @@ async function* listOne(
   const standsForDirectory = found.isSymbolicLink() && judgeDirectory(path) === 'keep-empty';
   if (found.isDirectory() || standsForDirectory) {
     const verdict = judgeDirectory(path);
-    if (verdict === 'skip' || walk.skipRealPaths.has(await realPathOf(source))) return;
+    if (verdict === 'skip' || walk.skipRealPaths.has(realPathOf(source))) return;
     yield { type: 'directory', path, source };
     if (verdict === 'keep') yield* listDirectory(path, walk);
     if (path === 'pg_wal') yield* emptyWalDirectories(walk);
@@ -115,17 +99,17 @@ async function* listOne(
 }
 
 /** Of a tablespace only the directory of this version is the server's: others may share the place (pg_upgrade). */
-async function* listTablespace(path: string, found: Stats, walk: Walk): AsyncGenerator<SourceEntry, void, undefined> {
+function* listTablespace(path: string, found: Stats, walk: Walk): Generator<SourceEntry, void, undefined> {
   const source = sourceOf(path, walk);
   if (found.isSymbolicLink()) {
-    const target = await ifThere(() => readlink(source), path);
+    const target = ifThere(() => readlinkSync(source), path);
     if (target === undefined) return;
     const location = isAbsolute(target) ? target : resolve(walk.dataDirectory, 'pg_tblspc', target);
     yield { type: 'tablespace', path, source, oid: Number(path.slice('pg_tblspc/'.length)), location };
   } else {
     yield { type: 'directory', path, source };
   }
-  for await (const name of namesIn(source)) {
+  for (const name of namesIn(source)) {
     if (!name.startsWith(`PG_${walk.majorVersion}_`)) continue;
     const child = `${path}/${name}`;
     yield { type: 'directory', path: child, source: sourceOf(child, walk) };
@@ -138,50 +122,54 @@ function* emptyWalDirectories(walk: Walk): Generator<SourceEntry, void, undefine
   for (const path of walSubdirectories(walk.majorVersion)) yield { type: 'directory', path, source };
 }
 
-async function findInitForks(directory: string): Promise<ReadonlySet<string>> {
+function findInitForks(directory: string): ReadonlySet<string> {
   const found = new Set<string>();
-  for await (const name of namesIn(directory)) {
+  for (const name of namesIn(directory)) {
     const relation = parseRelationFile(name);
     if (relation?.fork === 'init') found.add(relation.number);
   }
   return found;
 }
 
-async function tablespacesInside(dataDirectory: string): Promise<ReadonlySet<string>> {
+function tablespacesInside(dataDirectory: string): ReadonlySet<string> {
   const found = new Set<string>();
-  const directory = join(dataDirectory, 'pg_tblspc');
-  for await (const name of namesIn(directory)) {
-    const path = join(directory, name);
-    const entry = await ifThere(() => lstat(path), path);
-    if (entry?.isSymbolicLink() === true) found.add(await realPathOf(path));
+  const directory = `${dataDirectory}/pg_tblspc`;
+  for (const name of namesIn(directory)) {
+    const path = `${directory}/${name}`;
+    const entry = ifThere(() => lstatSync(path), path);
+    if (entry?.isSymbolicLink() === true) found.add(realPathOf(path));
   }
   return found;
 }
 
-async function* namesIn(directory: string): AsyncGenerator<string, void, undefined> {
-  const opened = await ifThere(() => opendir(directory, { bufferSize: 256 }), directory);
+function* namesIn(directory: string): Generator<string, void, undefined> {
+  const opened = ifThere(() => opendirSync(directory, { bufferSize: READ_NAMES }), directory);
   if (opened === undefined) return;
   try {
-    for await (const entry of opened) yield entry.name;
-  } catch (error) {
-    if (!isGone(error)) throw readFailure(directory, error);
+    for (;;) {
+      const entry = ifThere(() => opened.readSync(), directory);
+      if (entry === null || entry === undefined) return;
+      yield entry.name;
+    }
+  } finally {
+    opened.closeSync();
   }
 }
 
-async function realPathOf(path: string): Promise<string> {
-  return (await ifThere(() => realpath(path), path)) ?? path;
+function realPathOf(path: string): string {
+  return ifThere(() => realpathSync(path), path) ?? path;
 }
 
-async function requireDirectory(path: string): Promise<void> {
-  const found = await ifThere(() => stat(path), path);
+function requireDirectory(path: string): void {
+  const found = ifThere(() => statSync(path), path);
   if (found?.isDirectory() !== true) {
     throw new WaldenError('LOCAL_IO', `unable to back up ${path}: there is no such directory`);
   }
 }
 
-async function ifThere<T>(read: () => Promise<T>, what: string): Promise<T | undefined> {
+function ifThere<T>(read: () => T, what: string): T | undefined {
   try {
-    return await read();
+    return read();
   } catch (error) {
     if (isGone(error)) return undefined;
     throw readFailure(what, error);
@@ -201,5 +189,5 @@ function readFailure(what: string, cause: unknown): WaldenError {
 }
 
 function sourceOf(path: string, walk: ListOptions): string {
-  return join(walk.dataDirectory, path);
+  return `${walk.dataDirectory}/${path}`;
 }

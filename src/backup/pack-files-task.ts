@@ -7,6 +7,7 @@ import { micros } from '../postgres/timestamp.ts';
 import { type FrameCompressor, frameCompressor } from '../repository/codec.ts';
 import type { ManifestEntry, ManifestFile, ManifestFrame } from '../repository/manifest.ts';
 import { encodeTarHeader, TAR_BLOCK_BYTES, tarPaddingBytes } from '../repository/tar-header.ts';
+import { encodeEntries } from './encode-entries.ts';
 import { FrameSink } from './frame-sink.ts';
 import {
   type BadPage,
@@ -19,6 +20,7 @@ import {
 } from './pack-input.ts';
 import { PackHash } from './pack-hash.ts';
 import { PageCheck } from './page-check.ts';
+import { membersOf } from './planned-files.ts';
 import { PACK_END } from './seal-pack-task.ts';
 
 /**
@@ -38,14 +40,22 @@ const HEADER_ROOM_BYTES = 8192;
 let frameBuffer: Buffer | undefined;
 
 /** @throws LOCAL_IO, STORAGE_FULL, INTERRUPTED (the control says stop) */
-export function packFiles(input: PackFilesInput): PackFilesOutput {
+export function packFilesAndEncode(input: PackFilesInput): PackFilesOutput {
+  const { entries, ...rest } = packFiles(input);
+  return { entries: encodeEntries(entries, input.room), ...rest };
+}
+
+export type PackedFiles = Omit<PackFilesOutput, 'entries'> & { readonly entries: readonly ManifestEntry[] };
+
+/** @throws as `packFilesAndEncode` */
+export function packFiles(input: PackFilesInput): PackedFiles {
   const hash = new PackHash(input.pack, input.offset);
   const sink = new FrameSink(input.pack, input.offset, (bytes) => {
     hash.update(bytes);
   });
   try {
     const packer = new Packer(input, sink);
-    for (const member of input.members) packer.pack(member);
+    for (const member of membersOf(input.members)) packer.pack(member);
     sink.flush();
     const { entries, badPages, notes } = packer;
     const { offset } = sink;

@@ -1,6 +1,7 @@
 import type { Sha256Hex } from '../../storage-drivers/driver.ts';
+import type { SharedText } from '../platform/shared-text.ts';
 import { workerTask } from '../platform/worker-pool.ts';
-import type { ManifestEntry } from '../repository/manifest.ts';
+import type { EncodedManifestEntries } from '../repository/manifest.ts';
 import type { StoredObject } from '../repository/object-bytes.ts';
 
 /** What goes to and comes from the workers that pack files; see pack-files-task.ts. */
@@ -15,6 +16,15 @@ export interface PackMember {
   readonly tablespace?: { readonly oid: number; readonly location: string };
   /** Instead of what the source has: for files that stand in for others. */
   readonly attributes?: FileAttributes;
+}
+
+/** Files whose paths stand in the plan of a survey. */
+export interface PlannedFiles {
+  readonly plan: string;
+  readonly offset: number;
+  /** Bytes. */
+  readonly length: number;
+  readonly dataDirectory: string;
 }
 
 export interface FileAttributes {
@@ -38,9 +48,11 @@ export interface PackFilesInput {
   readonly packNumber: number;
   readonly offset: number;
   readonly compressionLevel: number;
-  readonly members: readonly PackMember[];
+  readonly members: readonly PackMember[] | PlannedFiles;
   /** Undefined when the cluster has no page checksums. */
   readonly pages: PageRules | undefined;
+  /** For the text of the entries; whoever gives it uses it for one task at a time. */
+  readonly room: SharedArrayBuffer;
   /** Two BigInt64: bytes read so far (added to), and not 0 when the work is to stop. */
   readonly control: SharedArrayBuffer;
 }
@@ -54,8 +66,17 @@ export interface BadPage {
   readonly lsn: bigint | undefined;
 }
 
+/** The entries of both manifests as text, made by the worker: the main thread has enough to do. */
+export interface EncodedEntries {
+  /** Lines of Walden's manifest. */
+  readonly walden: Omit<EncodedManifestEntries, 'lines'> & { readonly lines: SharedText };
+  /** Of the files, for PostgreSQL's; see backup-manifest-file.ts. */
+  readonly postgres: SharedText;
+  readonly files: number;
+}
+
 export interface PackFilesOutput {
-  readonly entries: readonly ManifestEntry[];
+  readonly entries: EncodedEntries;
   readonly badPages: readonly BadPage[];
   /** In words: what could not be packed. Files that vanished are none of it. */
   readonly notes: readonly string[];

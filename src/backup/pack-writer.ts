@@ -4,11 +4,13 @@ import { isWaldenError, localIoError } from '../errors.ts';
 import type { BackupId, ClusterName } from '../../catalog/catalog.ts';
 import type { Sha256Hex } from '../../storage-drivers/driver.ts';
 import { syncFile } from '../platform/files.ts';
+import { createTextRoom } from '../platform/shared-text.ts';
 import type { WorkerPool } from '../platform/worker-pool.ts';
 import { packKey } from '../repository/keys.ts';
 import { bodyOfStored, type StoredObject } from '../repository/object-bytes.ts';
 import type { Repository } from '../repository/repository.ts';
 import {
+  type PackFilesInput,
   type PackFilesOutput,
   packFilesTask,
   type PackMember,
@@ -34,13 +36,18 @@ export interface PackSettings {
   readonly packBytes?: number | undefined;
   readonly control: BigInt64Array<SharedArrayBuffer>;
   readonly signal: AbortSignal;
-  /** Called in the order in which the files stand in their pack. */
+  /** Called in the order in which the files stand in their pack; what it is given is good until it returns. */
   readonly onPacked: (output: PackFilesOutput) => void;
 }
+
+/** The members that one task packs. */
+export type PackTask = PackFilesInput['members'];
 
 interface OpenPack {
   readonly number: number;
   readonly path: string;
+  /** One task at a time is under way for a pack. */
+  readonly room: SharedArrayBuffer;
   offset: number;
   sealedSha256: Sha256Hex | undefined;
   /** Up to where it was synced, or is being. */
@@ -65,17 +72,11 @@ export class PackWriter {
   }
 
   /** Packs all of `tasks`; resolves or rejects only when no task is under way any more. */
-  async pack(
-    tasks: AsyncGenerator<readonly PackMember[], void, undefined>,
-    lanes: number,
-    pages: PageRules | undefined,
-  ): Promise<void> {
-    const outcomes = await Promise.allSettled(
-      Array.from({ length: lanes }, () => this.#stopAllOnFailure(this.#lane(tasks, pages))),
+  async pack(tasks: Iterable<PackTask>, lanes: number, pages: PageRules | undefined): Promise<void> {
+    const shared = tasks[Symbol.iterator]();
+    throwFirstFailure(
+      await Promise.allSettled(Array.from({ length: lanes }, () => this.#stopAllOnFailure(this.#lane(shared, pages)))),
     );
-    // After a failure the source may stand in the middle of an open directory.
-    await tasks.return();
-    throwFirstFailure(outcomes);
   }
 
   /** Packs the last files, in this order, at the end of the last pack, and stores all that is open. */
@@ -98,14 +99,11 @@ export class PackWriter {
     throwFirstFailure(await Promise.allSettled(this.#publishing));
   }
 
-  async #lane(
-    tasks: AsyncGenerator<readonly PackMember[], void, undefined>,
-    pages: PageRules | undefined,
-  ): Promise<void> {
+  async #lane(tasks: Iterator<PackTask>, pages: PageRules | undefined): Promise<void> {
     const { packBytes = PACK_BYTES, signal } = this.#settings;
     let pack = this.#open.shift();
     let published: Promise<void> = Promise.resolve();
-    for (let next = await tasks.next(); next.done !== true; next = await tasks.next()) {
+    for (let next = tasks.next(); next.done !== true; next = tasks.next()) {
       signal.throwIfAborted();
       pack ??= this.#newPack();
       await this.#packInto(pack, next.value, pages);
@@ -118,7 +116,7 @@ export class PackWriter {
     if (pack !== undefined) this.#open.push(pack);
   }
 
-  async #packInto(pack: OpenPack, members: readonly PackMember[], pages: PageRules | undefined): Promise<void> {
+  async #packInto(pack: OpenPack, members: PackTask, pages: PageRules | undefined): Promise<void> {
     const { pool, compressionLevel, control } = this.#settings;
     const output = await pool.run(packFilesTask, {
       pack: pack.path,
@@ -127,6 +125,7 @@ export class PackWriter {
       compressionLevel,
       members,
       pages,
+      room: pack.room,
       control: control.buffer,
     });
     pack.offset = output.offset;
@@ -150,6 +149,7 @@ export class PackWriter {
     return {
       number: this.#numbers,
       path: join(this.#settings.directory, `${this.#numbers}.tar.zst`),
+      room: createTextRoom(),
       offset: 0,
       sealedSha256: undefined,
       syncedTo: 0,

@@ -12,7 +12,7 @@ export class StagedFile {
   readonly path: string;
   readonly #handle: FileHandle;
   readonly #hash = createHash('sha256');
-  #gathered: Uint8Array[] = [];
+  readonly #gathered = Buffer.allocUnsafeSlow(GATHER_BYTES);
   #gatheredBytes = 0;
   #bytes = 0;
 
@@ -30,11 +30,15 @@ export class StagedFile {
     this.#handle = handle;
   }
 
-  /** @throws LOCAL_IO, STORAGE_FULL */
+  /** Copies the piece. @throws LOCAL_IO, STORAGE_FULL */
   write(piece: Uint8Array): void {
-    this.#gathered.push(piece);
-    this.#gatheredBytes += piece.byteLength;
-    if (this.#gatheredBytes >= GATHER_BYTES) this.#flush();
+    for (let rest = piece; rest.byteLength > 0;) {
+      const part = rest.subarray(0, GATHER_BYTES - this.#gatheredBytes);
+      this.#gathered.set(part, this.#gatheredBytes);
+      this.#gatheredBytes += part.byteLength;
+      rest = rest.subarray(part.byteLength);
+      if (this.#gatheredBytes === GATHER_BYTES) this.#flush();
+    }
   }
 
   /** The hash of what was written so far; writing may go on. */
@@ -62,8 +66,7 @@ export class StagedFile {
   }
 
   #flush(): void {
-    const bytes = Buffer.concat(this.#gathered, this.#gatheredBytes);
-    this.#gathered = [];
+    const bytes = this.#gathered.subarray(0, this.#gatheredBytes);
     this.#gatheredBytes = 0;
     this.#hash.update(bytes);
     try {

@@ -1,14 +1,15 @@
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { systemErrorCode, toWaldenError } from '../errors.ts';
+import { isWaldenError, systemErrorCode, toWaldenError, type WaldenError } from '../errors.ts';
 import type { BackupId, BackupRecord, ClusterName } from '../../catalog/catalog.ts';
 import type { ObjectKey, StorageDriver } from '../../storage-drivers/driver.ts';
 import { microsFromDate } from '../postgres/timestamp.ts';
 import { claimantOf } from '../repository/backup-claim.ts';
 import { readBackupRecord } from '../repository/backup-record.ts';
-import { backupClaimKey, backupPrefix, backupRecordKey, backupsPrefix } from '../repository/keys.ts';
+import { backupClaimKey, backupPrefix, backupRecordKey } from '../repository/keys.ts';
 import { startOfBackupId } from '../repository/names.ts';
 import type { Repository } from '../repository/repository.ts';
+import { storedBackups, type StoredBackupId } from '../repository/stored-backups.ts';
 import { isActive } from './active-backups.ts';
 import type { BackupSweeping } from './backup-deps.ts';
 
@@ -18,7 +19,8 @@ const ABANDONED_MICROS = 7 * 24 * 3600 * 1_000_000;
 /**
  * Removes what is left of failed and half-removed backups: marks in the catalog, removes the objects, forgets the entry. A
  * backup with `backup.json` is one, whatever the catalog says, unless its removal was begun. What another service claims is
- * left alone for a week: it may be under way. What cannot be removed now stays marked for the next time.
+ * left alone for a week: it may be under way. What cannot be removed now, since the store locks it or these credentials may
+ * not, stays marked for the next time, which is said once.
  */
 export async function sweepBackups(
   keeping: BackupSweeping,
@@ -27,13 +29,22 @@ export async function sweepBackups(
   signal: AbortSignal,
 ): Promise<void> {
   const rows = await keeping.catalog.backups(cluster);
+  // Where one of them is not complete, it is being copied, or will be.
+  const complete = new Set(rows.filter(({ state }) => state === 'complete').map(({ id }) => id));
   for (const repository of repositories) {
     const known = new Map(rows.filter((row) => row.repository === repository.name).map((row) => [row.id, row]));
+    const refusals: WaldenError[] = [];
     try {
       for await (const found of storedBackups(repository.driver, cluster, signal)) {
-        await sweepFound({ ...keeping, repository, cluster }, found, known.get(found.id));
+        const row = known.get(found.id);
         known.delete(found.id);
+        if (row === undefined && complete.has(found.id)) continue;
+        await sweepFound({ ...keeping, repository, cluster }, found, row).catch((error: unknown) => {
+          if (!isWaldenError(error, 'STORAGE_LOCKED', 'STORAGE_DENIED')) throw error;
+          refusals.push(error);
+        });
       }
+      tellRefusals(refusals, keeping, { cluster, repository: repository.name });
       for (const row of known.values()) {
         if (row.state === 'failed' || row.state === 'removing') {
           await keeping.catalog.forgetBackup(repository.name, cluster, row.id);
@@ -48,6 +59,16 @@ export async function sweepBackups(
       );
     }
   }
+}
+
+function tellRefusals(
+  [first, ...others]: readonly WaldenError[],
+  { log }: BackupSweeping,
+  facts: { readonly cluster: ClusterName; readonly repository: string },
+): void {
+  if (first === undefined) return;
+  const more = others.length === 0 ? '' : ` (${others.length} more of them)`;
+  log.warn(facts, `what a failed backup left stays for now${more}: ${first.message}`);
 }
 
 /**
@@ -90,12 +111,7 @@ interface Sweep extends BackupSweeping {
   readonly cluster: ClusterName;
 }
 
-interface FoundBackup {
-  readonly id: BackupId;
-  readonly complete: boolean;
-}
-
-async function sweepFound(sweep: Sweep, found: FoundBackup, row: BackupRecord | undefined): Promise<void> {
+async function sweepFound(sweep: Sweep, found: StoredBackupId, row: BackupRecord | undefined): Promise<void> {
   const { catalog, log, repository, cluster } = sweep;
   const facts = { cluster, repository: repository.name, backup: found.id };
   if (row?.state === 'running' || isActive(catalog, cluster, found.id)) return;
@@ -130,20 +146,4 @@ async function isOfAnother({ repository, cluster, clock, instance }: Sweep, id: 
   const claimant = await claimantOf(repository, cluster, id);
   if (claimant === instance || claimant === 'nobody') return false;
   return microsFromDate(clock.now()) - startOfBackupId(id) < ABANDONED_MICROS;
-}
-
-/** Keys come in order, and `backup.json` stands before everything else of its backup. */
-async function* storedBackups(
-  driver: StorageDriver,
-  cluster: ClusterName,
-  signal: AbortSignal,
-): AsyncGenerator<FoundBackup, void, undefined> {
-  const prefix = backupsPrefix(cluster);
-  let last: string | undefined;
-  for await (const { key } of driver.list(prefix, { signal })) {
-    const [id = '', ...rest] = key.slice(prefix.length).split('/');
-    if (id === last || !/^\d{8}T\d{6}[FI]$/.test(id)) continue;
-    last = id;
-    yield { id: id as BackupId, complete: rest.join('/') === 'backup.json' };
-  }
 }

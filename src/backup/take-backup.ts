@@ -5,7 +5,8 @@ import type { BackupFacts, BackupId, BackupRecord, BackupStart } from '../../cat
 import { openSession, type Session } from '../postgres/session.ts';
 import { microsFromDate } from '../postgres/timestamp.ts';
 import { claimBackup } from '../repository/backup-claim.ts';
-import { isActive, markActive, markEnded } from './active-backups.ts';
+import { placeToStage } from '../repository/repository.ts';
+import { markActive, markEnded } from './active-backups.ts';
 import type { BackupControls, BackupDeps, BackupRequest } from './backup-deps.ts';
 import { chooseBackupId } from './choose-id.ts';
 import { assertStored, commitBackup, type CommitFailure, storeManifest } from './commit-backup.ts';
@@ -102,12 +103,11 @@ async function openEntry(deps: BackupDeps, request: BackupRequest, now: Date): P
   const { name } = request.cluster;
   const id = await chooseBackupId(deps, name, now);
   const start = { cluster: name, id, label: request.label, startedAt: microsFromDate(now) };
-  const held = isActive(catalog, name, id);
   markActive(catalog, name, id);
   try {
     await catalog.openBackup(repositories.map((repository) => ({ repository: repository.name, ...start })));
   } catch (error) {
-    if (!held) markEnded(catalog, name, id);
+    markEnded(catalog, name, id);
     throw error;
   }
   return start;
@@ -216,7 +216,7 @@ function tellCorrupt({ deps, start }: OpenedBackup, corrupt: BackupFacts['corrup
 }
 
 async function stagingDirectory(deps: BackupDeps, start: OpenedBackup['start']): Promise<string> {
-  const place = deps.repositories[0]?.driver.features.stagingDirectory ?? deps.stagingDirectory;
+  const place = placeToStage(deps.repositories) ?? deps.stagingDirectory;
   const directory = join(place, stagingName(start.cluster, start.id));
   try {
     await sweepStaging(place, start.cluster);

@@ -113,6 +113,65 @@ export const COMMANDS: readonly CommandEntry[] = [
     ],
   },
   {
+    name: 'repository',
+    summary: 'repositories themselves: check, sync, repair, ls, get, du',
+    example: 'walden repository check offsite',
+    commands: [
+      {
+        name: 'check',
+        summary: 'try what a repository can and may do, and how fast it is',
+        load: async () => (await import('./commands/repository-check.ts')).defineRepositoryCheck,
+      },
+      {
+        name: 'sync',
+        summary: 'copy into a repository what another one holds',
+        load: async () => (await import('./commands/repository-sync.ts')).defineRepositorySync,
+      },
+      {
+        name: 'repair',
+        summary: 'check every object, and replace bad ones by copies',
+        load: async () => (await import('./commands/repository-repair.ts')).defineRepositoryRepair,
+      },
+      {
+        name: 'ls',
+        summary: 'list the objects of a repository',
+        load: async () => (await import('./commands/repository-ls.ts')).defineRepositoryLs,
+      },
+      {
+        name: 'get',
+        summary: 'copy one object out of a repository',
+        load: async () => (await import('./commands/repository-get.ts')).defineRepositoryGet,
+      },
+      {
+        name: 'du',
+        summary: 'what WAL and backups take in a repository',
+        load: async () => (await import('./commands/repository-du.ts')).defineRepositoryDu,
+      },
+    ],
+  },
+  {
+    name: 'key',
+    summary: 'keys of encrypted repositories: new, list, rotate',
+    example: 'walden key list offsite',
+    commands: [
+      {
+        name: 'new',
+        summary: 'make the first key of a repository',
+        load: async () => (await import('./commands/key-new.ts')).defineKeyNew,
+      },
+      {
+        name: 'list',
+        summary: 'list the keys of a repository, without their secrets',
+        load: async () => (await import('./commands/key-list.ts')).defineKeyList,
+      },
+      {
+        name: 'rotate',
+        summary: 'make a new key for new objects, and for old ones if asked',
+        load: async () => (await import('./commands/key-rotate.ts')).defineKeyRotate,
+      },
+    ],
+  },
+  {
     name: 'config',
     summary: 'the configuration: check',
     example: 'walden config check',

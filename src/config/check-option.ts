@@ -1,8 +1,8 @@
 import { isAbsolute, resolve } from 'node:path';
-import type { Option } from './option-table.ts';
+import type { ObjectLock, Option } from './option.ts';
 import type { TomlValue } from './toml-file.ts';
 
-export type CheckedValue = string | number | readonly string[];
+export type CheckedValue = string | number | boolean | readonly string[] | ObjectLock;
 
 /** What is wrong with a value, in words. */
 export interface Refusal {
@@ -25,7 +25,25 @@ export function checkOption(option: Option, value: TomlValue): CheckedValue | Re
       return checkInteger(value, option);
     case 'names':
       return checkNames(value);
+    case 'switch':
+      return value.type === 'switch' ? value.on : { refused: `must be true or false, not ${describe(value)}` };
+    case 'lock':
+      return checkLock(value);
   }
+}
+
+const DAYS: Readonly<Record<string, number>> = { day: 1, week: 7, year: 365 };
+/** The most that AWS takes: a hundred years. */
+const MAX_LOCK_DAYS = 36_500;
+
+function checkLock(value: TomlValue): ObjectLock | Refusal {
+  const text = checkText(value);
+  if (typeof text !== 'string') return text;
+  const [, mode, amount, unit = ''] = /^(compliance|governance) +([1-9]\d{0,4}) +(day|week|year)s?$/.exec(text) ?? [];
+  const days = Number(amount) * (DAYS[unit] ?? Number.NaN);
+  if ((mode === 'compliance' || mode === 'governance') && days <= MAX_LOCK_DAYS) return { mode, days };
+  const form = 'must be like "compliance 14 days": compliance or governance, a number, days, weeks or years';
+  return { refused: `${form}, a hundred years at most; not ${JSON.stringify(text)}` };
 }
 
 function checkText(value: TomlValue): string | Refusal {
@@ -71,6 +89,8 @@ function describe(value: TomlValue): string {
       return 'text';
     case 'integer':
       return `the number ${value.integer.toString()}`;
+    case 'switch':
+      return 'true or false';
     case 'list':
       return 'a list';
     case 'other':

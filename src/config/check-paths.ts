@@ -2,9 +2,11 @@ import { stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { ClusterName, RepositoryName } from '../../catalog/catalog.ts';
 import { systemErrorCode } from '../errors.ts';
-import type { CheckedSections } from './check-sections.ts';
+import type { CheckedSection, CheckedSections } from './check-sections.ts';
 import type { Config } from './config.ts';
+import type { Options } from './option.ts';
 import type { ConfigProblems } from './problems.ts';
+import { STORES } from './store-options.ts';
 
 /** Files that every data directory has, running or not. */
 const DATA_DIRECTORY_FILES = ['PG_VERSION', 'global/pg_control'];
@@ -45,6 +47,10 @@ export async function checkOwnPaths(
   for (const section of sections.repositories) {
     const repository = config.repositories.get(section.name as RepositoryName);
     if (repository === undefined) continue;
+    if (repository.driver !== 'local') {
+      await checkFiles(section, problems);
+      continue;
+    }
     const fact = await whyNotMade(repository.path, own);
     if (fact !== undefined) problems.add(section.lineOf('path'), `repository.${section.name}.path`, fact);
   }
@@ -55,6 +61,23 @@ export async function checkOwnPaths(
     if (spool !== undefined) {
       problems.add(section.lineOf('spool_directory'), `cluster.${section.name}.spool_directory`, spool);
     }
+  }
+}
+
+/** Credentials and certificates that the section names. */
+async function checkFiles(section: CheckedSection<'repository'>, problems: ConfigProblems): Promise<void> {
+  const { name, values } = section;
+  const options: Options = STORES[values.driver].options;
+  for (const [key, path] of Object.entries(values) as [Parameters<typeof section.lineOf>[0], unknown][]) {
+    const option = options[key];
+    if (option?.type !== 'path' || option.file !== true || typeof path !== 'string') continue;
+    const found = await kindOf(path);
+    if (found === 'is not a directory') continue;
+    problems.add(
+      section.lineOf(key),
+      `repository.${name}.${key}`,
+      `${path} ${found === 'directory' ? 'is a directory' : found}`,
+    );
   }
 }
 

@@ -40,12 +40,23 @@ export function checkPlaces(sections: CheckedSections, config: Config, problems:
   refuseOverlaps([...repositories, ...spools], problems);
   refuseOverlaps(data, problems);
   refuseInside([...statePlaces(sections, config), ...repositories, ...spools], data, problems);
+  refuseInside(keyPlaces(sections), [...data, ...repositories], problems);
+}
+
+/** Where the objects are, their keys must not be. */
+function keyPlaces(sections: CheckedSections): Place[] {
+  return sections.repositories.flatMap((section) => {
+    const { key_directory: path } = section.values;
+    const what = `the key directory of repository ${section.name}`;
+    const [line, key] = [section.lineOf('key_directory'), `repository.${section.name}.key_directory`];
+    return path === undefined ? [] : [{ path, what, line, key }];
+  });
 }
 
 function repositoryPlaces(sections: CheckedSections, config: Config): Place[] {
   return sections.repositories.flatMap((section) => {
     const repository = config.repositories.get(section.name as RepositoryName);
-    if (repository === undefined) return [];
+    if (repository?.driver !== 'local') return [];
     const what = `repository ${section.name}`;
     return [{ path: repository.path, what, line: section.lineOf('path'), key: `repository.${section.name}.path` }];
   });

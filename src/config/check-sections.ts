@@ -1,6 +1,7 @@
 import type { CheckedValue } from './check-option.ts';
 import { checkOption } from './check-option.ts';
-import { type Option, type Section, type SectionKind, SECTIONS, type SectionValues } from './option-table.ts';
+import type { Option, Options, Section } from './option.ts';
+import { type SectionKind, SECTIONS, type SectionValues } from './option-table.ts';
 import type { ConfigProblems } from './problems.ts';
 import { didYouMean } from './suggest.ts';
 import type { TomlFile, TomlLeaf } from './toml-file.ts';
@@ -13,8 +14,11 @@ export interface CheckedSection<K extends SectionKind = SectionKind> {
   readonly line: number;
   readonly values: SectionValues<K>;
   /** Where a key stands; where the section begins for keys that are not given. */
-  lineOf(key: keyof SectionValues<K> & string): number;
+  lineOf(key: KeyOf<SectionValues<K>>): number;
 }
+
+/** Of any member of a union. */
+type KeyOf<Values> = Values extends unknown ? keyof Values & string : never;
 
 export interface CheckedSections {
   readonly service: CheckedSection<'service'> | undefined;
@@ -104,14 +108,14 @@ function checkSection<K extends SectionKind>(
   { name, line, leaves }: FoundSection,
   problems: ConfigProblems,
 ): CheckedSection<K> | undefined {
-  const { options }: Section = SECTIONS[kind];
   const title = titleOf(kind, name);
   const refused: string[] = [];
   const refuse = (at: number, key: string, fact: string): void => {
     problems.add(at, `${title}.${key}`, fact);
     refused.push(key);
   };
-  for (const [key, leaf] of leaves) {
+  const { options, isWhole } = optionsOf(kind, leaves);
+  for (const [key, leaf] of isWhole ? leaves : []) {
     if (!Object.hasOwn(options, key)) refuse(leaf.line, key, `unknown key${didYouMean(key, Object.keys(options))}`);
   }
   const values: Record<string, CheckedValue | undefined> = {};
@@ -135,6 +139,19 @@ function checkSection<K extends SectionKind>(
     values: values as SectionValues<K>,
     lineOf: (key) => leaves.get(key)?.line ?? line,
   };
+}
+
+/** `isWhole`: what is not among them is unknown; it may be another variant's while nobody knows which one is meant. */
+function optionsOf(
+  kind: SectionKind,
+  leaves: ReadonlyMap<string, TomlLeaf>,
+): { readonly options: Options; readonly isWhole: boolean } {
+  const { options, variants }: Section = SECTIONS[kind];
+  if (variants === undefined) return { options, isWhole: true };
+  const chosen = leaves.get(variants.by)?.value;
+  const variant =
+    chosen?.type === 'text' && Object.hasOwn(variants.of, chosen.text) ? variants.of[chosen.text] : undefined;
+  return { options: { ...options, ...variant?.options }, isWhole: variant !== undefined };
 }
 
 function constantDefault(option: Option): number | undefined {

@@ -36,8 +36,11 @@ export function restoreCommand(scriptConfigPath: string): string {
   return `trap "exit 200" EXIT; set -- ${commandWord(scriptConfigPath)} %f %p; . ${commandWord(scriptPath('walden-fetch'))}`;
 }
 
-/** restore_command straight from a repository, for the day when there is no service. */
-export function offlineRestoreCommand(repositoryPath: string, cluster: string): string {
-  const program = `${commandWord(process.execPath)} ${commandWord(scriptPath('walden'))}`;
-  return `${program} wal fetch --repository-path ${commandWord(repositoryPath)} ${cluster} %f %p`;
+/**
+ * restore_command straight from a repository, for the day when there is no service.
+ * @param source options of the command that say which repository, and hold no secrets
+ */
+export function offlineRestoreCommand(source: readonly string[], cluster: string): string {
+  const words = [process.execPath, scriptPath('walden'), 'wal', 'fetch', ...source, cluster];
+  return `${words.map(commandWord).join(' ')} %f %p`;
 }

@@ -1,4 +1,6 @@
 import type { ClusterName, RepositoryName } from '../../catalog/catalog.ts';
+import type { CamelCased } from './camel-case.ts';
+import type { SectionValues } from './option-table.ts';
 
 /** The configuration after reading and checking: every default filled in, every path absolute. */
 export interface Config {
@@ -14,17 +16,16 @@ export interface Config {
   readonly clusters: ReadonlyMap<ClusterName, ClusterConfig>;
 }
 
-export interface RepositoryConfig {
-  readonly name: RepositoryName;
-  readonly driver: 'local';
-  readonly path: string;
-}
+/** What the options of its `driver` say, under the names that code uses: `path_style` is `pathStyle`. */
+export type RepositoryConfig = { readonly name: RepositoryName } & CamelCased<SectionValues<'repository'>>;
 
 export interface ClusterConfig {
   readonly name: ClusterName;
   readonly dataDirectory: string;
   readonly conninfo: string;
   readonly repositories: readonly RepositoryName[];
+  /** Those of `repositories` that a WAL file must be in before it is acknowledged; at least one. */
+  readonly required: readonly RepositoryName[];
   /** This cluster's own directory: the configured spool_directory with the cluster's name appended. */
   readonly spoolDirectory: string;
   readonly walCompressionLevel: number;

@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path';
 import type { ClusterName, RepositoryName } from '../../catalog/catalog.ts';
 import { isWaldenError, systemErrorCode, WaldenError } from '../errors.ts';
 import { clusterName, repositoryName } from '../repository/names.ts';
-import { checkDataDirectories, checkOwnPaths } from './check-paths.ts';
+import { camelCased } from './camel-case.ts';
 import { checkPlaces } from './check-places.ts';
 import { type CheckedSection, type CheckedSections, checkSections } from './check-sections.ts';
 import type { ClusterConfig, Config, RepositoryConfig } from './config.ts';
@@ -12,6 +12,11 @@ import { CONFIG_FLAG, CONFIG_VARIABLE, DEFAULT_CONFIG_PATH } from './option-tabl
 import { ConfigProblems } from './problems.ts';
 import { didYouMean } from './suggest.ts';
 import { readToml } from './toml-file.ts';
+
+/** As bech32 writes 32 bytes; its checksum is looked at when the repository is opened. */
+const RECIPIENT = /^age1[02-9ac-hj-np-z]{58}$/;
+/** With the key of Walden they are what fits into a header. */
+const MAX_RECIPIENTS = 15;
 
 export interface LoadConfigOptions {
   /** Default: `/etc/walden/walden.toml`. See `configPath`. */
@@ -33,6 +38,8 @@ export async function loadConfig({ path, checkPaths = false }: LoadConfigOptions
   const sections = readSections(text, problems);
   const config = sections === undefined ? undefined : assemble(sections, source, problems);
   if (checkPaths !== false && sections !== undefined && config !== undefined) {
+    // Most commands only want to know where the service is.
+    const { checkDataDirectories, checkOwnPaths } = await import('./check-paths.ts');
     await checkOwnPaths(sections, config, problems);
     if (checkPaths === true) await checkDataDirectories(sections, config, problems);
   }
@@ -73,15 +80,17 @@ function assemble(sections: CheckedSections, source: string, problems: ConfigPro
   const repositories = new Map<RepositoryName, RepositoryConfig>();
   for (const section of sections.repositories) {
     const name = checkedName(repositoryName, section, problems);
-    if (name !== undefined) repositories.set(name, { name, driver: section.values.driver, path: section.values.path });
+    checkKeys(section, problems);
+    if (name !== undefined) repositories.set(name, { name, ...camelCased(section.values) });
   }
   const { service } = sections;
   const clusters = new Map<ClusterName, ClusterConfig>();
   for (const section of sections.clusters) {
     checkRepositories(section, sections.repositoryNames, problems);
+    checkRequired(section, repositories, problems);
     const name = checkedName(clusterName, section, problems);
     if (name === undefined || service === undefined) continue;
-    clusters.set(name, clusterConfig(name, section, service.values.state_directory));
+    clusters.set(name, clusterConfig(name, section, { repositories, stateDirectory: service.values.state_directory }));
   }
   if (service === undefined) return undefined;
   const config: Config = {
@@ -101,7 +110,10 @@ function assemble(sections: CheckedSections, source: string, problems: ConfigPro
 function clusterConfig(
   name: ClusterName,
   { values }: CheckedSection<'cluster'>,
-  stateDirectory: string,
+  {
+    repositories,
+    stateDirectory,
+  }: { readonly repositories: ReadonlyMap<RepositoryName, RepositoryConfig>; readonly stateDirectory: string },
 ): ClusterConfig {
   return {
     name,
@@ -109,6 +121,7 @@ function clusterConfig(
     conninfo: values.conninfo,
     // Each was looked up among the names that `repositoryName` accepted.
     repositories: values.repositories as readonly RepositoryName[],
+    required: requiredOf(values, repositories) as readonly RepositoryName[],
     spoolDirectory: join(values.spool_directory ?? join(stateDirectory, 'spool'), name),
     walCompressionLevel: values.wal_compression_level,
     backupCompressionLevel: values.backup_compression_level,
@@ -127,6 +140,55 @@ function checkRepositories(
     const fact = `there is no section [repository.${name}]${didYouMean(name, known)}`;
     problems.add(section.lineOf('repositories'), `cluster.${section.name}.repositories`, fact);
   }
+}
+
+/** Who can open what a repository stores. */
+function checkKeys(section: CheckedSection<'repository'>, problems: ConfigProblems): void {
+  const { recipients, key_directory: keyDirectory } = section.values;
+  if (recipients === undefined) return;
+  const refuse = (fact: string): void => {
+    problems.add(section.lineOf('recipients'), `repository.${section.name}.recipients`, fact);
+  };
+  if (keyDirectory === undefined) {
+    refuse('needs a key_directory too: Walden must read back what it stores, so it needs a key of its own');
+  }
+  for (const recipient of recipients) {
+    if (!RECIPIENT.test(recipient)) refuse(`${JSON.stringify(recipient)} is not what age-keygen prints: age1…`);
+  }
+  if (recipients.length > MAX_RECIPIENTS) refuse(`names more than ${MAX_RECIPIENTS}`);
+}
+
+/** What is acknowledged must be somewhere: so a repository that is only read cannot be required. */
+function checkRequired(
+  section: CheckedSection<'cluster'>,
+  repositories: ReadonlyMap<RepositoryName, RepositoryConfig>,
+  problems: ConfigProblems,
+): void {
+  const { values } = section;
+  const refuse = (fact: string): void => {
+    problems.add(section.lineOf('required'), `cluster.${section.name}.required`, fact);
+  };
+  for (const name of values.required ?? []) {
+    if (!values.repositories.includes(name)) {
+      refuse(`${name} is not among the repositories of this cluster${didYouMean(name, values.repositories)}`);
+    } else if (isReadOnly(repositories, name)) {
+      refuse(`repository ${name} is read-only here: WAL cannot be stored in it, so it cannot be required`);
+    }
+  }
+}
+
+/** Unless told otherwise, all that can be stored in. */
+function requiredOf(
+  { required, repositories: names }: CheckedSection<'cluster'>['values'],
+  repositories: ReadonlyMap<RepositoryName, RepositoryConfig>,
+): readonly string[] {
+  if (required !== undefined) return required;
+  const writable = names.filter((name) => !isReadOnly(repositories, name));
+  return writable.length === 0 ? names : writable;
+}
+
+function isReadOnly(repositories: ReadonlyMap<RepositoryName, RepositoryConfig>, name: string): boolean {
+  return repositories.get(name as RepositoryName)?.access === 'read-only';
 }
 
 function checkedName<Name extends string>(

@@ -1,57 +1,16 @@
+import type { ChoiceOption, ObjectLock, Option, Section } from './option.ts';
+import { STORE_KINDS, type StoreKind, STORES } from './store-options.ts';
+
 /**
  * The one table of options: the loader checks files against it and docs/options.md is rendered from it.
  *
  * Three kinds of sections: `[service]` once, `[repository.NAME]` and `[cluster.NAME]` as often as needed.
  */
 
-interface OptionBase {
-  readonly doc: string;
-  readonly required: boolean;
-  /** Filled in when the key is absent: a value, or words for what is worked out by the loader. */
-  readonly default?: number | { readonly words: string };
-}
-
-/** An absolute path. */
-interface PathOption extends OptionBase {
-  readonly type: 'path';
-  readonly maxBytes?: number;
-}
-
-/** Text that is not empty; `secret` text is never shown. */
-interface TextOption extends OptionBase {
-  readonly type: 'text';
-  readonly secret?: true;
-}
-
-interface ChoiceOption extends OptionBase {
-  readonly type: 'choice';
-  readonly choices: readonly string[];
-}
-
-interface IntegerOption extends OptionBase {
-  readonly type: 'integer';
-  readonly minimum: number;
-  readonly maximum: number;
-  readonly unit?: string;
-}
-
-/** A list of names without repetition, at least one. */
-interface NamesOption extends OptionBase {
-  readonly type: 'names';
-}
-
-export type Option = PathOption | TextOption | ChoiceOption | IntegerOption | NamesOption;
-
-export interface Section {
-  /** Whether the header is `[kind.NAME]`. */
-  readonly named: boolean;
-  readonly doc: string;
-  readonly options: Readonly<Record<string, Option>>;
-}
-
 /** `sun_path` of a unix socket has room for 104 bytes (BSD, macOS) or 108 (Linux), one of them for the end. */
 const MAX_SOCKET_BYTES = 103;
 const COMPRESSION = { type: 'integer', required: false, minimum: 1, maximum: 19 } as const;
+const LIMIT = { type: 'integer', required: false, minimum: 1, maximum: 1_000_000, unit: 'MB per second' } as const;
 const TIMEOUT = { type: 'integer', required: false, minimum: 1, maximum: 3600, unit: 'seconds', default: 60 } as const;
 
 export const SECTIONS = {
@@ -84,13 +43,29 @@ export const SECTIONS = {
     named: true,
     doc: 'A place that holds WAL files and backups. There may be several.',
     options: {
-      driver: { type: 'choice', required: true, choices: ['local'], doc: 'The kind of store.' },
-      path: {
+      driver: { type: 'choice', required: true, choices: STORE_KINDS, doc: 'The kind of store.' },
+      access: {
+        type: 'choice',
+        required: false,
+        choices: ['read-write', 'append-only', 'read-only'],
+        default: { words: '`"read-write"`' },
+        doc: 'What this service does to it: everything, only store and read (nothing is replaced or removed), or only read.',
+      },
+      upload_limit: { ...LIMIT, doc: 'The most that is sent to it, all uploads together.' },
+      download_limit: { ...LIMIT, doc: 'The most that is read from it, all downloads together.' },
+      key_directory: {
         type: 'path',
-        required: true,
-        doc: 'Directory of the repository. It must not lie inside a data directory or another repository.',
+        required: false,
+        default: { words: 'none: objects are not encrypted' },
+        doc: 'Directory of the keys that this repository is encrypted with, which `walden key new` makes. See [encryption.md](encryption.md). It must not lie inside a data directory or a repository.',
+      },
+      recipients: {
+        type: 'names',
+        required: false,
+        doc: 'Who else can open what is stored from now on, each as `"age1…"`: recovery keys, of which only this public half is here.',
       },
     },
+    variants: { by: 'driver', of: STORES },
   },
   cluster: {
     named: true,
@@ -106,7 +81,13 @@ export const SECTIONS = {
       repositories: {
         type: 'names',
         required: true,
-        doc: 'Names of the repositories that must hold every WAL file before it is acknowledged.',
+        doc: 'Names of its repositories. What is read is read from the first that is healthy and near.',
+      },
+      required: {
+        type: 'names',
+        required: false,
+        default: { words: 'all of `repositories` that are not read-only' },
+        doc: 'Those of its repositories that must hold a WAL file before it is acknowledged, and a backup before it is one. The others are filled in the background.',
       },
       spool_directory: {
         type: 'path',
@@ -132,25 +113,38 @@ export type SectionKind = keyof typeof SECTIONS;
 
 type ValueOf<O extends Option> = O['type'] extends 'integer'
   ? number
-  : O['type'] extends 'names'
-    ? readonly string[]
-    : O['type'] extends 'choice'
-      ? (O & ChoiceOption)['choices'][number]
-      : string;
-
-type OptionsOf<K extends SectionKind> = (typeof SECTIONS)[K]['options'];
+  : O['type'] extends 'switch'
+    ? boolean
+    : O['type'] extends 'names'
+      ? readonly string[]
+      : O['type'] extends 'choice'
+        ? (O & ChoiceOption)['choices'][number]
+        : O['type'] extends 'lock'
+          ? ObjectLock
+          : string;
 
 /** Whether the loader always has a value: given, or a constant default. */
 type IsCertain<O> = O extends { readonly required: true } | { readonly default: number } ? true : false;
 
-/** The checked values of a section, with the constant defaults filled in. */
-export type SectionValues<K extends SectionKind> = {
-  readonly [Key in keyof OptionsOf<K>]: OptionsOf<K>[Key] extends infer O extends Option
+type ValuesOf<Table> = {
+  readonly [Key in keyof Table]: Table[Key] extends infer O extends Option
     ? IsCertain<O> extends true
       ? ValueOf<O>
       : ValueOf<O> | undefined
     : never;
 };
+
+/** Of a `[repository.NAME]`: each kind of store has options of its own. */
+type RepositoryValues = {
+  [Kind in StoreKind]: Omit<ValuesOf<(typeof SECTIONS)['repository']['options']>, 'driver'> & {
+    readonly driver: Kind;
+  } & ValuesOf<(typeof STORES)[Kind]['options']>;
+}[StoreKind];
+
+/** The checked values of a section, with the constant defaults filled in. */
+export type SectionValues<K extends SectionKind> = K extends 'repository'
+  ? RepositoryValues
+  : ValuesOf<(typeof SECTIONS)[K]['options']>;
 
 /** Where the file is looked for, in this order. */
 export const CONFIG_FLAG = '--config';

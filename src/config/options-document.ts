@@ -1,12 +1,5 @@
-import {
-  CONFIG_FLAG,
-  CONFIG_VARIABLE,
-  DEFAULT_CONFIG_PATH,
-  LOG_LEVEL_VARIABLE,
-  type Option,
-  type Section,
-  SECTIONS,
-} from './option-table.ts';
+import { CONFIG_FLAG, CONFIG_VARIABLE, DEFAULT_CONFIG_PATH, LOG_LEVEL_VARIABLE, SECTIONS } from './option-table.ts';
+import type { Option, Options, Section } from './option.ts';
 
 const EXAMPLE = `[service]
 state_directory = "/var/lib/walden"
@@ -50,21 +43,33 @@ export function optionsDocument(): string {
 }
 
 function sectionLines(kind: string, section: Section): string[] {
+  const title = section.named ? `${kind}.NAME` : kind;
   return [
-    `## [${section.named ? `${kind}.NAME` : kind}]`,
+    `## [${title}]`,
     '',
     section.doc,
     '',
-    ...Object.entries(section.options).flatMap(([key, option]) => [
-      `### ${key}`,
+    ...optionLines(section.options),
+    ...Object.entries(section.variants?.of ?? {}).flatMap(([value, variant]) => [
+      `## [${title}] with ${section.variants?.by ?? ''} = "${value}"`,
       '',
-      option.doc,
+      variant.doc,
       '',
-      `- Value: ${valueWords(option)}`,
-      `- ${option.required ? 'Required.' : `Default: ${defaultWords(option)}`}`,
-      '',
+      ...optionLines(variant.options),
     ]),
   ];
+}
+
+function optionLines(options: Options): string[] {
+  return Object.entries(options).flatMap(([key, option]) => [
+    `### ${key}`,
+    '',
+    option.doc,
+    '',
+    `- Value: ${valueWords(option)}`,
+    `- ${option.required ? 'Required.' : `Default: ${defaultWords(option)}`}`,
+    '',
+  ]);
 }
 
 function valueWords(option: Option): string {
@@ -83,6 +88,10 @@ function valueWords(option: Option): string {
     }
     case 'names':
       return 'a list of names';
+    case 'switch':
+      return '`true` or `false`';
+    case 'lock':
+      return 'text like `"compliance 14 days"`: `compliance` or `governance`, and a number of days, weeks or years';
   }
 }
 

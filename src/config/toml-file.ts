@@ -11,6 +11,7 @@ export interface TomlLeaf {
 export type TomlValue =
   | { readonly type: 'text'; readonly text: string }
   | { readonly type: 'integer'; readonly integer: bigint }
+  | { readonly type: 'switch'; readonly on: boolean }
   | { readonly type: 'list'; readonly items: readonly TomlValue[] }
   | { readonly type: 'other'; readonly what: string };
 
@@ -71,7 +72,7 @@ function valueOf(node: AST.TOMLContentNode): TomlValue {
     case 'float':
       return { type: 'other', what: 'a number with a fraction' };
     case 'boolean':
-      return { type: 'other', what: 'true or false' };
+      return { type: 'switch', on: node.value };
     case 'offset-date-time':
     case 'local-date-time':
     case 'local-date':

@@ -5,7 +5,7 @@ import { toWaldenError } from '../errors.ts';
  * Works on `items` as they come, some at once, and reads on only as fast as the work is done. The first failure ends it.
  */
 export async function inParallel<T>(
-  items: AsyncIterable<T>,
+  items: AsyncIterable<T> | Iterable<T>,
   concurrency: number,
   work: (item: T) => Promise<void>,
 ): Promise<void> {

@@ -18,7 +18,7 @@ import { openSealedJson, sealJson } from './sealed-json.ts';
  */
 
 const FORMAT = 1;
-const MAX_BYTES = 256 * 1024 * 1024;
+export const MAX_RECORD_BYTES = 256 * 1024 * 1024;
 
 export interface StoredBackup {
   readonly start: BackupStart;
@@ -135,7 +135,7 @@ export async function readBackupRecord(
   signal?: AbortSignal,
 ): Promise<StoredBackup> {
   const key = backupRecordKey(cluster, id);
-  const bytes = await readSmallObject(repository.driver, key, MAX_BYTES, signal);
+  const bytes = await readSmallObject(repository.driver, key, MAX_RECORD_BYTES, signal);
   const backup = decodeBackupRecord(bytes, repository.name, `${key} in repository ${repository.name}`);
   if (backup.start.cluster !== cluster || backup.start.id !== id) {
     throw new WaldenError('FORMAT_INVALID', `${key} describes ${backup.start.cluster}/${backup.start.id}`);

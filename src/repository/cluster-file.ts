@@ -104,3 +104,21 @@ async function createFile(
 function describe(identity: ClusterIdentity): string {
   return `system ${identity.systemIdentifier}, version ${identity.majorVersion}, segments of ${identity.segmentBytes} bytes`;
 }
+
+/** Byte for byte, with all of its history; checked where there is one already. @throws SERVER_MISMATCH */
+export async function copyClusterFile(
+  from: Repository,
+  to: Repository,
+  cluster: ClusterName,
+  identity: ClusterIdentity,
+): Promise<void> {
+  const key = clusterKey(cluster);
+  if ((await readClusterFile(to, cluster)) === undefined) {
+    const bytes = await readSmallObject(from.driver, key, MAX_BYTES);
+    await to.driver.put(key, bodyOfBytes(bytes), { ifExists: 'fail' }).catch((error: unknown) => {
+      // Another service was first: what it wrote is looked at next.
+      if (!isWaldenError(error, 'STORAGE_OBJECT_EXISTS')) throw error;
+    });
+  }
+  await ensureClusterFile(to, cluster, identity);
+}

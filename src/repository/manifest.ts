@@ -87,6 +87,23 @@ const lines = {
   last: Compile(LastLine),
 };
 
+/** Lines of some entries, and what the last line must know of them. */
+export interface EncodedManifestEntries {
+  readonly lines: string;
+  readonly entries: number;
+  readonly plainBytes: number;
+}
+
+export function encodeManifestEntries(entries: readonly ManifestEntry[]): EncodedManifestEntries {
+  let lines = '';
+  let plainBytes = 0;
+  for (const entry of entries) {
+    lines += `${JSON.stringify(lineOf(entry))}\n`;
+    if (entry.type === 'file') plainBytes += entry.size;
+  }
+  return { lines, entries: entries.length, plainBytes };
+}
+
 /** Writes the lines; give what each call returns to the compressor in this order. */
 export class ManifestEncoder {
   #entries = 0;
@@ -96,10 +113,15 @@ export class ManifestEncoder {
     return `${JSON.stringify({ walden: FORMAT, backup } satisfies Static<typeof FirstLine>)}\n`;
   }
 
-  entry(entry: ManifestEntry): string {
-    this.#entries += 1;
-    if (entry.type === 'file') this.#plainBytes += entry.size;
-    return `${JSON.stringify(lineOf(entry))}\n`;
+  entries(encoded: EncodedManifestEntries): string {
+    this.count(encoded);
+    return encoded.lines;
+  }
+
+  /** Of lines that go to the compressor another way. */
+  count({ entries, plainBytes }: Omit<EncodedManifestEntries, 'lines'>): void {
+    this.#entries += entries;
+    this.#plainBytes += plainBytes;
   }
 
   end(): string {

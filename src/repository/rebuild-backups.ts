@@ -1,21 +1,17 @@
 import { errorToDocument, WaldenError } from '../errors.ts';
 import type { BackupId, ClusterIdentity } from '../../catalog/catalog.ts';
 import { readBackupRecord } from './backup-record.ts';
-import { backupRecordKey, backupsPrefix } from './keys.ts';
-import { backupId, startOfBackupId } from './names.ts';
+import { backupRecordKey } from './keys.ts';
+import { startOfBackupId } from './names.ts';
 import { type ArchiveRebuild, assertGoingOn, noteDamaged } from './rebuild-archive.ts';
-
-interface FoundBackup {
-  readonly id: BackupId;
-  readonly hasRecord: boolean;
-}
+import { storedBackups } from './stored-backups.ts';
 
 /** Records every backup of one archive; what was left of one without its `backup.json` as failed. */
 export async function rebuildBackups(archive: ArchiveRebuild): Promise<void> {
   const identity = await archive.catalog.clusterIdentity(archive.cluster);
-  for await (const { id, hasRecord } of storedBackups(archive)) {
+  for await (const { id, complete } of storedBackups(archive.repository.driver, archive.cluster, archive.signal)) {
     assertGoingOn(archive.signal);
-    if (hasRecord) await recordComplete(archive, id, identity);
+    if (complete) await recordComplete(archive, id, identity);
     else await recordFailed(archive, id);
   }
 }
@@ -52,16 +48,4 @@ async function recordFailed({ repository, cluster, catalog, note }: ArchiveRebui
   note(`repository ${repository.name}: ${error.message}`);
   await catalog.openBackup([{ repository: repository.name, cluster, id, label: '', startedAt: startOfBackupId(id) }]);
   await catalog.failBackup(repository.name, cluster, id, errorToDocument(error));
-}
-
-/** Keys come in order, and `backup.json` stands before everything else of its backup. */
-async function* storedBackups({ repository, cluster, signal }: ArchiveRebuild): AsyncGenerator<FoundBackup> {
-  const prefix = backupsPrefix(cluster);
-  let last: string | undefined;
-  for await (const { key } of repository.driver.list(prefix, { signal })) {
-    const [id = '', ...rest] = key.slice(prefix.length).split('/');
-    if (id === last || !/^\d{8}T\d{6}[FI]$/.test(id)) continue;
-    last = id;
-    yield { id: backupId(id), hasRecord: rest.join('/') === 'backup.json' };
-  }
 }

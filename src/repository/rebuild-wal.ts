@@ -22,7 +22,7 @@ export async function rebuildWal(archive: ArchiveRebuild): Promise<void> {
     assertGoingOn(signal);
     let file: WalFileRecord;
     try {
-      file = await readWalFile(archive, object, identity);
+      file = await readStoredWalFile(archive, object, identity);
     } catch (error) {
       noteDamaged(archive, error);
       return;
@@ -31,8 +31,9 @@ export async function rebuildWal(archive: ArchiveRebuild): Promise<void> {
   });
 }
 
-async function readWalFile(
-  { repository, cluster, signal }: ArchiveRebuild,
+/** What the catalog says of a stored WAL file, by its head. @throws FORMAT_INVALID, CHECKSUM_MISMATCH, and as the driver */
+export async function readStoredWalFile(
+  { repository, cluster, signal }: Pick<ArchiveRebuild, 'repository' | 'cluster' | 'signal'>,
   { key, size }: ObjectInfo,
   identity: ClusterIdentity | undefined,
 ): Promise<WalFileRecord> {

@@ -1,7 +1,8 @@
 import { type Static, Type } from 'typebox';
 import { Value } from 'typebox/value';
 import { isWaldenError, WaldenError } from '../errors.ts';
-import type { StorageDriver } from '../../storage-drivers/driver.ts';
+import type { ObjectKey, StorageDriver } from '../../storage-drivers/driver.ts';
+import { objectKey } from '../../storage-drivers/object-key.ts';
 import { REPOSITORY_KEY } from './keys.ts';
 import { bodyOfBytes, readSmallObject } from './object-bytes.ts';
 import type { Repository } from './repository.ts';
@@ -32,12 +33,42 @@ export function decodeRepositoryFile(bytes: Uint8Array, what: string): Repositor
   return json;
 }
 
-/** Undefined where nothing was ever stored. @throws as decodeRepositoryFile, and the codes of a store out of reach. */
+/** Undefined where nothing was ever stored. @throws CONFIG_INVALID when it is
+ * encrypted and not opened so, or the other way round; as decodeRepositoryFile, and the codes of a store out of reach. */
 export async function readRepositoryFile(repository: Repository): Promise<RepositoryFile | undefined> {
   const bytes = await readIfThere(repository.driver);
-  return bytes === undefined
-    ? undefined
-    : decodeRepositoryFile(bytes, `${REPOSITORY_KEY} in repository ${repository.name}`);
+  if (bytes !== undefined) return decodeRepositoryFile(bytes, `${REPOSITORY_KEY} in repository ${repository.name}`);
+  await refuseOtherKind(repository);
+  return undefined;
+}
+
+/**
+ * Half of it encrypted, a repository would be read by nobody as a whole: what was begun with keys goes on with keys, and what
+ * was begun without them without.
+ */
+async function refuseOtherKind({ name, driver }: Repository): Promise<void> {
+  const { beneath } = driver;
+  const isThere = await (beneath === undefined
+    ? holds(driver, objectKey(`${REPOSITORY_KEY}.age`))
+    : holds(beneath, REPOSITORY_KEY));
+  if (!isThere) return;
+  const [is, told] = beneath === undefined ? ['is', 'has no key_directory'] : ['is not', 'has a key_directory'];
+  throw new WaldenError('CONFIG_INVALID', `repository ${name} ${is} encrypted, but ${told} in the configuration`, {
+    hint:
+      beneath === undefined
+        ? `name its keys: key_directory in [repository.${name}]`
+        : 'begin a new repository with keys, and copy this one into it with: walden repository sync FROM TO',
+  });
+}
+
+async function holds(driver: StorageDriver, key: ObjectKey): Promise<boolean> {
+  try {
+    await driver.stat(key);
+    return true;
+  } catch (error) {
+    if (isWaldenError(error, 'STORAGE_OBJECT_MISSING')) return false;
+    throw error;
+  }
 }
 
 /** Marks a repository as Walden's at first use; later checks that this version can use it. Idempotent. */

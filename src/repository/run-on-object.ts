@@ -1,5 +1,7 @@
+import { type FileHandle, open } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import type { ObjectKey, StorageDriver } from '../../storage-drivers/driver.ts';
+import { localIoError } from '../errors.ts';
 import { createByteChannel } from '../platform/byte-channel.ts';
 import type { ByteSource } from '../platform/byte-source.ts';
 import { createReadingCells, whileReading } from '../platform/reading-cells.ts';
@@ -27,10 +29,10 @@ export async function runOnObject<Input extends { readonly bytes: ByteSource }, 
 ): Promise<Output> {
   if (driver.openFile !== undefined) {
     const file = await driver.openFile(key, options);
-    const { descriptor, offset, length, readDeadline } = file;
+    const { descriptor, offset, length, sealed, readDeadline } = file;
     const cells = createReadingCells();
     const work = pool
-      .run(task, inputOf({ descriptor, offset, length, what: key, cells }))
+      .run(task, inputOf({ descriptor, offset, length, sealed, what: key, cells }))
       // Open until the worker has ended, however long after it was given up.
       .finally(() => file.close());
     return await whileReading(cells, work, { signal: options.signal, deadline: readDeadline });
@@ -43,4 +45,23 @@ export async function runOnObject<Input extends { readonly bytes: ByteSource }, 
   stream.destroy();
   if (outcome.status === 'rejected') throw outcome.reason;
   return outcome.value;
+}
+
+/** The same of a file of this host that nobody writes any more. @throws LOCAL_IO when it cannot be opened */
+export async function runOnFile<Input extends { readonly bytes: ByteSource }, Output>(
+  pool: WorkerPool,
+  task: WorkerTask<Input, Output>,
+  { path, bytes: length, signal }: { readonly path: string; readonly bytes: number; readonly signal: AbortSignal },
+  inputOf: (bytes: ByteSource) => Input,
+): Promise<Output> {
+  let file: FileHandle;
+  try {
+    file = await open(path);
+  } catch (error) {
+    throw localIoError(error, `unable to open ${path}`);
+  }
+  const cells = createReadingCells();
+  const source = { descriptor: file.fd, offset: 0, length, what: path, cells };
+  const work = pool.run(task, inputOf(source)).finally(() => file.close());
+  return await whileReading(cells, work, { signal });
 }

@@ -6,6 +6,9 @@ import { WaldenError } from '../errors.ts';
  * `JSON.stringify(value, null, 2)` without that member. Readable by people, and a changed byte is noticed.
  */
 
+/** Several times what Walden writes. */
+const MAX_LEVELS = 16;
+
 /** The text to store. */
 export function sealJson(value: Readonly<Record<string, unknown>>): Buffer {
   return Buffer.from(`${JSON.stringify({ ...value, sha256: hashOf(value) }, null, 2)}\n`);
@@ -24,18 +27,30 @@ export function openSealedJson(bytes: Uint8Array, what: string): Record<string, 
   }
   const { sha256, ...value } = json as Record<string, unknown>;
   if (typeof sha256 !== 'string') throw new WaldenError('FORMAT_INVALID', `${what} lacks its sha256`);
+  if (isNestedTooDeep(value)) {
+    throw new WaldenError('FORMAT_INVALID', `${what} is nested deeper than anything that Walden writes`);
+  }
   if (hashOfRead(value, what) !== sha256) {
     throw new WaldenError('CHECKSUM_MISMATCH', `${what} was changed: its content does not match its sha256`);
   }
   return value;
 }
 
+/**
+ * Whether hashing would take far more memory than the value: each line of its text is indented by its level, which makes
+ * hundreds of megabytes out of one that is deep and wide.
+ */
+export function isNestedTooDeep(value: unknown, levels = MAX_LEVELS): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  return levels === 0 || Object.values(value).some((member) => isNestedTooDeep(member, levels - 1));
+}
+
 function hashOfRead(value: Readonly<Record<string, unknown>>, what: string): string {
   try {
     return hashOf(value);
   } catch (cause) {
-    // JSON.parse takes any depth, JSON.stringify only what the stack has room for.
-    throw new WaldenError('FORMAT_INVALID', `${what} is nested deeper than anything that Walden writes`, { cause });
+    // The text is longer than a string can be.
+    throw new WaldenError('FORMAT_INVALID', `${what} is larger than anything that Walden writes`, { cause });
   }
 }
 

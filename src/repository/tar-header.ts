@@ -83,7 +83,8 @@ function ustarBlock(
   block.write('ustar\u000000', 257, 'latin1');
   block.write(prefix, 345, PREFIX_BYTES, 'utf8');
   let sum = 0;
-  for (const byte of block) sum += byte;
+  // Not for-of, whose steps cost more than all the rest of a header.
+  for (let at = 0; at < TAR_BLOCK_BYTES; at += 1) sum += block[at] ?? 0;
   block.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148, 'latin1');
   return block;
 }

@@ -1,12 +1,13 @@
 import { type Static, Type } from 'typebox';
-import { Value } from 'typebox/value';
+import { Compile } from 'typebox/compile';
 import { WaldenError } from '../errors.ts';
 import type { ClusterIdentity, WalFileRecord, WalIndex } from '../../catalog/catalog.ts';
 import type { ObjectKey, Sha256Hex, StorageDriver } from '../../storage-drivers/driver.ts';
 import { formatLsn, parseLsn } from '../postgres/lsn.ts';
 import { formatMicros, type Micros, parseMicros } from '../postgres/timestamp.ts';
-import { type ParsedWalName, parseWalName } from '../postgres/wal-name.ts';
+import { type ParsedWalName, parseWalName, type SegmentBytes } from '../postgres/wal-name.ts';
 import { IDENTITY_MEMBERS, identityFromJson } from './identity-json.ts';
+import { readSmallPart } from './object-bytes.ts';
 
 /**
  * The head of a stored WAL file: one zstd skippable frame of a fixed size that holds a JSON header. `zstd -d` passes over
@@ -16,9 +17,19 @@ import { IDENTITY_MEMBERS, identityFromJson } from './identity-json.ts';
 export const WAL_HEADER_BYTES = 4096;
 const SKIPPABLE_MAGIC = 0x184d2a50;
 const FRAME_HEAD_BYTES = 8;
+/** For the heads of frames, and for what small files take. */
+const FRAMES_ROOM_BYTES = 64 * 1024;
 const JSON_BYTES = WAL_HEADER_BYTES - FRAME_HEAD_BYTES;
 /** Of the largest segment; nothing else that PostgreSQL archives comes near. */
 const MAX_PLAIN_BYTES = 1024 * 1024 * 1024;
+
+/**
+ * No object of a WAL file of a cluster is larger: what cannot be compressed grows by less than 1/256 in zstd's frames
+ * (ZSTD_compressBound), and no file of another size than the segments' is accepted.
+ */
+export function largestWalObject(segmentBytes: SegmentBytes): number {
+  return WAL_HEADER_BYTES + segmentBytes + segmentBytes / 128 + FRAMES_ROOM_BYTES;
+}
 
 export interface WalObjectHeader {
   readonly file: ParsedWalName;
@@ -54,6 +65,7 @@ const HeaderJson = Type.Object({
     }),
   ]),
 });
+const headerCheck = Compile(HeaderJson);
 type HeaderJson = Static<typeof HeaderJson>;
 
 /** The index as it fits into a header: restore points that do not fit are counted instead. */
@@ -102,7 +114,7 @@ export function decodeWalObjectHeader(bytes: Uint8Array, what: string): WalObjec
   } catch (cause) {
     throw new WaldenError('FORMAT_INVALID', `the header of ${what} is not JSON`, { cause });
   }
-  if (!Value.Check(HeaderJson, json)) throw new WaldenError('FORMAT_INVALID', `the header of ${what} lacks fields`);
+  if (!headerCheck.Check(json)) throw new WaldenError('FORMAT_INVALID', `the header of ${what} lacks fields`);
   return {
     file: parseWalName(json.name),
     identity: identityFromJson(json),
@@ -119,10 +131,7 @@ export async function readWalObjectHeader(
   key: ObjectKey,
   signal?: AbortSignal,
 ): Promise<WalObjectHeader> {
-  const stream = await driver.get(key, { offset: 0, length: WAL_HEADER_BYTES, signal });
-  const chunks: Buffer[] = [];
-  for await (const chunk of stream) chunks.push(chunk as Buffer);
-  return decodeWalObjectHeader(Buffer.concat(chunks), key);
+  return decodeWalObjectHeader(await readSmallPart(driver, key, { offset: 0, length: WAL_HEADER_BYTES }, signal), key);
 }
 
 /** The catalog's row for a stored object. `history` is the text of a history file. */

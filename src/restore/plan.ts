@@ -35,6 +35,8 @@ export const OTHER_MAY_SERVE: readonly ErrorCode[] = [
   'CHECKSUM_MISMATCH',
   'FORMAT_INVALID',
   'BACKUP_INVALID',
+  'KEY_MISSING',
+  'KEY_REFUSED',
 ];
 
 /** What a restore would do, decided. */

@@ -6,10 +6,11 @@ import { syncDirectory } from '../platform/files.ts';
 import { formatMicros, microsFromDate } from '../postgres/timestamp.ts';
 import { readBackupRecord, type StoredBackup } from '../repository/backup-record.ts';
 import type { RestoreRequest } from '../service/api.ts';
+import { BackupSources } from './backup-sources.ts';
 import { configureNode } from './configure-node.ts';
 import { OTHER_MAY_SERVE, type PlanDeps, planRestore, type RestorePlan } from './plan.ts';
 import { planDocument } from './plan-document.ts';
-import { ProgressMeter, type RestoreProgress } from './progress-meter.ts';
+import { ProgressMeter, type WorkProgress } from '../platform/progress-meter.ts';
 import { mapTablespaces, type TablespacePlace } from './tablespaces.ts';
 import { claimTarget, type Owner, ownerFor, removeMarkers } from './target-directory.ts';
 import { interrupted, publishControlFile, writeFiles } from './write-files.ts';
@@ -23,7 +24,7 @@ export interface RestoreOrder {
 
 export interface RestoreControls {
   readonly signal: AbortSignal;
-  readonly onProgress: (progress: RestoreProgress) => void;
+  readonly onProgress: (progress: WorkProgress) => void;
 }
 
 /** What was done: JSON, kept as the result of the job. */
@@ -71,10 +72,13 @@ export async function restoreCluster(
   const release = await claimTarget(target, facts, owner);
   try {
     const place: Place = { dataDirectory, tablespaces, owner };
-    const { files, bytes, warnings } = await fill(deps, order, controls, plan, backup, place);
+    const troubles = new Set<string>();
+    const sources = new BackupSources(backup, plan.repository, deps.repositories, (text) => troubles.add(text));
+    const { files, bytes, warnings } = await fill(deps, order, controls, { plan, backup, sources }, place);
     await removeMarkers(target);
     const seconds = (microsFromDate(deps.clock.now()) - startedAt) / 1e6;
-    return { ...describe(plan, order, place), files, bytes, seconds, warnings: [...warnings, ...ownerWarnings(place)] };
+    const all = [...troublesIn(troubles), ...warnings, ...ownerWarnings(place)];
+    return { ...describe(plan, order, place), files, bytes, seconds, warnings: all };
   } finally {
     release();
   }
@@ -125,15 +129,18 @@ async function fill(
   deps: PlanDeps,
   order: RestoreOrder,
   { signal, onProgress }: RestoreControls,
-  plan: RestorePlan,
-  backup: StoredBackup,
+  {
+    plan,
+    backup,
+    sources,
+  }: { readonly plan: RestorePlan; readonly backup: StoredBackup; readonly sources: BackupSources },
   place: Place,
 ): Promise<{ readonly files: number; readonly bytes: number; readonly warnings: readonly string[] }> {
   const meter = new ProgressMeter(deps.clock, backup.facts.plainBytes, onProgress);
   meter.phase('files');
   const parallel = Math.min(order.request.workers ?? deps.pool.threads, deps.pool.threads);
   const written = await writeFiles(
-    { repository: plan.repository, backup, parallel, ...place },
+    { sources, backup, parallel, ...place },
     {
       pool: deps.pool,
       clock: deps.clock,
@@ -201,8 +208,22 @@ function nextSteps(plan: RestorePlan, request: RestoreRequest): readonly string[
   if (action === 'promote') return archiving;
   return [
     'it stops at the target and takes queries, read-only; look at the data',
+    // Its lock is replayed before its commit, and so before the target.
+    'a table that is to be dropped or altered next is locked there: its queries wait for the next step',
     'to accept it and take writes: select pg_wal_replay_resume()',
     ...archiving,
+  ];
+}
+
+/** Another repository had what one lacked: the node is whole, the one that failed is not. */
+function troublesIn(troubles: ReadonlySet<string>): readonly string[] {
+  const some = [...troubles].slice(0, 5);
+  if (some.length === 0) return [];
+  const rest = troubles.size - some.length;
+  return [
+    ...some.map((text) => `read from another repository instead: ${text}`),
+    ...(rest > 0 ? [`and ${rest} more like these`] : []),
+    'put it right with: walden repository repair',
   ];
 }
 

@@ -11,6 +11,7 @@ import { isEntryPath, type ManifestDirectory } from '../repository/manifest.ts';
 import { readManifest } from '../repository/manifest-reader.ts';
 import type { Repository } from '../repository/repository.ts';
 import { runOnObject } from '../repository/run-on-object.ts';
+import type { BackupSources } from './backup-sources.ts';
 import { type Batch, batchesOf } from './batches.ts';
 import { type FileToRestore, restoreFilesTask } from './restore-files-task.ts';
 import type { TablespacePlace } from './tablespaces.ts';
@@ -18,7 +19,7 @@ import { asLocalError, type Owner } from './target-directory.ts';
 
 /** Where one restore takes its files from and puts them to. */
 export interface FilesToWrite {
-  readonly repository: Repository;
+  readonly sources: BackupSources;
   readonly backup: StoredBackup;
   readonly dataDirectory: string;
   readonly tablespaces: readonly TablespacePlace[];
@@ -57,9 +58,13 @@ function pendingControlFile(dataDirectory: string): string {
  * @throws CHECKSUM_MISMATCH, FORMAT_INVALID, BACKUP_INVALID, LOCAL_IO, INTERRUPTED, and the codes of a store out of reach
  */
 export async function writeFiles(work: FilesToWrite, tools: WriteTools): Promise<WrittenFiles> {
-  const { directories } = await surveyManifest(work, tools.signal);
+  const { sources, backup } = work;
+  const { repository, directories } = await sources.firstOf(tools.signal, async (source) => ({
+    repository: source,
+    ...(await surveyManifest(source, backup, tools.signal)),
+  }));
   const made = await makeDirectories(work, directories);
-  const batches = batchesOf(readManifest(work.repository, work.backup, tools.signal));
+  const batches = batchesOf(readManifest(repository, backup, tools.signal));
   const total = { files: 0, bytes: 0 };
   const stop = new AbortController();
   const signal = AbortSignal.any([tools.signal, stop.signal]);
@@ -99,7 +104,8 @@ export async function publishControlFile(dataDirectory: string): Promise<void> {
 }
 
 async function surveyManifest(
-  { repository, backup }: FilesToWrite,
+  repository: Repository,
+  backup: StoredBackup,
   signal: AbortSignal,
 ): Promise<{ readonly directories: readonly ManifestDirectory[] }> {
   const directories: ManifestDirectory[] = [];
@@ -171,24 +177,29 @@ async function restoreBatch(
   batch: Batch,
   tools: WriteTools,
 ): Promise<{ readonly files: number; readonly bytes: number }> {
-  for (let attempt = 1; ; attempt += 1) {
-    try {
-      return await tryBatch(work, batch, tools, attempt > 1);
-    } catch (error) {
-      const again = attempt < ATTEMPTS && isWaldenError(error, 'STORAGE_UNAVAILABLE', 'STORAGE_SIZE');
-      if (!again || tools.signal.aborted) throw error;
-      await tools.clock.sleep(RETRY_AFTER_MS * attempt, tools.signal);
+  let attempts = 0;
+  return await work.sources.firstOf(tools.signal, async (repository) => {
+    for (let attempt = 1; ; attempt += 1) {
+      attempts += 1;
+      try {
+        return await tryBatch(work, repository, batch, tools, attempts > 1);
+      } catch (error) {
+        const again = attempt < ATTEMPTS && isWaldenError(error, 'STORAGE_UNAVAILABLE', 'STORAGE_SIZE');
+        if (!again || tools.signal.aborted) throw error;
+        await tools.clock.sleep(RETRY_AFTER_MS * attempt, tools.signal);
+      }
     }
-  }
+  });
 }
 
 async function tryBatch(
   work: FilesToWrite,
+  repository: Repository,
   batch: Batch,
   { pool, signal }: WriteTools,
   again: boolean,
 ): Promise<{ readonly files: number; readonly bytes: number }> {
-  const { repository, backup, owner } = work;
+  const { backup, owner } = work;
   const key = packKey(backup.start.cluster, backup.start.id, batch.pack);
   const files = batch.files.map(({ path, size, mode, mtime, sha256, skip, frames }): FileToRestore => ({
     path,

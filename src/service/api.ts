@@ -104,7 +104,13 @@ export const RecoverableWindow = Type.Object({
 
 export const JobDocument = Type.Object({
   id: Type.String(),
-  kind: Type.Union([Type.Literal('backup'), Type.Literal('restore'), Type.Literal('catalog-rebuild')]),
+  kind: Type.Union([
+    Type.Literal('backup'),
+    Type.Literal('restore'),
+    Type.Literal('catalog-rebuild'),
+    Type.Literal('repository-sync'),
+    Type.Literal('repository-repair'),
+  ]),
   cluster: Nullable(Type.String()),
   state: Type.Union([Type.Literal('running'), Type.Literal('done'), Type.Literal('failed'), Type.Literal('cancelled')]),
   startedAt: Moment,
@@ -131,6 +137,19 @@ export const ClusterStatus = Type.Object({
   repositories: Type.Array(
     Type.Object({
       name: Type.String(),
+      /** Whether a WAL file is acknowledged only when it is here. */
+      required: Type.Boolean(),
+      /** Why it cannot be used now, or is not filled, and since when; null: as far as is known, nothing is wrong. */
+      failure: Nullable(Type.Object({ error: ErrorBody, since: Moment })),
+      /** What it lacks of what the others hold, where it is filled in the background. */
+      lag: Nullable(
+        Type.Object({
+          walFiles: Type.Integer(),
+          /** When the oldest of them was archived elsewhere. */
+          oldestAt: Nullable(Moment),
+          backups: Type.Integer(),
+        }),
+      ),
       lastArchived: Nullable(Type.Object({ name: Type.String(), at: Moment })),
       windows: Type.Array(RecoverableWindow),
       lastBackup: Nullable(BackupDocument),
@@ -146,7 +165,12 @@ export const ClusterStatus = Type.Object({
   }),
   jobs: Type.Array(JobDocument),
 });
-export const Status = Type.Object({ version: Type.String(), clusters: Type.Array(ClusterStatus) });
+export const Status = Type.Object({
+  version: Type.String(),
+  /** The job that rebuilds a catalog which was lost, or failed to: until one is done, what is told is not all that there is. */
+  catalogRebuild: Nullable(Type.String()),
+  clusters: Type.Array(ClusterStatus),
+});
 
 export const BackupRequest = Type.Object(
   {
@@ -189,6 +213,21 @@ export const RestoreRequest = Type.Object(
   { additionalProperties: false },
 );
 
+export const SyncRequest = Type.Object(
+  {
+    from: Type.String({ maxLength: 100 }),
+    to: Type.String({ maxLength: 100 }),
+    cluster: Type.Optional(Type.String({ maxLength: 100, description: 'by default all' })),
+    since: Type.Optional(Type.String({ maxLength: 200, description: 'only backups that began then or later' })),
+  },
+  { additionalProperties: false },
+);
+
+export const RepairRequest = Type.Object(
+  { cluster: Type.Optional(Type.String({ maxLength: 100, description: 'by default all' })) },
+  { additionalProperties: false },
+);
+
 /** What a restore would do. A plan that cannot work is an error (TARGET_UNREACHABLE, ARCHIVE_GAP, …), not a plan. */
 export const PlanDocument = Type.Object({
   cluster: Type.String(),
@@ -221,6 +260,8 @@ export type BackupFileDocument = Static<typeof BackupFileDocument>;
 export type BackupRequest = Static<typeof BackupRequest>;
 export type TargetRequest = Static<typeof TargetRequest>;
 export type RestoreRequest = Static<typeof RestoreRequest>;
+export type SyncRequest = Static<typeof SyncRequest>;
+export type RepairRequest = Static<typeof RepairRequest>;
 export type PlanDocument = Static<typeof PlanDocument>;
 export type JobDocument = Static<typeof JobDocument>;
 export type JobListDocument = Static<typeof JobList>;

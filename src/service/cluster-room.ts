@@ -1,14 +1,15 @@
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { localIoError, WaldenError } from '../errors.ts';
-import type { ClusterIdentity } from '../../catalog/catalog.ts';
+import { errorToDocument, localIoError, toWaldenError, WaldenError } from '../errors.ts';
+import type { ClusterIdentity, RepositoryName } from '../../catalog/catalog.ts';
 import type { ClusterConfig } from '../config/config.ts';
 import { scriptConfig } from '../config/script-config.ts';
+import { RepositoryFiller } from '../copy/filler.ts';
 import { bootId } from '../platform/boot.ts';
 import { syncFile } from '../platform/files.ts';
 import { readControlFile } from '../postgres/control-file.ts';
 import { ensureClusterFile, readClusterFile } from '../repository/cluster-file.ts';
-import type { Repository } from '../repository/repository.ts';
+import { byPreference, type Repository } from '../repository/repository.ts';
 import type { ArchiveContext } from '../wal/archive-context.ts';
 import { WalFetcher } from '../wal/fetch.ts';
 import { WalPusher } from '../wal/push.ts';
@@ -27,10 +28,18 @@ interface OpenedCluster {
  */
 export class ClusterRoom {
   readonly config: ClusterConfig;
+  /** In the configured order. */
   readonly repositories: readonly Repository[];
+  /** Those that must hold a WAL file before it is acknowledged. */
+  readonly required: readonly Repository[];
   readonly spool: Spool;
   readonly #deps: ServiceDeps;
   #opened: Promise<OpenedCluster> | undefined;
+  #stopped = false;
+  /** Whose `cluster.json` was seen to be this cluster's. */
+  readonly #recognised = new Set<Repository>();
+  /** One for each repository that is not required: what they lack is brought to them in the background. */
+  readonly fillers: readonly RepositoryFiller[];
 
   constructor(deps: ServiceDeps, config: ClusterConfig) {
     this.#deps = deps;
@@ -41,6 +50,36 @@ export class ClusterRoom {
       if (repository === undefined) throw new WaldenError('INTERNAL', `repository ${name} was not opened`);
       return repository;
     });
+    this.required = this.repositories.filter(({ name }) => config.required.includes(name));
+    this.fillers = this.repositories
+      .filter(
+        ({ name }) => !config.required.includes(name) && deps.config.repositories.get(name)?.access !== 'read-only',
+      )
+      .map((target) => this.#fillerOf(target));
+  }
+
+  get stagingDirectory(): string {
+    return join(this.#deps.config.service.stateDirectory, 'staging');
+  }
+
+  /** In which order a restore is planned: what is behind the others may still serve, but comes last. */
+  async forRestore(): Promise<readonly Repository[]> {
+    const behind = new Set<Repository>();
+    for (const filler of this.fillers) {
+      const { walFiles, backups } = await filler.lag();
+      if (walFiles + backups > 0) behind.add(filler.target);
+    }
+    const ranked = byPreference(this.repositories);
+    return [...ranked.filter((one) => !behind.has(one)), ...ranked.filter((one) => behind.has(one))];
+  }
+
+  startFillers(): void {
+    if (!this.#stopped) for (const filler of this.fillers) filler.start();
+  }
+
+  /** There may be something to bring to the repositories that are not required. */
+  wakeFillers(): void {
+    for (const filler of this.fillers) filler.wake();
   }
 
   /** Where the scripts find their variables; written at every start. */
@@ -67,7 +106,21 @@ export class ClusterRoom {
   }
 
   async pusher(): Promise<WalPusher> {
+    await this.assertWritable();
     return (await this.#open()).pusher;
+  }
+
+  /** Makes sure that each required repository knows this cluster as its own. @throws SERVER_MISMATCH, and as the stores */
+  async assertWritable(): Promise<void> {
+    const { context } = await this.#open();
+    for (const repository of this.required) await this.recognise(repository, context.identity);
+  }
+
+  /** The same of one repository. Nothing is stored in it before. */
+  async recognise(repository: Repository, identity: ClusterIdentity): Promise<void> {
+    if (this.#recognised.has(repository)) return;
+    await ensureClusterFile(repository, this.config.name, identity);
+    this.#recognised.add(repository);
   }
 
   async fetcher(): Promise<WalFetcher> {
@@ -79,10 +132,33 @@ export class ClusterRoom {
   }
 
   async stop(): Promise<void> {
+    this.#stopped = true;
+    await Promise.all(this.fillers.map((filler) => filler.stop()));
     // A cluster that could not be opened has nothing to stop.
     const opened = await this.#opened?.catch(() => undefined);
     await opened?.pusher.stop();
     await opened?.fetcher.stop();
+  }
+
+  readonly #noteFetch = (repository: RepositoryName, passedOver: WaldenError | undefined): void => {
+    const { name: cluster } = this.config;
+    const message = `WAL of ${cluster} is fetched from repository ${repository}`;
+    if (passedOver === undefined) this.#deps.log.info({ cluster, repository }, message);
+    else this.#deps.log.warn({ cluster, repository, error: errorToDocument(passedOver) }, message);
+  };
+
+  #fillerOf(target: Repository): RepositoryFiller {
+    const { catalog, pool, clock, instance, log } = this.#deps;
+    const { stagingDirectory } = this;
+    const recognise = async (): Promise<ClusterIdentity> => {
+      const { identity } = await this.context();
+      await this.recognise(target, identity);
+      return identity;
+    };
+    return new RepositoryFiller(
+      { catalog, pool, clock, instance, log, stagingDirectory, recognise },
+      { catalog, cluster: this.config.name, target, sources: this.repositories.filter((other) => other !== target) },
+    );
   }
 
   #open(): Promise<OpenedCluster> {
@@ -94,10 +170,10 @@ export class ClusterRoom {
   }
 
   async #openOnce(): Promise<OpenedCluster> {
-    const { catalog, pool, clock, config } = this.#deps;
+    const { catalog, pool, clock } = this.#deps;
     const identity = await this.#identity();
     await this.spool.claim(identity.systemIdentifier, await bootId());
-    const stagingDirectory = join(config.service.stateDirectory, 'staging');
+    const { stagingDirectory } = this;
     await mkdir(stagingDirectory, { recursive: true, mode: 0o750 }).catch((error: unknown) => {
       throw localIoError(error, `unable to make ${stagingDirectory}`);
     });
@@ -106,31 +182,49 @@ export class ClusterRoom {
       identity,
       catalog,
       repositories: this.repositories,
+      required: this.required,
       pool,
       clock,
       compressionLevel: this.config.walCompressionLevel,
       stagingDirectory,
     };
-    const place = { dataDirectory: this.config.dataDirectory, spool: this.spool };
-    return { context, pusher: new WalPusher(context, place), fetcher: new WalFetcher(context, this.spool) };
+    const archived = (): void => {
+      this.wakeFillers();
+    };
+    const place = { dataDirectory: this.config.dataDirectory, spool: this.spool, archived };
+    return {
+      context,
+      pusher: new WalPusher(context, place),
+      fetcher: new WalFetcher(context, this.spool, this.#noteFetch),
+    };
   }
 
   /**
-   * What the repositories say this cluster is; for a new cluster, what its data directory says. Each repository and the
-   * catalog are made to agree before anything is stored. @throws SERVER_MISMATCH
+   * What the repositories say this cluster is; for a new cluster, what its data directory says. A repository that is away
+   * does not matter while another one or the catalog knows the cluster, or when it is not required: nothing is stored in
+   * it before it is recognised.
+   * @throws SERVER_MISMATCH, and why a required repository could not be asked, when nobody else knows
    */
   async #identity(): Promise<ClusterIdentity> {
+    const { catalog } = this.#deps;
+    let failure: WaldenError | undefined;
     let identity: ClusterIdentity | undefined;
-    for (const repository of this.repositories) {
-      identity ??= (await readClusterFile(repository, this.config.name))?.history.at(-1);
+    for (const repository of byPreference(this.repositories)) {
+      try {
+        identity ??= (await readClusterFile(repository, this.config.name))?.history.at(-1);
+      } catch (error) {
+        if (this.required.includes(repository)) failure ??= toWaldenError(error);
+      }
     }
+    identity ??= await catalog.clusterIdentity(this.config.name);
     if (identity === undefined) {
+      // A new cluster is one that no required repository knows.
+      if (failure !== undefined) throw failure;
       const control = await readControlFile(this.config.dataDirectory);
       const { systemIdentifier, majorVersion, segmentBytes } = control;
       identity = { systemIdentifier, majorVersion, segmentBytes };
     }
-    for (const repository of this.repositories) await ensureClusterFile(repository, this.config.name, identity);
-    await this.#deps.catalog.registerCluster(this.config.name, identity);
+    await catalog.registerCluster(this.config.name, identity);
     return identity;
   }
 }

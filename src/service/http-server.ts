@@ -7,6 +7,7 @@ import { systemErrorCode, WaldenError } from '../errors.ts';
 import { sendError } from './http-errors.ts';
 import { backupRoutes } from './routes/backups.ts';
 import { jobRoutes } from './routes/jobs.ts';
+import { repositoryRoutes } from './routes/repositories.ts';
 import { statusRoutes } from './routes/status.ts';
 import { walRoutes } from './routes/wal.ts';
 import type { ServiceRooms } from './rooms.ts';
@@ -46,6 +47,7 @@ export async function createHttpServer(rooms: ServiceRooms, log: FastifyBaseLogg
     done(null, payload);
   });
   statusRoutes(server, rooms);
+  repositoryRoutes(server, rooms);
   walRoutes(server, rooms);
   backupRoutes(server, rooms);
   jobRoutes(server, rooms);

@@ -74,6 +74,11 @@ export class JobRunner {
     return await this.view(id);
   }
 
+  /** Resolves when the job has ended, however it did. */
+  async ended(id: string): Promise<void> {
+    await this.#running.get(id)?.done;
+  }
+
   /** @throws NOT_FOUND */
   async view(id: string): Promise<JobView> {
     const record = await this.#catalog.job(id);

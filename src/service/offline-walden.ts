@@ -3,7 +3,6 @@ import { rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { isWaldenError, WaldenError } from '../errors.ts';
 import type { Catalog, ClusterIdentity, ClusterName } from '../../catalog/catalog.ts';
-import { offlineRestoreCommand } from '../config/command-line.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { WorkerPool } from '../platform/worker-pool.ts';
 import { parseWalName } from '../postgres/wal-name.ts';
@@ -21,7 +20,10 @@ import type { OfflineWalden } from './offline.ts';
 
 export interface OfflineDeps {
   readonly repository: Repository;
-  readonly repositoryPath: string;
+  /** For people. */
+  readonly place: string;
+  /** For a node that recovers from this repository without a service. */
+  readonly restoreCommand: (cluster: ClusterName) => string;
   readonly pool: WorkerPool;
   readonly clock: Clock;
   /** Reads one cluster of the repository into a catalog; damaged objects are noted and passed over. */
@@ -61,7 +63,7 @@ export class RepositoryWalden implements OfflineWalden {
 
   async restore(cluster: string, request: RestoreRequest, controls: JobControls): Promise<unknown> {
     const { catalog, name } = await this.#look(cluster);
-    const restoreCommand = offlineRestoreCommand(this.#deps.repositoryPath, name);
+    const restoreCommand = this.#deps.restoreCommand(name);
     return await restoreCluster(this.#restoreDeps(catalog), { cluster: name, request, restoreCommand }, controls);
   }
 
@@ -113,7 +115,7 @@ export class RepositoryWalden implements OfflineWalden {
   async #identity(cluster: ClusterName): Promise<ClusterIdentity> {
     const identity = (await readClusterFile(this.#deps.repository, cluster))?.history.at(-1);
     if (identity !== undefined) return identity;
-    throw new WaldenError('NOT_FOUND', `the repository ${this.#deps.repositoryPath} has no cluster ${cluster}`, {
+    throw new WaldenError('NOT_FOUND', `the repository ${this.#deps.place} has no cluster ${cluster}`, {
       hint: 'the clusters of a repository are the directories in it',
     });
   }

@@ -1,3 +1,4 @@
+import type { Config } from '../config/config.ts';
 import type { BackupDocument, BackupFileDocument, BackupListDocument, PlanDocument, RestoreRequest } from './api.ts';
 import type { JobControls } from './jobs.ts';
 
@@ -17,10 +18,14 @@ export interface OfflineWalden {
   close(): Promise<void>;
 }
 
+/** A directory, or a repository of a configuration; `asOf`: as it was at a moment, in an operator's words. */
+export type OfflineSource =
+  { readonly path: string } | { readonly config: Config; readonly name: string; readonly asOf: string | undefined };
+
 export interface OfflineOptions {
-  readonly repositoryPath: string;
+  readonly source: OfflineSource;
   /** Worker threads; default: the cores. */
   readonly workers?: number | undefined;
-  /** Hears of damaged objects, which are passed over. */
+  /** Hears of damaged objects, which are passed over, and of what was assumed. */
   readonly note: (text: string) => void;
 }

@@ -6,7 +6,7 @@ import type { ServiceDeps } from './deps.ts';
 import { createHttpServer, listenOnSocket } from './http-server.ts';
 import { JobRunner } from './jobs.ts';
 import { isCatalogBehind } from './lost-catalog.ts';
-import type { ServiceRooms } from './rooms.ts';
+import type { CatalogRebuild, ServiceRooms } from './rooms.ts';
 import { startCatalogRebuild } from './start-catalog-rebuild.ts';
 
 export interface RunningService {
@@ -19,7 +19,17 @@ export interface RunningService {
  * completed or failed by what their repository says, and a catalog that was lost is rebuilt beside the work.
  * @throws LOCK_HELD, LOCAL_IO, and what the repositories throw
  */
-export async function startService(deps: ServiceDeps, log: FastifyBaseLogger): Promise<RunningService> {
+export async function startService(given: ServiceDeps, log: FastifyBaseLogger): Promise<RunningService> {
+  let rebuild: CatalogRebuild | undefined;
+  const deps: ServiceDeps = {
+    ...given,
+    async rebuildCatalog(signal) {
+      const differences = await given.rebuildCatalog(signal);
+      // Whoever asked for it: from now on the catalog knows everything.
+      rebuild = undefined;
+      return differences;
+    },
+  };
   const jobs = new JobRunner(deps.catalog, deps.clock, (message, facts) => {
     deps.log.warn(facts, message);
   });
@@ -34,14 +44,27 @@ export async function startService(deps: ServiceDeps, log: FastifyBaseLogger): P
   if (await isCatalogBehind(deps.catalog, clusters.values())) {
     deps.log.warn({}, 'the repositories hold more than the catalog knows: rebuilding it');
     // Noted before the clusters are registered: a start that dies from here on leaves the note to the next one.
-    await startCatalogRebuild({ jobs, deps }, new Promise((resolve) => (listening = resolve)));
+    const { record } = await startCatalogRebuild({ jobs, deps }, new Promise((resolve) => (listening = resolve)));
+    const ended = jobs.ended(record.id).then(() => {
+      if (rebuild !== undefined) rebuild = { ...rebuild, isRunning: false };
+    });
+    rebuild = { job: record.id, ended, isRunning: true };
   }
   for (const room of clusters.values()) await openCluster(deps, room);
-  const rooms: ServiceRooms = { deps, startedAt: deps.clock.now(), jobs, clusters };
+  const rooms: ServiceRooms = {
+    ...{ deps, startedAt: deps.clock.now(), jobs, clusters },
+    get rebuild() {
+      return rebuild;
+    },
+  };
   const server = await createHttpServer(rooms, log);
   await listenOnSocket(server, deps.config.service.socket);
   deps.log.info({ socket: deps.config.service.socket, clusters: [...clusters.keys()] }, 'ready');
   listening();
+  // What the catalog does not know yet would be copied once more.
+  void (rebuild?.ended ?? Promise.resolve()).then(() => {
+    for (const room of clusters.values()) room.startFillers();
+  });
   return {
     async stop() {
       await jobs.stop();
@@ -55,7 +78,7 @@ async function openCluster(deps: ServiceDeps, room: ClusterRoom): Promise<void> 
   const { name } = room.config;
   await reconcileBackups(deps, name, room.repositories);
   // A cluster that is not there yet must not keep the service from serving the others.
-  await room.context().catch((error: unknown) => {
+  await room.assertWritable().catch((error: unknown) => {
     const failure = toWaldenError(error);
     deps.log.warn({ cluster: name, error: errorToDocument(failure) }, `cluster ${name}: ${failure.message}`);
   });

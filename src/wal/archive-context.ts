@@ -8,8 +8,10 @@ export interface ArchiveContext {
   readonly cluster: ClusterName;
   readonly identity: ClusterIdentity;
   readonly catalog: Catalog;
-  /** All that the cluster requires: an acknowledgement follows durability in every one. */
+  /** All of the cluster, in the configured order. */
   readonly repositories: readonly Repository[];
+  /** Those that the cluster requires: an acknowledgement follows durability in every one. */
+  readonly required: readonly Repository[];
   readonly pool: WorkerPool;
   readonly clock: Clock;
   readonly compressionLevel: number;

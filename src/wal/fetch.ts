@@ -2,9 +2,11 @@ import { type FSWatcher, watch } from 'node:fs';
 import { access, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import PQueue from 'p-queue';
+import type { RepositoryName } from '../../catalog/catalog.ts';
 import { isWaldenError, localIoError, toWaldenError, WaldenError } from '../errors.ts';
 import { type ParsedWalName, parseWalName, type WalFileName } from '../postgres/wal-name.ts';
 import type { ArchiveContext } from './archive-context.ts';
+import { byPreference } from '../repository/repository.ts';
 import { openWalObject } from './open-object.ts';
 import type { Spool } from './spool.ts';
 import { successors } from './successors.ts';
@@ -18,6 +20,7 @@ const AHEAD_BYTES = 256 * 1024 * 1024;
 const KEPT_FILES = 64;
 
 export type FetchOutcome = 'ready' | 'absent';
+export type FetchNote = (repository: RepositoryName, passedOver: WaldenError | undefined) => void;
 
 /**
  * The way out for one cluster's WAL: puts the file that recovery asks for into the spool, verified, and the next ones
@@ -31,12 +34,16 @@ export class WalFetcher {
   readonly #queue: PQueue;
   readonly #inFlight = new Map<WalFileName, Promise<FetchOutcome>>();
   readonly #aheadFiles: number;
+  readonly #noteUsed: FetchNote;
+  #lastUsed: RepositoryName | undefined;
   #watcher: FSWatcher | undefined;
   #stopped = false;
 
-  constructor(context: ArchiveContext, spool: Spool) {
+  /** `used` is told whenever files begin to come from another repository, and why the better ones were passed over. */
+  constructor(context: ArchiveContext, spool: Spool, used: FetchNote = () => undefined) {
     this.#context = context;
     this.#spool = spool;
+    this.#noteUsed = used;
     this.#queue = new PQueue({ concurrency: context.pool.threads });
     const fitting = Math.floor(AHEAD_BYTES / context.identity.segmentBytes);
     this.#aheadFiles = Math.max(1, Math.min(AHEAD_FILES, fitting));
@@ -83,16 +90,18 @@ export class WalFetcher {
     return await work;
   }
 
-  /** Asks the repositories in order. One that fails makes 'absent' impossible, unless another has the file. */
+  /** Asks the healthy and near first. One that fails makes 'absent' impossible, unless another has the file. */
   async #fetchIntoSpool(file: ParsedWalName): Promise<FetchOutcome> {
     if (this.#stopped) throw new WaldenError('INTERRUPTED', 'the service is stopping');
     let failure: WaldenError | undefined;
-    for (const repository of this.#context.repositories) {
+    for (const repository of byPreference(this.#context.repositories)) {
       // One for each: a worker that hangs removes its own when it ends at last.
       const staged = this.#spool.stagedPath(file.name);
       try {
         await openWalObject(this.#context, repository, file, staged);
         await this.#publish(staged, file);
+        if (this.#lastUsed !== repository.name) this.#noteUsed(repository.name, failure);
+        this.#lastUsed = repository.name;
         return 'ready';
       } catch (error) {
         // Not there, or the spool is closed: the next start sweeps it.

@@ -19,6 +19,13 @@ const AHEAD_MS = 500;
 /** A refused file that PostgreSQL no longer waits for, and nobody has offered for an hour, is history. */
 const REFUSAL_KEPT_MICROS = 3_600_000_000;
 
+export interface PushPlace {
+  readonly dataDirectory: string;
+  readonly spool: Spool;
+  /** Told when a file is durable everywhere that it must be. */
+  readonly archived?: () => void;
+}
+
 /**
  * The way in for one cluster's WAL. PostgreSQL asks for one file at a time; while that one is archived, so is every other
  * that is ready, oldest first, and each is acknowledged in the spool once it is durable everywhere, so that PostgreSQL's
@@ -31,14 +38,16 @@ export class WalPusher {
   readonly #dataDirectory: string;
   readonly #spool: Spool;
   readonly #queue: PQueue;
+  readonly #archived: () => void;
   readonly #inFlight = new Map<WalFileName, Promise<void>>();
   #scanning: Promise<void> | undefined;
   /** Whom the acknowledgements in the spool were given to. */
   #run: ServerRun | undefined;
   #stopped = false;
 
-  constructor(context: ArchiveContext, place: { readonly dataDirectory: string; readonly spool: Spool }) {
+  constructor(context: ArchiveContext, place: PushPlace) {
     this.#context = context;
+    this.#archived = place.archived ?? (() => undefined);
     this.#dataDirectory = place.dataDirectory;
     this.#spool = place.spool;
     // Twice as many as workers, so that none waits while another's file is fsynced, linked and recorded.
@@ -156,6 +165,8 @@ export class WalPusher {
     const run = await currentServerRun(this.#dataDirectory);
     await this.#archive(file, join(this.#dataDirectory, 'pg_wal', file.name));
     if (run === undefined) return;
+    // A scan under way is about to forget what another run of the server was told: this is not that.
+    await this.#scanning;
     // A spool that is full, gone or closed must not make an error of what is durable: the server asks again, that is all.
     await this.#spool.acknowledge(file.name, run).catch(() => undefined);
   }
@@ -176,6 +187,7 @@ export class WalPusher {
       }
       throw error;
     }
+    this.#archived();
     await catalog.clearRefusal(cluster, file.name);
   }
 

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isWaldenError, localIoError, WaldenError } from '../errors.ts';
+import { isWaldenError, localIoError } from '../errors.ts';
 import type { WalFileRecord } from '../../catalog/catalog.ts';
 import type { Sha256Hex } from '../../storage-drivers/driver.ts';
 import { syncFile } from '../platform/files.ts';
@@ -9,25 +9,24 @@ import { microsFromDate } from '../postgres/timestamp.ts';
 import { type ParsedWalName, segmentNumberOfName } from '../postgres/wal-name.ts';
 import { walKey } from '../repository/keys.ts';
 import { bodyOfFile } from '../repository/object-bytes.ts';
-import type { Repository } from '../repository/repository.ts';
-import { readWalObjectHeader } from '../repository/wal-object.ts';
+import { placeToStage, type Repository } from '../repository/repository.ts';
 import { archiveTask, type ArchiveOutput, hashTask } from './archive-task.ts';
 import type { ArchiveContext } from './archive-context.ts';
-import { openWalObject } from './open-object.ts';
+import { assertSameBytes, putWalObject } from './put-wal-object.ts';
 
 /**
- * Makes one WAL file durable in every repository of the cluster: validated, staged once, put create-only, recorded.
+ * Makes one WAL file durable in every repository that the cluster requires: validated, staged once, put create-only, recorded.
  * Resolves only then. The same bytes under the same name are success; other bytes change nothing anywhere.
  * @throws FORMAT_INVALID, SERVER_MISMATCH (refused), ARCHIVE_DUPLICATE, ARCHIVE_FILE_MISSING (no such source),
  * STORAGE_*, LOCAL_IO
  */
 export async function storeWalFile(context: ArchiveContext, file: ParsedWalName, source: string): Promise<void> {
-  const stored = await Promise.all(context.repositories.map((repository) => findStored(context, repository, file)));
-  const missing = context.repositories.filter((_, index) => stored[index] === undefined);
+  const stored = await Promise.all(context.required.map((repository) => findStored(context, repository, file)));
+  const missing = context.required.filter((_, index) => stored[index] === undefined);
   const known = stored.filter((record) => record !== undefined);
   if (known.length > 0) {
     const { sha256 } = await context.pool.run(hashTask, { source });
-    for (const record of known) assertSameBytes(file, record, sha256);
+    for (const record of known) assertSameBytes(record, sha256);
   }
   if (missing.length > 0) await archiveInto(context, missing, file, source);
 }
@@ -55,7 +54,7 @@ async function archiveInto(
   file: ParsedWalName,
   source: string,
 ): Promise<void> {
-  const directory = repositories[0]?.driver.features.stagingDirectory ?? context.stagingDirectory;
+  const directory = placeToStage(repositories) ?? context.stagingDirectory;
   const staged = join(directory, `${file.name}.${randomUUID()}`);
   const { identity, compressionLevel } = context;
   const archivedAt = microsFromDate(context.clock.now());
@@ -69,8 +68,10 @@ async function archiveInto(
     });
     const outcomes = await Promise.allSettled(
       repositories.map(async (repository) => {
-        const record = await putObject(context, repository, file, staged, { output, archivedAt });
-        await context.catalog.recordWalFile(record);
+        const record = { repository: repository.name, ...recordOf(context, file, { output, archivedAt }) };
+        const sha256 = async (): Promise<Sha256Hex> => (await context.pool.run(hashTask, { source: staged })).sha256;
+        const stored = await putWalObject(context, repository, record, bodyOfFile(staged, output.storedBytes, sha256));
+        await context.catalog.recordWalFile(stored);
       }),
     );
     for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
@@ -79,23 +80,18 @@ async function archiveInto(
   }
 }
 
-async function putObject(
-  context: ArchiveContext,
-  repository: Repository,
+function recordOf(
+  { cluster, identity }: ArchiveContext,
   file: ParsedWalName,
-  staged: string,
-  made: { readonly output: ArchiveOutput; readonly archivedAt: WalFileRecord['archivedAt'] },
-): Promise<WalFileRecord> {
-  const { output, archivedAt } = made;
-  const key = walKey(context.cluster, file);
-  const record: WalFileRecord = {
-    repository: repository.name,
-    cluster: context.cluster,
+  { output, archivedAt }: { readonly output: ArchiveOutput; readonly archivedAt: WalFileRecord['archivedAt'] },
+): Omit<WalFileRecord, 'repository'> {
+  return {
+    cluster,
     name: file.name,
     kind: file.kind,
     timeline: file.timeline,
-    segment: file.segment === undefined ? undefined : segmentNumberOfName(file.segment, context.identity.segmentBytes),
-    key,
+    segment: file.segment === undefined ? undefined : segmentNumberOfName(file.segment, identity.segmentBytes),
+    key: walKey(cluster, file),
     plainBytes: output.plainBytes,
     storedBytes: output.storedBytes,
     sha256: output.sha256,
@@ -103,39 +99,4 @@ async function putObject(
     index: output.index,
     history: output.history,
   };
-  try {
-    const sha256 = async (): Promise<Sha256Hex> => (await context.pool.run(hashTask, { source: staged })).sha256;
-    await repository.driver.put(key, bodyOfFile(staged, output.storedBytes, sha256), { ifExists: 'fail' });
-    return record;
-  } catch (error) {
-    if (!isWaldenError(error, 'STORAGE_OBJECT_EXISTS')) throw error;
-    return await settleExisting(context, repository, file, record);
-  }
-}
-
-/**
- * The catalog did not know the object, but it is there: from a push whose answer was lost, a crash before the row was
- * written, or another service. What is in it is read and compared; its own head says what the row must say.
- */
-async function settleExisting(
-  context: ArchiveContext,
-  repository: Repository,
-  file: ParsedWalName,
-  wanted: WalFileRecord,
-): Promise<WalFileRecord> {
-  const { sha256 } = await openWalObject(context, repository, file, undefined);
-  const header = await readWalObjectHeader(repository.driver, wanted.key);
-  const { size } = await repository.driver.stat(wanted.key);
-  const existing = { ...wanted, sha256, storedBytes: size, archivedAt: header.archivedAt, index: header.index };
-  assertSameBytes(file, existing, wanted.sha256);
-  return existing;
-}
-
-function assertSameBytes(file: ParsedWalName, stored: WalFileRecord, sha256: Sha256Hex): void {
-  if (stored.sha256 === sha256) return;
-  throw new WaldenError(
-    'ARCHIVE_DUPLICATE',
-    `${file.name} is in repository ${stored.repository} with other bytes; nothing was overwritten`,
-    { details: { key: stored.key, stored: stored.sha256, offered: sha256 } },
-  );
 }

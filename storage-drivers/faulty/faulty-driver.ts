@@ -1,6 +1,16 @@
 import type { Readable } from 'node:stream';
 import { WaldenError } from '../../src/errors.ts';
-import type { ObjectBody, ObjectInfo, ObjectKey, StorageDriver, StorageFeatures } from '../driver.ts';
+import type {
+  CallOptions,
+  GetOptions,
+  ListOptions,
+  ObjectBody,
+  ObjectInfo,
+  ObjectKey,
+  PutOptions,
+  StorageDriver,
+  StorageFeatures,
+} from '../driver.ts';
 
 /** When a call fails: before anything was done, or after it was done but before the answer came. */
 export type FaultMoment = 'before' | 'after';
@@ -32,35 +42,28 @@ export class FaultyDriver implements StorageDriver {
     return this.#inner.features;
   }
 
-  async put(
-    key: ObjectKey,
-    body: ObjectBody,
-    options: { readonly ifExists: 'fail' | 'replace'; readonly signal?: AbortSignal | undefined },
-  ): Promise<void> {
+  async put(key: ObjectKey, body: ObjectBody, options: PutOptions): Promise<void> {
     this.mutations += 1;
     await this.#around('mutation', this.mutations, () => this.#inner.put(key, body, options));
   }
 
-  async get(
-    key: ObjectKey,
-    options?: { readonly offset?: number; readonly length?: number; readonly signal?: AbortSignal | undefined },
-  ): Promise<Readable> {
+  async get(key: ObjectKey, options?: GetOptions): Promise<Readable> {
     this.reads += 1;
     return await this.#around('read', this.reads, () => this.#inner.get(key, options));
   }
 
-  async stat(key: ObjectKey, options?: { readonly signal?: AbortSignal | undefined }): Promise<ObjectInfo> {
+  async stat(key: ObjectKey, options?: CallOptions): Promise<ObjectInfo> {
     this.reads += 1;
     return await this.#around('read', this.reads, () => this.#inner.stat(key, options));
   }
 
-  async *list(prefix: string, options?: { readonly signal?: AbortSignal | undefined }): AsyncGenerator<ObjectInfo> {
+  async *list(prefix: string, options?: ListOptions): AsyncGenerator<ObjectInfo> {
     this.reads += 1;
     await this.#around('read', this.reads, () => Promise.resolve());
     yield* this.#inner.list(prefix, options);
   }
 
-  async remove(key: ObjectKey, options?: { readonly signal?: AbortSignal | undefined }): Promise<void> {
+  async remove(key: ObjectKey, options?: CallOptions): Promise<void> {
     this.mutations += 1;
     await this.#around('mutation', this.mutations, () => this.#inner.remove(key, options));
   }

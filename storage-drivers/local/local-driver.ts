@@ -6,7 +6,18 @@ import type { Readable } from 'node:stream';
 import { systemErrorCode, WaldenError } from '../../src/errors.ts';
 import { makeDirectories, syncAncestors, syncDirectory } from '../../src/platform/files.ts';
 import type { StoreAccess } from '../registry.ts';
-import type { ObjectBody, ObjectFile, ObjectInfo, ObjectKey, StorageDriver, StorageFeatures } from '../driver.ts';
+import type {
+  CallOptions,
+  GetOptions,
+  ListOptions,
+  ObjectBody,
+  ObjectFile,
+  ObjectInfo,
+  ObjectKey,
+  PutOptions,
+  StorageDriver,
+  StorageFeatures,
+} from '../driver.ts';
 import { objectKey } from '../object-key.ts';
 import { exactly } from '../exact-stream.ts';
 import { copyBody } from './copy-body.ts';
@@ -19,13 +30,6 @@ const DIRECTORY_MODE = 0o750;
 const READ_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 /** A body's file that cannot be linked is copied: another file system, too many links, a file system without links. */
 const COPY_INSTEAD = new Set(['EXDEV', 'EMLINK', 'EPERM', 'ENOTSUP', 'EOPNOTSUPP']);
-
-/** What of an object is read: by default all of it. */
-interface Part {
-  readonly offset?: number;
-  readonly length?: number;
-  readonly signal?: AbortSignal | undefined;
-}
 
 /**
  * Objects as files below a directory. An object appears under its name by link(2), which fails when the name is taken, or
@@ -82,14 +86,15 @@ export class LocalDriver implements StorageDriver {
     this.#access = access;
     this.#identity = identity;
     this.#staging = join(this.#root, STAGING_DIRECTORY, instance);
-    this.features = { createOnly: true, maxConcurrency: 8, stagingDirectory: this.#staging };
+    this.features = {
+      createOnlyBytes: Infinity,
+      maxConcurrency: 8,
+      uploadMemoryBytes: 0,
+      stagingDirectory: this.#staging,
+    };
   }
 
-  async put(
-    key: ObjectKey,
-    body: ObjectBody,
-    { ifExists, signal }: { readonly ifExists: 'fail' | 'replace'; readonly signal?: AbortSignal | undefined },
-  ): Promise<void> {
+  async put(key: ObjectKey, body: ObjectBody, { ifExists, signal }: PutOptions): Promise<void> {
     assertNotAborted(signal, `store ${key}`);
     const target = this.#path(key);
     try {
@@ -112,7 +117,7 @@ export class LocalDriver implements StorageDriver {
     }
   }
 
-  async get(key: ObjectKey, options: Part = {}): Promise<Readable> {
+  async get(key: ObjectKey, options: GetOptions = {}): Promise<Readable> {
     const { handle, offset, length } = await this.#open(key, options);
     if (length === 0) {
       await handle.close();
@@ -122,27 +127,25 @@ export class LocalDriver implements StorageDriver {
     return exactly(stream, length, key, (error) => this.#failure(error, `read ${key}`), options.signal);
   }
 
-  async openFile(key: ObjectKey, options: Part = {}): Promise<ObjectFile> {
+  async openFile(key: ObjectKey, options: GetOptions = {}): Promise<ObjectFile> {
     const { handle, offset, length } = await this.#open(key, options);
     return { descriptor: handle.fd, offset, length, close: () => handle.close() };
   }
 
-  async stat(key: ObjectKey, { signal }: { readonly signal?: AbortSignal | undefined } = {}): Promise<ObjectInfo> {
+  async stat(key: ObjectKey, { signal }: CallOptions = {}): Promise<ObjectInfo> {
     assertNotAborted(signal, `look at ${key}`);
     const found = await this.#found(key, (path) => lstat(path));
     if (!found.isFile()) throw new WaldenError('STORAGE_UNAVAILABLE', `${key} is no file`);
     return { key, size: found.size };
   }
 
-  async *list(
-    prefix: string,
-    { signal }: { readonly signal?: AbortSignal | undefined } = {},
-  ): AsyncGenerator<ObjectInfo> {
+  async *list(prefix: string, { signal, after = '' as ObjectKey }: ListOptions = {}): AsyncGenerator<ObjectInfo> {
     assertNotAborted(signal, `list ${prefix}`);
     try {
       await this.#assertRoot();
       for await (const info of listObjects(this.#root, prefix)) {
         assertNotAborted(signal, `list ${prefix}`);
+        if (info.key <= after) continue;
         await this.#settle(dirname(this.#path(info.key)));
         yield info;
       }
@@ -153,7 +156,7 @@ export class LocalDriver implements StorageDriver {
     }
   }
 
-  async remove(key: ObjectKey, { signal }: { readonly signal?: AbortSignal | undefined } = {}): Promise<void> {
+  async remove(key: ObjectKey, { signal }: CallOptions = {}): Promise<void> {
     assertNotAborted(signal, `remove ${key}`);
     const target = this.#path(key);
     try {
@@ -227,7 +230,7 @@ export class LocalDriver implements StorageDriver {
 
   async #open(
     key: ObjectKey,
-    { offset = 0, length: wanted, signal }: Part,
+    { offset = 0, length: wanted, signal }: GetOptions,
   ): Promise<{ readonly handle: FileHandle; readonly offset: number; readonly length: number }> {
     assertNotAborted(signal, `read ${key}`);
     const handle = await this.#found(key, (path) => open(path, READ_FLAGS));

@@ -1,21 +1,32 @@
 import { createHash } from 'node:crypto';
 import type { Readable } from 'node:stream';
 import { WaldenError } from '../../src/errors.ts';
-import type { ObjectBody, ObjectInfo, ObjectKey, StorageDriver, StorageFeatures } from '../driver.ts';
+import type {
+  CallOptions,
+  GetOptions,
+  ListOptions,
+  ObjectBody,
+  ObjectInfo,
+  ObjectKey,
+  PutOptions,
+  StorageDriver,
+  StorageFeatures,
+} from '../driver.ts';
 import { exactly } from '../exact-stream.ts';
 import { objectKey } from '../object-key.ts';
 
 /** A store that forgets everything with its process: for tests, under the same contract. */
 export class MemoryDriver implements StorageDriver {
   readonly type = 'memory';
-  readonly features: StorageFeatures = { createOnly: true, maxConcurrency: 8, stagingDirectory: undefined };
+  readonly features: StorageFeatures = {
+    createOnlyBytes: Infinity,
+    maxConcurrency: 8,
+    uploadMemoryBytes: 0,
+    stagingDirectory: undefined,
+  };
   readonly #objects = new Map<ObjectKey, Buffer>();
 
-  async put(
-    key: ObjectKey,
-    body: ObjectBody,
-    { ifExists, signal }: { readonly ifExists: 'fail' | 'replace'; readonly signal?: AbortSignal | undefined },
-  ): Promise<void> {
+  async put(key: ObjectKey, body: ObjectBody, { ifExists, signal }: PutOptions): Promise<void> {
     assertNotAborted(signal);
     const name = objectKey(key);
     const chunks: Buffer[] = [];
@@ -31,10 +42,7 @@ export class MemoryDriver implements StorageDriver {
   }
 
   // eslint-disable-next-line @typescript-eslint/require-await -- the contract is asynchronous
-  async get(
-    key: ObjectKey,
-    options: { readonly offset?: number; readonly length?: number; readonly signal?: AbortSignal | undefined } = {},
-  ): Promise<Readable> {
+  async get(key: ObjectKey, options: GetOptions = {}): Promise<Readable> {
     assertNotAborted(options.signal);
     const bytes = this.#bytes(key);
     const start = options.offset ?? 0;
@@ -45,25 +53,22 @@ export class MemoryDriver implements StorageDriver {
   }
 
   // eslint-disable-next-line @typescript-eslint/require-await -- the contract is asynchronous
-  async stat(key: ObjectKey, { signal }: { readonly signal?: AbortSignal | undefined } = {}): Promise<ObjectInfo> {
+  async stat(key: ObjectKey, { signal }: CallOptions = {}): Promise<ObjectInfo> {
     assertNotAborted(signal);
     return { key, size: this.#bytes(key).length };
   }
 
   // eslint-disable-next-line @typescript-eslint/require-await -- the contract is asynchronous
-  async *list(
-    prefix: string,
-    { signal }: { readonly signal?: AbortSignal | undefined } = {},
-  ): AsyncGenerator<ObjectInfo> {
+  async *list(prefix: string, { signal, after = '' as ObjectKey }: ListOptions = {}): AsyncGenerator<ObjectInfo> {
     for (const key of [...this.#objects.keys()].sort()) {
       assertNotAborted(signal);
       const bytes = this.#objects.get(key);
-      if (key.startsWith(prefix) && bytes !== undefined) yield { key, size: bytes.length };
+      if (key.startsWith(prefix) && key > after && bytes !== undefined) yield { key, size: bytes.length };
     }
   }
 
   // eslint-disable-next-line @typescript-eslint/require-await -- the contract is asynchronous
-  async remove(key: ObjectKey, { signal }: { readonly signal?: AbortSignal | undefined } = {}): Promise<void> {
+  async remove(key: ObjectKey, { signal }: CallOptions = {}): Promise<void> {
     assertNotAborted(signal);
     this.#objects.delete(objectKey(key));
   }

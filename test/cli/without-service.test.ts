@@ -84,6 +84,9 @@ describe('wrong usage', () => {
       ['list', 'main', '--repository-path', '/r', '--socket', '/s'],
       'cannot stand beside',
     ],
+    ['a repository beside a socket', ['list', 'main', '--repository', 'r', '--socket', '/s'], 'cannot stand beside'],
+    ['two repositories', ['list', 'main', '--repository', 'r', '--repository-path', '/r'], 'cannot stand beside'],
+    ['a moment of no repository', ['list', 'main', '--as-of', '1 hour ago'], '--as-of needs --repository'],
   ])('of the kind: %s ends with status 2 and a hint', async (_, words, message) => {
     const { status, stdout, stderr } = await runWalden(words);
     expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
@@ -125,6 +128,27 @@ describe('the configuration', () => {
     };
     expect(document).toMatchObject({ format: 1, error: { code: 'CONFIG_INVALID' } });
     expect(document.error.details.problems.length).toBeGreaterThan(2);
+  });
+});
+
+describe('a repository of the configuration without a service', () => {
+  it.each([
+    ['list', ['list', 'main']],
+    ['plan', ['plan', 'main']],
+    ['repository ls', ['repository', 'ls', 'local']],
+  ])('cannot be read as of a moment where its store keeps no versions (%s)', async (_, words) => {
+    const repository = words[0] === 'repository' ? [] : ['--repository', 'local'];
+    const run = await runWalden([...words, ...repository, '--config', config, '--as-of', '1 hour ago']);
+    expect(run).toMatchObject({ status: 2, stdout: '' });
+    expect(run.stderr).toContain('a repository on local cannot be read as it was at a moment');
+  });
+
+  it('must be one of the configuration, and the moment one that can be understood', async () => {
+    const unknown = await runWalden(['list', 'main', '--repository', 'far', '--config', config]);
+    expect(unknown.status).toBe(5);
+    expect(unknown.stderr).toContain('HINT: the configuration has: local');
+    const words = ['list', 'main', '--repository', 'local', '--config', config, '--as-of', 'soon'];
+    expect((await runWalden(words)).stderr).toContain('"soon" is not a moment');
   });
 });
 

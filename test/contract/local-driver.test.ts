@@ -272,6 +272,6 @@ describe('get', () => {
     for (const store of [driver, bounded]) {
       for (let count = 0; count < 5; count += 1) (await store.get(KEY)).destroy();
     }
-    await until(() => heldOpen().length === 0, { what: 'the files to be closed', deadlineMs: 3_000 });
+    await until(() => heldOpen().length === 0, { what: 'the files to be closed' });
   });
 });

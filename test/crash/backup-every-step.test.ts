@@ -30,6 +30,8 @@ import { newestVersion } from '../support/tested-versions.ts';
 const LOCAL = repositoryName('local');
 const FAR = repositoryName('far');
 const OBJECT_BYTES = 64 * 1024 * 1024;
+/** Each test takes some forty backups, most of which die: half a minute where nothing else runs. */
+const TIMEOUT_MS = 900_000;
 /** Nobody here waits for anything but the archiver. */
 const CLOCK: Clock = { ...systemClock, sleep: (milliseconds, signal) => systemClock.sleep(milliseconds / 50, signal) };
 
@@ -175,19 +177,23 @@ async function sweep(): Promise<void> {
 
 describe('a backup whose service dies at any step', () => {
   // One after the other on the same repositories: each has to put right what the one before left, and comes one step further.
-  it.each(FATES)('exists whole or not at all, and the next one is taken: $fate, swept: $swept', async (next) => {
-    await atEveryStep(async (process) => {
-      await backUp(process);
-      if (!process.died) return;
-      for (const aftermath of next.fate) {
-        disk.suffer(aftermath);
-        await assertTruth();
-      }
-      if (next.swept) await sweep();
-    });
-    await assertNoRubbish();
-    await assertTruth();
-    disk.suffer('nothing unsynced');
-    await assertTruth();
-  });
+  it.each(FATES)(
+    'exists whole or not at all, and the next one is taken: $fate, swept: $swept',
+    { timeout: TIMEOUT_MS },
+    async (next) => {
+      await atEveryStep(async (process) => {
+        await backUp(process);
+        if (!process.died) return;
+        for (const aftermath of next.fate) {
+          disk.suffer(aftermath);
+          await assertTruth();
+        }
+        if (next.swept) await sweep();
+      });
+      await assertNoRubbish();
+      await assertTruth();
+      disk.suffer('nothing unsynced');
+      await assertTruth();
+    },
+  );
 });

@@ -20,7 +20,7 @@ describe('a backup whose store fails at any mutation', () => {
   beforeAll(async () => {
     sound = await openTestRepository('local');
     setup = await setUpBackup({ version: newestVersion }, { catalog: openTestCatalog(), repositories: [sound] });
-  }, 120_000);
+  }, 300_000);
 
   afterAll(async () => {
     await setup.dispose();

@@ -6,6 +6,7 @@ import { Readable } from 'node:stream';
 import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { createPackControl } from '../../src/backup/pack-input.ts';
 import { packFiles } from '../../src/backup/pack-files-task.ts';
+import { createTextRoom } from '../../src/platform/shared-text.ts';
 import { microsFromDate } from '../../src/postgres/timestamp.ts';
 import { parseWalName, type WalFileName } from '../../src/postgres/wal-name.ts';
 import { walKey } from '../../src/repository/keys.ts';
@@ -93,7 +94,8 @@ describe('a disk that fails under the data directory', () => {
   it('fails a backup by the name of the file', () => {
     const pack = join(newDirectory('pack'), '1.tar.zst');
     const members = [{ type: 'file', path: 'base/5/1', source }] as const;
-    const input = { pack, packNumber: 1, offset: 0, compressionLevel: 1, members, pages: undefined };
+    const room = createTextRoom();
+    const input = { pack, packNumber: 1, offset: 0, compressionLevel: 1, members, pages: undefined, room };
     breakCalls({ readSync: failing('EIO', 'read') });
     expect(() => packFiles({ ...input, control: createPackControl().buffer })).toThrow(
       expect.objectContaining({ code: 'LOCAL_IO', message: expect.stringContaining(source) as string }) as Error,

@@ -41,7 +41,7 @@ describe('a service whose catalog was lost', () => {
 
   async function rebuilt(...states: readonly string[]): Promise<void> {
     const ended = async (): Promise<boolean> => JSON.stringify(await rebuilds()) === JSON.stringify(states);
-    await until(ended, { what: `the rebuilds ${states.join(', ')}`, deadlineMs: 60_000 });
+    await until(ended, { what: `the rebuilds ${states.join(', ')}` });
   }
 
   async function expectBackup(): Promise<void> {

@@ -17,7 +17,7 @@ const SHELLS = [
 ].filter(({ words }) => existsSync(words[0]!));
 const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGPIPE'] as const;
 const NAME = '000000010000000000000007';
-const DEADLINE_MS = 30_000;
+const DEADLINE_MS = 180_000;
 
 interface End {
   readonly status: number | null;

@@ -63,7 +63,6 @@ describe.skipIf(whyNot !== undefined)('a disk that is full or read-only', () => 
     const segment = await switchSegment(server);
     const told = await until(async () => /walden-push: .*/.exec((await server.log()).slice(before))?.[0], {
       what: `PostgreSQL to be told of ${code}`,
-      deadlineMs: 60_000,
       explain: () => walden.log(),
     });
     expect(told).toContain(`(${code})`);

@@ -47,7 +47,6 @@ describe('a cluster that was made anew in the place of another', () => {
     expect(stale).toContain(segment);
     await until(async () => /walden-push: .*(SERVER_MISMATCH|ARCHIVE_DUPLICATE)/.test(await server.log()), {
       what: 'PostgreSQL to hear whose archive this is',
-      deadlineMs: 60_000,
       explain: () => server.log(),
     });
     expect(existsSync(join(server.dataDirectory, 'pg_wal/archive_status', `${segment}.done`))).toBe(false);
@@ -83,7 +82,7 @@ describe('the spool', () => {
     const next = setup.segment(4n);
     await pusher.push(next);
     // The file of this name may be another one now: it is looked at, and acknowledged anew.
-    await until(() => setup.acknowledged().length === 2, { what: 'both acknowledgements', deadlineMs: 60_000 });
+    await until(() => setup.acknowledged().length === 2, { what: 'both acknowledgements' });
     const run = await currentServerRun(setup.dataDirectory);
     expect(run).toContain('1790000001');
   });
@@ -98,14 +97,13 @@ describe('the spool', () => {
     rmSync(setup.spool.directory, { recursive: true });
     const name = setup.segment(3n);
     await pusher.push(name);
-    await until(() => existsSync(setup.spool.fetchDirectory), { what: 'a new spool', deadlineMs: 60_000 });
+    await until(() => existsSync(setup.spool.fetchDirectory), { what: 'a new spool' });
     rmSync(setup.spool.directory, { recursive: true });
     expect(await fetcher.fetch(name)).toBe('ready');
     const after = setup.segment(4n);
     await pusher.push(after);
     await until(() => setup.acknowledged().includes(`${after}.ok`), {
       what: 'acknowledgements again',
-      deadlineMs: 60_000,
     });
   });
 

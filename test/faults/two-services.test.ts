@@ -51,11 +51,11 @@ describe('two services on one repository and one cluster', () => {
     await server.query('create table bulk as select md5(i::text) from generate_series(1, 300000) i');
     const slow = ['--no-wait', '--compression-level', '19', '--workers', '1'];
     const first = await begin(walden, slow);
-    const id = await until(() => claims()[0], { what: 'the claim of the first', deadlineMs: 60_000 });
+    const id = await until(() => claims()[0], { what: 'the claim of the first' });
     // Each begins by sweeping what failed backups left. Its catalog does not know the WAL that the first one archives, so
     // it cannot end.
     const other = await begin(second, ['--no-wait']);
-    await until(() => claims().length === 2, { what: 'the claim of the second', deadlineMs: 60_000 });
+    await until(() => claims().length === 2, { what: 'the claim of the second' });
     expect(await second.log()).toContain(`backup ${id} in repository local is another service's and not complete`);
     expect((await ended(walden, first)).state).toBe('done');
     await archiveNow(server);
@@ -95,6 +95,6 @@ describe('two services on one repository and one cluster', () => {
       const found = (await service.json('job', 'show', job)) as JobDocument;
       return found.state === 'running' ? undefined : found;
     };
-    return await until(look, { what: `the end of job ${job}`, deadlineMs: 100_000, everyMs: 500 });
+    return await until(look, { what: `the end of job ${job}`, everyMs: 500 });
   }
 });

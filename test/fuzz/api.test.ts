@@ -111,7 +111,7 @@ async function jobEnd(answer: Answer): Promise<void> {
       const found = JSON.parse((await ask('GET', `/v1/jobs/${job.id}`)).body) as JobDocument;
       return found.state !== 'running' && found;
     },
-    { what: 'the end of a job', deadlineMs: 30_000, everyMs: 10 },
+    { what: 'the end of a job', everyMs: 10 },
   );
   expect(ended.error?.code, ended.error?.message).not.toBe('INTERNAL');
 }

@@ -7,9 +7,9 @@ import { decodeBackupRecord, encodeBackupRecord } from '../../src/repository/bac
 import { backupDocument } from '../../src/repository/backup-document.ts';
 import { decodeClusterFile, encodeClusterFile } from '../../src/repository/cluster-file.ts';
 import { compressBytes, FrameDecompressor, StreamDecompressor } from '../../src/repository/codec.ts';
-import { ManifestEncoder, ManifestParser } from '../../src/repository/manifest.ts';
+import { encodeManifestEntries, ManifestEncoder, ManifestParser } from '../../src/repository/manifest.ts';
 import { decodeRepositoryFile, encodeRepositoryFile } from '../../src/repository/repository-file.ts';
-import { sealJson } from '../../src/repository/sealed-json.ts';
+import { isNestedTooDeep, sealJson } from '../../src/repository/sealed-json.ts';
 import {
   decodeWalObjectHeader,
   encodeWalObjectHeader,
@@ -69,7 +69,18 @@ describe.each(SEALED)('%s', (_name, valid, read) => {
 
   it('is read or refused when its members change and its seal is right', { timeout: FUZZ_TIMEOUT_MS }, async () => {
     await fuzz(mutatedJson(JSON.parse(valid.toString()) as Json), 600, (value) => {
-      read(sealJson(typeof value === 'object' && value !== null ? (value as Record<string, Json>) : { value }));
+      const members = typeof value === 'object' && value !== null ? (value as Record<string, Json>) : { value };
+      // To seal it would take the memory that reading it must not take.
+      const isDeep = isNestedTooDeep(members);
+      read(isDeep ? Buffer.from(JSON.stringify({ ...members, sha256: 'any' })) : sealJson(members));
+    });
+  });
+
+  it('is refused without much memory when it is deep and wide', { timeout: FUZZ_TIMEOUT_MS }, async () => {
+    const levels = 200;
+    const wide = `${'['.repeat(levels)}${']'.repeat(levels)},`.repeat(4000);
+    await fuzz(fc.constant(valid.toString().replace(/}\s*$/, `, "wide": [${wide}0]}`)), 1, (text) => {
+      expect(() => read(Buffer.from(text))).toThrow(expect.objectContaining({ code: 'FORMAT_INVALID' }) as Error);
     });
   });
 
@@ -109,9 +120,11 @@ describe('a manifest', () => {
   };
   const lines = [
     encoder.begin(ID),
-    encoder.entry({ type: 'directory', path: 'base', mode: 0o700 }),
-    encoder.entry(file),
-    encoder.entry({ type: 'tablespace', path: 'pg_tblspc/16400', oid: 16400, location: '/mnt/fast' }),
+    encoder.entries(encodeManifestEntries([{ type: 'directory', path: 'base', mode: 0o700 }])),
+    encoder.entries(encodeManifestEntries([file])),
+    encoder.entries(
+      encodeManifestEntries([{ type: 'tablespace', path: 'pg_tblspc/16400', oid: 16400, location: '/mnt/fast' }]),
+    ),
     encoder.end(),
   ];
 

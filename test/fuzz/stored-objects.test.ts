@@ -12,7 +12,7 @@ import { parseWalName } from '../../src/postgres/wal-name.ts';
 import { backupDocument } from '../../src/repository/backup-document.ts';
 import { compressBytes } from '../../src/repository/codec.ts';
 import { rebuildCatalog } from '../../src/repository/rebuild-catalog.ts';
-import { sealJson } from '../../src/repository/sealed-json.ts';
+import { isNestedTooDeep, sealJson } from '../../src/repository/sealed-json.ts';
 import { encodeWalObjectHeader } from '../../src/repository/wal-object.ts';
 import { type FileToRestore, restoreFiles } from '../../src/restore/restore-files-task.ts';
 import { searchSegment } from '../../src/restore/search-segment-task.ts';
@@ -235,7 +235,11 @@ function jsonOf(bytes: Buffer): Json {
 
 function withJson(bytes: Buffer, json: Json): Buffer {
   const members = typeof json === 'object' && json !== null && !Array.isArray(json) ? json : { json };
-  if (isSealed(bytes)) return sealJson(members as Record<string, Json>);
+  if (isSealed(bytes)) {
+    const sealed = members as Record<string, Json>;
+    // To seal what is deep and wide would take the memory that reading it must not take.
+    return isNestedTooDeep(sealed) ? Buffer.from(JSON.stringify({ ...sealed, sha256: 'any' })) : sealJson(sealed);
+  }
   const head = Buffer.alloc(4096, ' ');
   bytes.copy(head, 0, 0, 8);
   head.write(JSON.stringify(json), 8);

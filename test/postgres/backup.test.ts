@@ -71,7 +71,7 @@ describe.each(testedVersions)('a backup of PostgreSQL %i', (version) => {
     await server.query('create table far tablespace space as select * from near limit 1000');
     await server.query('create unlogged table fleeting as select * from near limit 5000');
     await server.query('create extension amcheck');
-  }, 120_000);
+  }, 300_000);
 
   afterEach(async () => {
     await restored?.dispose();
@@ -121,7 +121,7 @@ describe.each(testedVersions)('a backup of PostgreSQL %i', (version) => {
     // It came with 14.
     const heaps = "select verify_heapam(oid) from pg_class where relname in ('near', 'far', 'pg_class')";
     if (version >= 14) expect(await restored.query(heaps)).toEqual([]);
-  }, 120_000);
+  }, 300_000);
 
   it('describes itself in its manifest and record', async () => {
     const record = (await setup.take())[0]!;
@@ -198,7 +198,6 @@ describe.each(testedVersions)('a backup of PostgreSQL %i', (version) => {
     expect(await errorCode(setup.take({}, { signal: controller.signal, onProgress }))).toBe('INTERRUPTED');
     await until(async () => (await setup.server.value(SESSIONS)) === '0', {
       what: 'the end of the session',
-      deadlineMs: 20_000,
     });
     expect((await setup.take())[0]?.state).toBe('complete');
   }, 60_000);

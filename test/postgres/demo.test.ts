@@ -33,10 +33,10 @@ describe('the demo', () => {
     let told = '';
     child.stdout.on('data', (chunk: Buffer) => (told += chunk.toString()));
     child.stderr.on('data', (chunk: Buffer) => (told += chunk.toString()));
-    await until(() => told.includes(' 2  walden service'), { what: 'the service to run', deadlineMs: 60_000 });
+    await until(() => told.includes(' 2  walden service'), { what: 'the service to run' });
     child.kill('SIGINT');
     expect((await once(child, 'exit'))[0]).toBe(130);
     expect(told).toContain('Interrupted');
-    await until(() => readdirSync(temporary).length === 0, { what: 'everything to be removed', deadlineMs: 30_000 });
+    await until(() => readdirSync(temporary).length === 0, { what: 'everything to be removed' });
   });
 });

@@ -114,7 +114,6 @@ describe.each(testedVersions)('what is no WAL of the cluster, PostgreSQL %i', (v
     await switchSegment(server);
     await until(async () => new RegExp(`walden-push: .*${FREE_NAME}`).test(await server.log()), {
       what: 'the refusal in the log of PostgreSQL',
-      deadlineMs: 60_000,
       explain: () => server.log(),
     });
     expect(await walden.run('status', 'main')).toContain(FREE_NAME);

@@ -111,7 +111,6 @@ describe.each(testedVersions)('restore to a target, PostgreSQL %i', (version) =>
 async function untilPaused(server: TestServer): Promise<void> {
   await until(async () => (await server.value('select pg_is_wal_replay_paused()')) === 'true', {
     what: 'recovery to pause at its target',
-    deadlineMs: 60_000,
     explain: () => server.log(),
   });
 }

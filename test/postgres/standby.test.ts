@@ -28,7 +28,6 @@ describe.each(testedVersions)('a standby that follows by restore_command alone, 
   async function followed(mark: string): Promise<void> {
     await until(async () => (await marksOf(standby)).includes(mark), {
       what: `the standby to replay ${mark}`,
-      deadlineMs: 60_000,
       explain: () => standby.log(),
     });
   }
@@ -48,7 +47,6 @@ describe.each(testedVersions)('a standby that follows by restore_command alone, 
     await scene.walden.kill();
     await until(async () => (await standby.log()).includes('unable to reach the service'), {
       what: 'the standby to notice the outage',
-      deadlineMs: 90_000,
       explain: () => standby.log(),
     });
     await scene.walden.start();

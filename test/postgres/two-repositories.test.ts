@@ -37,7 +37,6 @@ describe('a cluster with two repositories', () => {
     const segment = await switchSegment(server);
     await until(async () => (await server.log()).includes(`walden-push: `), {
       what: 'the archiver to be told of the failure',
-      deadlineMs: 60_000,
       explain: () => walden.log(),
     });
     expect(existsSync(join(server.dataDirectory, 'pg_wal/archive_status', `${segment}.done`))).toBe(false);

@@ -135,7 +135,6 @@ async function checkLeftovers({ scene: { server, walden } }: World): Promise<voi
 async function untilNone(what: string, look: () => readonly string[]): Promise<void> {
   await until(() => look().length === 0, {
     what: `${what} to be gone`,
-    deadlineMs: 30_000,
     explain: () => look().join('; '),
   });
 }

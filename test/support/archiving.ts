@@ -5,7 +5,7 @@ import { segmentObject } from './stored.ts';
 import { until } from './until.ts';
 import type { WaldenHarness } from './walden.ts';
 
-const ARCHIVE_DEADLINE_MS = 60_000;
+const ARCHIVE_DEADLINE_MS = 180_000;
 
 /** Has the server archive through `bin/walden-push`; `archive_mode = on` was set at its start. */
 export async function archiveInto(server: TestServer, walden: WaldenHarness, cluster = 'main'): Promise<void> {

@@ -107,7 +107,7 @@ async function whileRecording<Result>(
       }
       return ended;
     },
-    { what: 'the end of the backup', deadlineMs: 60_000, everyMs: 10 },
+    { what: 'the end of the backup', everyMs: 10 },
   );
   return await ending;
 }

@@ -1,7 +1,9 @@
-import { packFiles as packFilesWork } from '../../src/backup/pack-files-task.ts';
+import { packFilesAndEncode as packFilesWork } from '../../src/backup/pack-files-task.ts';
 import { sealPack as sealPackWork } from '../../src/backup/seal-pack-task.ts';
+import { surveyDataDirectory as surveyWork } from '../../src/backup/survey-task.ts';
 import { asWorkerFunction } from '../../src/platform/worker-pool.ts';
 
 /** The worker functions of a backup, and nothing else. */
+export const surveyDataDirectory = asWorkerFunction(surveyWork);
 export const packFiles = asWorkerFunction(packFilesWork);
 export const sealPack = asWorkerFunction(sealPackWork);

@@ -1,15 +1,16 @@
 import { createHash } from 'node:crypto';
 import type { Catalog, WalFileRecord, WalIndex } from '../../catalog/catalog.ts';
 import type { ObjectKey, Sha256Hex } from '../../storage-drivers/driver.ts';
+import type { Lsn } from '../../src/postgres/lsn.ts';
 import { type ParsedWalName, parseWalName, segmentNumberOfName } from '../../src/postgres/wal-name.ts';
 import { encodeBackupRecord } from '../../src/repository/backup-record.ts';
 import { ensureClusterFile } from '../../src/repository/cluster-file.ts';
 import { compressBytes } from '../../src/repository/codec.ts';
-import { backupRecordKey, packKey, walKey } from '../../src/repository/keys.ts';
-import { bodyOfBytes } from '../../src/repository/object-bytes.ts';
+import { backupRecordKey, manifestKey, packKey, walKey } from '../../src/repository/keys.ts';
+import { bodyOfBytes, type StoredObject } from '../../src/repository/object-bytes.ts';
 import type { Repository } from '../../src/repository/repository.ts';
 import { encodeWalObjectHeader, walFileRecord, type WalObjectHeader } from '../../src/repository/wal-object.ts';
-import { backupStart, FACTS, IDENTITY, index, MAIN, micros, SEGMENT_BYTES } from './catalog-rows.ts';
+import { backupStart, FACTS, IDENTITY, index, MAIN, micros, SEGMENT_BYTES, timeline } from './catalog-rows.ts';
 
 /** A repository whose objects are made by hand, each recorded in a catalog as the service does it. */
 export class GeneratedRepository {
@@ -66,6 +67,21 @@ export class GeneratedRepository {
     await this.#catalog.completeBackup(start, FACTS);
   }
 
+  /** One with all of its objects, which needs segments `from` to `to` of timeline 1. */
+  async addWholeBackup(id: ReturnType<typeof backupStart>['id'], from: number, to: number): Promise<void> {
+    const start = backupStart({ id, repository: this.repository.name });
+    const lsn = (segment: number): Lsn => (BigInt(segment) * BigInt(SEGMENT_BYTES) + 40n) as Lsn;
+    const facts = { ...FACTS, timeline: timeline(1), startLsn: lsn(from), stopLsn: lsn(to) };
+    const packs = [Buffer.from(`pack 1 of ${id}`), Buffer.from(`pack 2 of ${id}`)];
+    const manifest = Buffer.from(`manifest of ${id}`);
+    for (const [index, pack] of packs.entries()) await this.put(packKey(MAIN, id, index + 1), pack);
+    await this.put(manifestKey(MAIN, id), manifest);
+    const rest = { backupLabel: 'START', tablespaceMap: '', waldenVersion: '0.1.0' };
+    const objects = { packs: packs.map(storedObjectOf), manifest: storedObjectOf(manifest) };
+    await this.put(backupRecordKey(MAIN, id), encodeBackupRecord({ start, facts, ...rest, ...objects }));
+    await this.#catalog.completeBackup(start, facts);
+  }
+
   async put(key: ObjectKey, bytes: Buffer): Promise<void> {
     await this.repository.driver.put(key, bodyOfBytes(bytes), { ifExists: 'replace' });
   }
@@ -77,4 +93,8 @@ export class GeneratedRepository {
       ...{ repository: this.repository.name, cluster: MAIN, key, storedBytes, segment, history },
     });
   }
+}
+
+function storedObjectOf(bytes: Buffer): StoredObject {
+  return { bytes: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') as Sha256Hex };
 }

@@ -4,7 +4,7 @@ import { until } from './until.ts';
 
 const ACCOUNTS = 2000;
 const BALANCE = 1000;
-const STOP_DEADLINE_MS = 30_000;
+const STOP_DEADLINE_MS = 180_000;
 const RECONNECT_DEADLINE_MS = 120_000;
 
 export interface LoadOptions {
@@ -126,7 +126,7 @@ class RunningLoad implements Load {
         if (this.#failures.length > 0) throw this.#error();
         return this.acknowledged.length >= goal;
       },
-      { what: `${count} more acknowledged transfers`, deadlineMs: 60_000, everyMs: 20 },
+      { what: `${count} more acknowledged transfers`, everyMs: 20 },
     );
   }
 

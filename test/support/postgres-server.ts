@@ -8,9 +8,9 @@ import { childrenOf, signalProcess } from './processes.ts';
 import { newDirectory, removeDirectory, watchProcess } from './sandbox.ts';
 import { until, within } from './until.ts';
 
-const START_DEADLINE_MS = 60_000;
-const STOP_DEADLINE_MS = 60_000;
-const CONNECT_DEADLINE_MS = 10_000;
+const START_DEADLINE_MS = 180_000;
+const STOP_DEADLINE_MS = 180_000;
+const CONNECT_DEADLINE_MS = 60_000;
 const LOG_TAIL_LINES = 40;
 
 export type Settings = Readonly<Record<string, string | number>>;

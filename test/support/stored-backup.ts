@@ -9,7 +9,12 @@ import type { SegmentBytes } from '../../src/postgres/wal-name.ts';
 import { encodeBackupRecord } from '../../src/repository/backup-record.ts';
 import { compressBytes } from '../../src/repository/codec.ts';
 import { backupRecordKey, manifestKey, packKey } from '../../src/repository/keys.ts';
-import { ManifestEncoder, type ManifestEntry, type ManifestFile } from '../../src/repository/manifest.ts';
+import {
+  encodeManifestEntries,
+  ManifestEncoder,
+  type ManifestEntry,
+  type ManifestFile,
+} from '../../src/repository/manifest.ts';
 import { encodeTarHeader, tarEnd, tarPaddingBytes } from '../../src/repository/tar-header.ts';
 import type { StubDriver } from './stub-driver.ts';
 
@@ -56,7 +61,11 @@ export function storeBackup(driver: StubDriver, backup: BackupToStore): BackupRe
   let plainBytes = 0;
   let backupLabel = '';
   for (const entry of backup.entries) {
-    lines.push(encoder.entry(entry.type === 'file' ? packer.add(entry.path, entry.bytes) : manifestEntry(entry)));
+    lines.push(
+      encoder.entries(
+        encodeManifestEntries([entry.type === 'file' ? packer.add(entry.path, entry.bytes) : manifestEntry(entry)]),
+      ),
+    );
     if (entry.type !== 'file') continue;
     files += 1;
     plainBytes += entry.bytes.length;

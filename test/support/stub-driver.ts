@@ -18,7 +18,7 @@ export function stubDriver(): StubDriver {
   };
   const driver: StubDriver = {
     type: 'stub',
-    features: { createOnly: true, maxConcurrency: 4, stagingDirectory: undefined },
+    features: { createOnlyBytes: Infinity, maxConcurrency: 4, uploadMemoryBytes: 0, stagingDirectory: undefined },
     objects,
     beforeGet: () => undefined,
     async put(key, body) {
@@ -34,10 +34,10 @@ export function stubDriver(): StubDriver {
       return Readable.from(chunks);
     },
     stat: (key) => Promise.resolve({ key, size: bytesOf(key).length }),
-    async *list(prefix) {
+    async *list(prefix, { after = '' as ObjectKey } = {}) {
       await Promise.resolve();
       for (const key of [...objects.keys()].sort()) {
-        if (key.startsWith(prefix))
+        if (key.startsWith(prefix) && key > after)
           yield { key: key as ObjectKey, size: objects.get(key)!.length } satisfies ObjectInfo;
       }
     },

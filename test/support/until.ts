@@ -1,9 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
+/** Below that of a test. */
+const DEADLINE_MS = 200_000;
+
 export interface UntilOptions {
   /** What is waited for; the error says it. */
   readonly what: string;
-  readonly deadlineMs: number;
+  /** 200 s unless told: only for what never comes, since a machine that is busy with other things must fail no test. */
+  readonly deadlineMs?: number;
   /** Between two looks; 50 ms by default. */
   readonly everyMs?: number;
   /** Added to the error when the deadline has passed: the log of what was waited for, say. */
@@ -18,13 +22,14 @@ export async function until<T>(
   condition: () => T | undefined | false | Promise<T | undefined | false>,
   options: UntilOptions,
 ): Promise<T> {
-  const deadline = Date.now() + options.deadlineMs;
+  const { deadlineMs = DEADLINE_MS } = options;
+  const deadline = Date.now() + deadlineMs;
   for (;;) {
     const found = await condition();
     if (found !== undefined && found !== false) return found;
     if (Date.now() >= deadline) {
       const explanation = options.explain === undefined ? '' : `\n${await options.explain()}`;
-      throw new Error(`waited ${options.deadlineMs} ms in vain for ${options.what}${explanation}`);
+      throw new Error(`waited ${deadlineMs} ms in vain for ${options.what}${explanation}`);
     }
     await delay(options.everyMs ?? 50);
   }

@@ -56,7 +56,16 @@ export async function setUpWal(pool: WorkerPool, repositories: readonly Reposito
   };
   await catalog.registerCluster(MAIN, identity);
   const context: ArchiveContext = {
-    ...{ cluster: MAIN, identity, catalog, repositories, pool, clock: systemClock, compressionLevel: 1 },
+    ...{
+      cluster: MAIN,
+      identity,
+      catalog,
+      repositories,
+      required: repositories,
+      pool,
+      clock: systemClock,
+      compressionLevel: 1,
+    },
     stagingDirectory: newDirectory('staging'),
   };
   return {
@@ -71,7 +80,7 @@ export async function setUpWal(pool: WorkerPool, repositories: readonly Reposito
       const directory = join(spoolDirectory, 'push');
       return existsSync(directory) ? readdirSync(directory).filter((name) => name.endsWith('.ok')) : [];
     },
-    withRepositories: (others) => ({ ...context, repositories: others }),
+    withRepositories: (others) => ({ ...context, repositories: others, required: others }),
   };
 }
 

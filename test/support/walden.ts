@@ -6,9 +6,9 @@ import { projectDirectory } from './project.ts';
 import { newDirectory, watchProcess } from './sandbox.ts';
 import { within } from './until.ts';
 
-const READY_DEADLINE_MS = 60_000;
-const STOP_DEADLINE_MS = 60_000;
-const COMMAND_DEADLINE_MS = 110_000;
+const READY_DEADLINE_MS = 180_000;
+const STOP_DEADLINE_MS = 180_000;
+const COMMAND_DEADLINE_MS = 250_000;
 const LOG_TAIL_LINES = 40;
 
 /** `bin/`, where the operator's and PostgreSQL's programs are. */
@@ -24,6 +24,8 @@ export interface WaldenOptions {
   readonly clusters: Readonly<Record<string, ClusterPlace>>;
   /** Names of local repositories; one called `local` by default. Every cluster uses all of them. */
   readonly repositories?: readonly string[];
+  /** Lines of the sections of those that are not local, by name. */
+  readonly stores?: Readonly<Record<string, readonly string[]>>;
   /** Where the service is run: words before its program that end in running it in their own process. */
   readonly serviceWithin?: (directory: string) => readonly string[];
   /** Further lines for each cluster, for example `wal_push_timeout = 5`. */
@@ -86,8 +88,7 @@ export function createWalden(options: WaldenOptions): WaldenHarness {
     ...repositories.flatMap((name) => [
       '',
       `[repository.${name}]`,
-      'driver = "local"',
-      `path = "${join(directory, repositoryDirectory(name))}"`,
+      ...(options.stores?.[name] ?? ['driver = "local"', `path = "${join(directory, repositoryDirectory(name))}"`]),
     ]),
     ...Object.entries(options.clusters).flatMap(([name, { dataDirectory, conninfo }]) => [
       '',

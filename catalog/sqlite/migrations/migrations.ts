@@ -1,4 +1,5 @@
 import { first } from './0001-first.ts';
+import { otherWalFiles } from './0002-other-wal-files.ts';
 
 /** One step of the schema. A released one is never changed: a new one is added behind it. */
 export interface Migration {
@@ -7,4 +8,4 @@ export interface Migration {
   readonly sql: string;
 }
 
-export const MIGRATIONS: readonly Migration[] = [first];
+export const MIGRATIONS: readonly Migration[] = [first, otherWalFiles];

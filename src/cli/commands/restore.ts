@@ -24,6 +24,7 @@ export function defineRestore(command: Command, cli: Cli): void {
         "walden restore main --to /srv/restored --time '2026-11-22 14:03:00+01'",
         'walden restore main --to /srv/standby --standby',
         'walden restore main --to /srv/restored --repository-path /mnt/repository',
+        "walden restore main --to /srv/restored --repository offsite --as-of '2026-11-22 14:03:00+01'",
       ),
     )
     .action(async (cluster: string) => {
@@ -51,7 +52,7 @@ async function restoreOffline(
   cli: Cli,
   cluster: string,
   request: RestoreRequest,
-  options: { readonly repositoryPath: string; readonly workers?: number },
+  options: RestoreOptions,
 ): Promise<unknown> {
   const signal = cli.interruption();
   const bar = await createProgressBar(cli.world.stderr);

@@ -66,13 +66,13 @@ export function defineWalFetch(command: Command, cli: Cli): void {
 
 async function fetchWal(cli: Cli, wanted: Wanted, options: FetchOptions): Promise<void> {
   if (isOffline(options)) {
-    await withRepository(cli, options, async (walden) => {
-      const attempt: Attempt = async () => {
+    // Opened anew for each attempt: a store that is far may not even be there at first.
+    const attempt: Attempt = () =>
+      withRepository(cli, options, async (walden) => {
         const outcome = await walden.fetchWal(wanted.cluster, wanted.name, wanted.target);
         if (outcome === 'absent') throw absent(wanted);
-      };
-      await tryUntil(cli, attempt, options.timeout ?? DEFAULT_TIMEOUT_SECONDS);
-    });
+      });
+    await tryUntil(cli, attempt, options.timeout ?? DEFAULT_TIMEOUT_SECONDS);
     return;
   }
   const { attempt, timeoutSeconds } = await byService(cli, wanted, options);

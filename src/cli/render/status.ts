@@ -8,8 +8,12 @@ type RepositoryStatus = ClusterStatusDocument['repositories'][number];
 
 /** In plain words: from when to when each cluster can be restored, and what stands in the way. */
 export function renderStatus(status: StatusDocument, now: Date): string {
-  if (status.clusters.length === 0) return 'no clusters';
-  return status.clusters.map((cluster) => clusterLines(cluster, now).join('\n')).join('\n\n');
+  const incomplete =
+    status.catalogRebuild === null
+      ? []
+      : [`The catalog was lost, and is not rebuilt yet (job ${status.catalogRebuild}): this is not all that there is.`];
+  const clusters = status.clusters.map((cluster) => clusterLines(cluster, now).join('\n'));
+  return [...incomplete, ...(clusters.length === 0 ? ['no clusters'] : clusters)].join('\n\n');
 }
 
 function clusterLines(cluster: ClusterStatusDocument, now: Date): string[] {
@@ -17,7 +21,9 @@ function clusterLines(cluster: ClusterStatusDocument, now: Date): string[] {
   return [
     titleOf(cluster),
     ...cluster.repositories.flatMap((repository) => [
-      ...(several ? [`  In repository ${repository.name}:`] : []),
+      ...(several
+        ? [`  In repository ${repository.name}${repository.required ? '' : ', filled in the background'}:`]
+        : []),
       ...repositoryLines(cluster.name, repository, now).map((line) => (several ? `  ${line}` : line)),
     ]),
     ...waitingLines(cluster.wal, now),
@@ -49,6 +55,28 @@ function repositoryLines(cluster: string, repository: RepositoryStatus, now: Dat
     ...recoverable,
     `  Last backup: ${lastBackup === null ? 'none' : backupSummary(lastBackup, now)}`,
     `  Last WAL: ${lastArchived === null ? 'none' : `${lastArchived.name}, archived ${formatAge(lastArchived.at, now)}`}`,
+    ...lagLines(repository, now),
+    ...failureLines(repository, now),
+  ];
+}
+
+function lagLines({ lag }: RepositoryStatus, now: Date): string[] {
+  if (lag === null) return [];
+  const behind = [
+    ...(lag.walFiles === 0 ? [] : [count(lag.walFiles, 'WAL file')]),
+    ...(lag.backups === 0 ? [] : [count(lag.backups, 'backup')]),
+  ];
+  if (behind.length === 0) return ['  Behind the others: by nothing'];
+  const age = lag.oldestAt === null ? '' : `, the oldest from ${formatAge(lag.oldestAt, now)}`;
+  return [`  Behind the others: by ${behind.join(' and ')}${age}`];
+}
+
+function failureLines({ failure }: RepositoryStatus, now: Date): string[] {
+  if (failure === null) return [];
+  const { error, since } = failure;
+  return [
+    `  TROUBLE, first noticed ${formatAge(since, now)}: ${error.message} (${error.code})`,
+    `    HINT: ${error.hint}`,
   ];
 }
 

@@ -1,13 +1,15 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Catalog, RepositoryName } from '../../../catalog/catalog.ts';
-import type { ClusterConfig } from '../../config/config.ts';
+import type { Catalog } from '../../../catalog/catalog.ts';
+import { errorToDocument } from '../../errors.ts';
 import { microsFromDate, formatMicros } from '../../postgres/timestamp.ts';
+import type { Repository } from '../../repository/repository.ts';
 import { readyFiles } from '../../wal/archive-status.ts';
 import { viewArchive } from '../../wal/view-archive.ts';
 import type { ClusterStatusDocument } from '../api.ts';
 import type { JobRunner } from '../jobs.ts';
-import { backupDocument, jobDocument } from './documents.ts';
+import type { ClusterRoom } from '../cluster-room.ts';
+import { backupDocument, jobDocument, momentOrNull } from './documents.ts';
 import { recoverableWindows } from './windows.ts';
 
 const RECENT_JOBS = 100;
@@ -16,8 +18,9 @@ const RECENT_JOBS = 100;
 export async function clusterStatus(
   catalog: Catalog,
   jobs: JobRunner,
-  cluster: ClusterConfig,
+  room: ClusterRoom,
 ): Promise<ClusterStatusDocument> {
+  const { config: cluster } = room;
   const identity = await catalog.clusterIdentity(cluster.name);
   const recent = await jobs.list(RECENT_JOBS);
   const refusals = await catalog.refusals(cluster.name);
@@ -25,7 +28,7 @@ export async function clusterStatus(
     name: cluster.name,
     systemIdentifier: identity?.systemIdentifier ?? null,
     majorVersion: identity?.majorVersion ?? null,
-    repositories: await Promise.all(cluster.repositories.map((name) => repositoryStatus(catalog, cluster, name))),
+    repositories: await Promise.all(room.repositories.map((repository) => repositoryStatus(catalog, room, repository))),
     wal: {
       ...(await waitingFiles(cluster.dataDirectory)),
       refusals: refusals.map(({ name, error, firstAt, lastAt, attempts }) => ({
@@ -44,14 +47,25 @@ export async function clusterStatus(
 
 async function repositoryStatus(
   catalog: Catalog,
-  cluster: ClusterConfig,
-  repository: RepositoryName,
+  { config, required, fillers }: ClusterRoom,
+  repository: Repository,
 ): Promise<ClusterStatusDocument['repositories'][number]> {
-  const last = await catalog.lastArchived(repository, cluster.name);
-  const archive = await viewArchive(catalog, cluster.name, repository);
+  const { name, health } = repository;
+  const last = await catalog.lastArchived(name, config.name);
+  const archive = await viewArchive(catalog, config.name, name);
   const lastBackup = archive?.backups.at(-1);
+  const filler = fillers.find(({ target }) => target === repository);
+  const failure = health?.failure ?? filler?.failure;
+  const lag = await filler?.lag();
   return {
-    name: repository,
+    name,
+    required: required.includes(repository),
+    failure:
+      failure === undefined
+        ? null
+        : { error: errorToDocument(failure.error), since: formatMicros(microsFromDate(failure.since)) },
+    lag:
+      lag === undefined ? null : { walFiles: lag.walFiles, oldestAt: momentOrNull(lag.oldestAt), backups: lag.backups },
     lastArchived: last === undefined ? null : { name: last.name, at: formatMicros(last.archivedAt) },
     windows: archive === undefined ? [] : await recoverableWindows(catalog, archive),
     lastBackup: lastBackup === undefined ? null : backupDocument(lastBackup),

@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { Type } from 'typebox';
 import { takeBackup } from '../../backup/take-backup.ts';
@@ -9,7 +8,7 @@ import { backupFiles, findBackup } from '../answers/backups.ts';
 import { backupDocument, jobDocument } from '../answers/documents.ts';
 import type { Server } from '../http-server.ts';
 import { restoreCommand } from '../../config/command-line.ts';
-import { clusterRoom, type ServiceRooms } from '../rooms.ts';
+import { assertCatalogWhole, clusterRoom, rebuildEnded, type ServiceRooms } from '../rooms.ts';
 
 const ClusterParams = Type.Object({ cluster: Type.String({ maxLength: 100 }) });
 const BackupParams = Type.Object({ cluster: Type.String({ maxLength: 100 }), id: Type.String({ maxLength: 100 }) });
@@ -34,6 +33,7 @@ function readingRoutes(server: Server, rooms: ServiceRooms): void {
     { schema: { params: ClusterParams, response: { 200: BackupList } } },
     async (request) => {
       const { name } = clusterRoom(rooms, request.params.cluster).config;
+      assertCatalogWhole(rooms);
       return { cluster: name, backups: (await catalog.backups(name)).map(backupDocument) };
     },
   );
@@ -42,6 +42,7 @@ function readingRoutes(server: Server, rooms: ServiceRooms): void {
     { schema: { params: BackupParams, response: { 200: BackupDocument } } },
     async (request) => {
       const { name } = clusterRoom(rooms, request.params.cluster).config;
+      assertCatalogWhole(rooms);
       return backupDocument(await findBackup(catalog, name, request.params.id));
     },
   );
@@ -50,6 +51,7 @@ function readingRoutes(server: Server, rooms: ServiceRooms): void {
     { schema: { params: BackupParams } },
     async (request, reply) => {
       const room = clusterRoom(rooms, request.params.cluster);
+      assertCatalogWhole(rooms);
       const backup = await findBackup(catalog, room.config.name, request.params.id);
       const lines = backupFiles(room.repositories, backup);
       return await reply.type('application/x-ndjson').send(Readable.from(asNdjson(lines)));
@@ -64,6 +66,7 @@ function workingRoutes(server: Server, rooms: ServiceRooms): void {
     { schema: { params: ClusterParams, body: BackupRequest, response: { 202: Started } } },
     async (request, reply) => {
       const room = clusterRoom(rooms, request.params.cluster);
+      await room.assertWritable();
       const { identity } = await room.context();
       const { body } = request;
       const job = await jobs.start('backup', room.config.name, async (controls) => {
@@ -75,9 +78,10 @@ function workingRoutes(server: Server, rooms: ServiceRooms): void {
           compressionLevel: body.compressionLevel ?? room.config.backupCompressionLevel,
           label: body.label ?? 'walden',
         };
-        const stagingDirectory = join(config.service.stateDirectory, 'staging');
-        const backupDeps = { ...rest, repositories: room.repositories, stagingDirectory };
+        const { stagingDirectory } = room;
+        const backupDeps = { ...rest, repositories: room.required, stagingDirectory };
         const records = await takeBackup(backupDeps, backupRequest, controls);
+        room.wakeFillers();
         return { backups: records.map(backupDocument) };
       });
       return await reply.code(202).send({ job: jobDocument(job) });
@@ -88,7 +92,9 @@ function workingRoutes(server: Server, rooms: ServiceRooms): void {
     { schema: { params: ClusterParams, body: RestoreRequest, response: { 200: PlanDocument } } },
     async (request) => {
       const room = clusterRoom(rooms, request.params.cluster);
-      return await makePlan({ ...deps, repositories: room.repositories }, room.config.name, request.body);
+      assertCatalogWhole(rooms);
+      const repositories = await room.forRestore();
+      return await makePlan({ ...deps, repositories }, room.config.name, request.body);
     },
   );
   server.post<ClusterRoute & { readonly Body: RestoreRequest }>(
@@ -96,13 +102,14 @@ function workingRoutes(server: Server, rooms: ServiceRooms): void {
     { schema: { params: ClusterParams, body: RestoreRequest, response: { 202: Started } } },
     async (request, reply) => {
       const room = clusterRoom(rooms, request.params.cluster);
-      const job = await jobs.start('restore', room.config.name, (controls) =>
-        restoreCluster(
-          { ...deps, repositories: room.repositories },
+      const job = await jobs.start('restore', room.config.name, async (controls) => {
+        await rebuildEnded(rooms, controls.signal);
+        return await restoreCluster(
+          { ...deps, repositories: await room.forRestore() },
           { cluster: room.config.name, request: request.body, restoreCommand: restoreCommand(room.scriptConfigPath) },
           controls,
-        ),
-      );
+        );
+      });
       return await reply.code(202).send({ job: jobDocument(job) });
     },
   );

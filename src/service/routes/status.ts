@@ -22,8 +22,8 @@ export function statusRoutes(server: Server, rooms: ServiceRooms): void {
     async (request) => {
       const { cluster } = request.query;
       const chosen = cluster === undefined ? [...rooms.clusters.values()] : [clusterRoom(rooms, cluster)];
-      const clusters = await Promise.all(chosen.map((room) => clusterStatus(deps.catalog, rooms.jobs, room.config)));
-      return { version: deps.version, clusters };
+      const clusters = await Promise.all(chosen.map((room) => clusterStatus(deps.catalog, rooms.jobs, room)));
+      return { version: deps.version, catalogRebuild: rooms.rebuild?.job ?? null, clusters };
     },
   );
   server.get<{ Params: { cluster: string } }>(

@@ -12,7 +12,7 @@ import { WalGaps, WalList } from '../api.ts';
 import { walGaps, walList } from '../answers/wal.ts';
 import { sendText, wantsText } from '../http-errors.ts';
 import type { Server } from '../http-server.ts';
-import { clusterRoom, type ServiceRooms } from '../rooms.ts';
+import { assertCatalogWhole, clusterRoom, type ServiceRooms } from '../rooms.ts';
 
 const ClusterParams = Type.Object({ cluster: Type.String({ maxLength: 100 }) });
 const WalParams = Type.Object({ cluster: Type.String({ maxLength: 100 }), name: Type.String({ maxLength: 200 }) });
@@ -69,12 +69,20 @@ export function walRoutes(server: Server, rooms: ServiceRooms): void {
   server.get<{ Params: { readonly cluster: string } }>(
     '/v1/clusters/:cluster/wal',
     { schema: { params: ClusterParams, response: { 200: WalList } } },
-    async (request) => await walList(catalog, clusterRoom(rooms, request.params.cluster).config),
+    async (request) => {
+      const { config } = clusterRoom(rooms, request.params.cluster);
+      assertCatalogWhole(rooms);
+      return await walList(catalog, config);
+    },
   );
   server.get<{ Params: { readonly cluster: string } }>(
     '/v1/clusters/:cluster/wal/gaps',
     { schema: { params: ClusterParams, response: { 200: WalGaps } } },
-    async (request) => await walGaps(catalog, clusterRoom(rooms, request.params.cluster).config),
+    async (request) => {
+      const { config } = clusterRoom(rooms, request.params.cluster);
+      assertCatalogWhole(rooms);
+      return await walGaps(catalog, config);
+    },
   );
 }
 

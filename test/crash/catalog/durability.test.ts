@@ -1,12 +1,18 @@
+import { cpSync } from 'node:fs';
 import { join } from 'node:path';
-import { expect, it } from 'vitest';
+import { afterEach, expect, it, vi } from 'vitest';
 import { SqliteCatalog } from '../../../catalog/sqlite/sqlite-catalog.ts';
-import { MAIN, NEAR, segmentRow } from '../../support/catalog-rows.ts';
+import { IDENTITY, MAIN, NEAR, segmentRow } from '../../support/catalog-rows.ts';
 import { Disk } from '../../support/crash/disk.ts';
 import { forgetFiles, watchFiles } from '../../support/crash/watched-files.ts';
+import { fsyncError, spyOnFsync } from '../../support/fsync-calls.ts';
 import { newDirectory } from '../../support/sandbox.ts';
 
 const FILE = 'catalog.sqlite';
+
+afterEach(() => {
+  vi.restoreAllMocks();
+});
 
 it('what the catalog has recorded stands in it after a loss of power', async () => {
   // SQLite writes its log by itself, and leaves it to the catalog to make it durable.
@@ -27,4 +33,39 @@ it('what the catalog has recorded stands in it after a loss of power', async () 
     forgetFiles(disk);
     disk.remove();
   }
+});
+
+it('a change that is there already, from an attempt whose fsync failed, is made durable before it counts', async () => {
+  const directory = newDirectory('catalog');
+  const catalog = SqliteCatalog.open(join(directory, FILE));
+  await catalog.recordWalFile(segmentRow(1));
+  const sync = await spyOnFsync();
+  sync.mockRejectedValueOnce(fsyncError());
+  await expect(catalog.registerCluster(MAIN, IDENTITY)).rejects.toMatchObject({ code: 'LOCAL_IO' });
+  expect(await catalog.registerCluster(MAIN, IDENTITY)).toBe('known');
+  const after = newDirectory('after');
+  cpSync(join(directory, FILE), join(after, FILE));
+  const next = SqliteCatalog.open(join(after, FILE));
+  expect(await next.clusterIdentity(MAIN)).toEqual(IDENTITY);
+  await next.close();
+  await catalog.close();
+});
+
+it('what an fsync that failed left out is written anew before the next change counts as durable', async () => {
+  const directory = newDirectory('catalog');
+  const catalog = SqliteCatalog.open(join(directory, FILE));
+  await catalog.recordWalFile(segmentRow(1));
+  const sync = await spyOnFsync();
+  sync.mockRejectedValueOnce(fsyncError());
+  await expect(catalog.recordWalFile(segmentRow(2))).rejects.toMatchObject({ code: 'LOCAL_IO' });
+  await catalog.recordWalFile(segmentRow(3));
+  // The database alone: what the log holds may have been lost by the disk.
+  const after = newDirectory('after');
+  cpSync(join(directory, FILE), join(after, FILE));
+  const next = SqliteCatalog.open(join(after, FILE));
+  for (const segment of [1, 2, 3]) {
+    expect(await next.walFile(NEAR, MAIN, segmentRow(segment).name), `${segment}`).toBeDefined();
+  }
+  await next.close();
+  await catalog.close();
 });

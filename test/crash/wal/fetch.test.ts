@@ -26,7 +26,7 @@ async function fetch(scene: ArchiveScene, process: MortalProcess): Promise<void>
       expect(await fetcher.fetch(scene.names[0]!)).toBe('ready');
       const all = async (): Promise<boolean> =>
         process.died || (await spool.prefetched()).length === scene.names.length;
-      await until(all, { what: 'the segments ahead', deadlineMs: 30_000, everyMs: 1 });
+      await until(all, { what: 'the segments ahead', everyMs: 1 });
     } finally {
       await fetcher.stop();
     }

@@ -17,7 +17,7 @@ async function archive(scene: ArchiveScene, process: MortalProcess, acknowledged
       if (!process.died) acknowledged.add(requested!);
       const all = async (): Promise<boolean> =>
         process.died || (await spool.acknowledged()).size === scene.names.length;
-      await until(all, { what: 'the segments ahead', deadlineMs: 30_000, everyMs: 1 });
+      await until(all, { what: 'the segments ahead', everyMs: 1 });
     } finally {
       await pusher.stop();
     }

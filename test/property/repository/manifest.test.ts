@@ -5,6 +5,7 @@ import { micros } from '../../../src/postgres/timestamp.ts';
 import { StreamCompressor, StreamDecompressor } from '../../../src/repository/codec.ts';
 import {
   isEntryPath,
+  encodeManifestEntries,
   ManifestEncoder,
   type ManifestEntry,
   type ManifestFrame,
@@ -66,7 +67,7 @@ describe('a manifest', () => {
         fc.integer({ min: 1, max: 200 }),
         (entries, chunkBytes) => {
           const encoder = new ManifestEncoder();
-          const text = encoder.begin(id) + entries.map((entry) => encoder.entry(entry)).join('') + encoder.end();
+          const text = encoder.begin(id) + encoder.entries(encodeManifestEntries(entries)) + encoder.end();
           const compressor = new StreamCompressor(3);
           const pieces: Buffer[] = [];
           const keep = (piece: Uint8Array): void => {

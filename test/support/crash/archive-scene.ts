@@ -114,7 +114,15 @@ export class ArchiveScene {
     await spool.sweep();
     await spool.claim(IDENTITY.systemIdentifier, this.#boot);
     const context: ArchiveContext = {
-      ...{ cluster: MAIN, identity: IDENTITY, catalog, repositories, pool: this.#pool, clock: CLOCK },
+      ...{
+        cluster: MAIN,
+        identity: IDENTITY,
+        catalog,
+        repositories,
+        required: repositories,
+        pool: this.#pool,
+        clock: CLOCK,
+      },
       ...{ compressionLevel: 1, stagingDirectory: join(root, 'staging') },
     };
     return { context, spool };

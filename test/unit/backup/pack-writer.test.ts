@@ -1,14 +1,14 @@
 import { randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, afterEach, describe, expect, it, type MockInstance, vi } from 'vitest';
+import { afterAll, afterEach, describe, expect, it, vi } from 'vitest';
 import { createPackControl, type PackMember } from '../../../src/backup/pack-input.ts';
 import { PackWriter } from '../../../src/backup/pack-writer.ts';
 import { createWorkerPool } from '../../../src/platform/worker-pool.ts';
 import { backupId, clusterName, repositoryName } from '../../../src/repository/names.ts';
 import { MemoryDriver } from '../../../storage-drivers/memory/memory-driver.ts';
 import { keysOf } from '../../support/bodies.ts';
+import { fsyncError, spyOnFsync } from '../../support/fsync-calls.ts';
 import { newDirectory } from '../../support/sandbox.ts';
 
 const PACK_BYTES = 1024 * 1024;
@@ -23,18 +23,12 @@ describe('a pack that grows', () => {
     vi.restoreAllMocks();
   });
 
-  async function fsyncs(): Promise<MockInstance<FileHandle['sync']>> {
-    const handle = await open('/dev/null');
-    await handle.close();
-    return vi.spyOn(Object.getPrototypeOf(handle) as FileHandle, 'sync');
-  }
-
-  async function* tasks(): AsyncGenerator<readonly PackMember[], void, undefined> {
+  function* tasks(): Generator<readonly PackMember[], void, undefined> {
     const root = newDirectory('source');
     for (let index = 0; index < FILES; index += 1) {
       const source = join(root, `${index}`);
       writeFileSync(source, randomBytes(FILE_BYTES));
-      yield await Promise.resolve([{ type: 'file', path: `base/5/${index}`, source } as const]);
+      yield [{ type: 'file', path: `base/5/${index}`, source }];
     }
   }
 
@@ -57,7 +51,7 @@ describe('a pack that grows', () => {
 
   it('is synced on the way, and once more at its end', async () => {
     const driver = new MemoryDriver();
-    const sync = await fsyncs();
+    const sync = await spyOnFsync();
     await write(driver);
     expect(sync).toHaveBeenCalledTimes(FILES + 1);
     expect(await keysOf(driver)).toEqual(['main/base/20261128T120000F/data/00001.tar.zst']);
@@ -67,9 +61,9 @@ describe('a pack that grows', () => {
     'is not stored when the disk said once that it failed, at sync %i',
     async (failing) => {
       const driver = new MemoryDriver();
-      const sync = await fsyncs();
+      const sync = await spyOnFsync();
       for (let index = 0; index < failing; index += 1) sync.mockResolvedValueOnce(undefined);
-      sync.mockRejectedValueOnce(Object.assign(new Error('EIO'), { code: 'EIO', errno: -5, syscall: 'fsync' }));
+      sync.mockRejectedValueOnce(fsyncError());
       await expect(write(driver)).rejects.toMatchObject({
         code: 'LOCAL_IO',
         message: expect.stringContaining('unable to write the staged pack') as string,

@@ -216,6 +216,32 @@ describe('removing what failed backups left', () => {
     expect(await states()).toEqual([]);
   });
 
+  it.each(['STORAGE_LOCKED', 'STORAGE_DENIED'] as const)(
+    'leaves what cannot be removed (%s) for the next time, says so once, and does the rest',
+    async (code) => {
+      const [kept, another, gone] = ['20261122T021500F', '20261122T031500F', '20261122T041500F'];
+      for (const id of [kept, another, gone]) {
+        await open(id);
+        await storeBackup(id, false);
+        await catalog.failBackup(local, main, id as BackupId, failure);
+      }
+      const refused = [kept, another].map((id) => packKey(main, id as BackupId, 1));
+      const remove = driver.remove.bind(driver);
+      driver.remove = (key) =>
+        refused.includes(key)
+          ? Promise.reject(new WaldenError(code, `unable to remove ${key}: it is locked until tomorrow`))
+          : remove(key);
+      await sweepBackups(keeping(), main, [repository], signal);
+      expect((await keys()).some((key) => key.includes(gone))).toBe(false);
+      expect(await states()).toEqual([`${kept} removing`, `${another} removing`]);
+      expect(warnings).toEqual([expect.stringMatching(/stays for now \(1 more of them\): .* until tomorrow$/)]);
+      refused.splice(0);
+      await sweepBackups(keeping(), main, [repository], signal);
+      expect(await keys()).toEqual([]);
+      expect(await states()).toEqual([]);
+    },
+  );
+
   it('touches nothing of a backup that has lost its backup.json', async () => {
     const start = startOf('20261122T021500F');
     await catalog.completeBackup(start, facts);

@@ -37,6 +37,7 @@ const BACKUP: BackupDocument = {
 function status(change: Partial<StatusDocument['clusters'][number]> = {}): StatusDocument {
   return {
     version: '0.1.0',
+    catalogRebuild: null,
     clusters: [
       {
         name: 'main',
@@ -45,6 +46,9 @@ function status(change: Partial<StatusDocument['clusters'][number]> = {}): Statu
         repositories: [
           {
             name: 'local',
+            required: true,
+            failure: null,
+            lag: null,
             lastArchived: { name: '00000001000000000000000A', at: '2026-11-22T11:59:48.000000Z' },
             windows: [
               {
@@ -93,7 +97,9 @@ describe('showing the status', () => {
   });
 
   it('says what to do for a cluster that cannot be restored', () => {
-    const repositories = [{ name: 'local', lastArchived: null, windows: [], lastBackup: null }];
+    const repositories = [
+      { name: 'local', required: true, failure: null, lag: null, lastArchived: null, windows: [], lastBackup: null },
+    ];
     const text = renderStatus(status({ repositories, systemIdentifier: null, majorVersion: null }), NOW);
     expect(text).toContain('main: nothing is known of it yet');
     expect(text).toContain('Not recoverable');

@@ -41,7 +41,7 @@ describe('the generated command settings', () => {
   });
 
   it('needs no service when it reads a repository directly', () => {
-    expect(words(substitute(offlineRestoreCommand("/mnt/it's 100% here", 'main')))).toEqual([
+    expect(words(substitute(offlineRestoreCommand(['--repository-path', "/mnt/it's 100% here"], 'main')))).toEqual([
       process.execPath,
       scriptPath('walden'),
       ...['wal', 'fetch', '--repository-path', "/mnt/it's 100% here", 'main', 'NAME', 'PATH'],

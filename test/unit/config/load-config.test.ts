@@ -29,12 +29,37 @@ function refusal(text: string): WaldenError {
   throw new Error('the configuration was accepted');
 }
 
+describe('object_lock', () => {
+  it.each([
+    ['compliance 14 days', { mode: 'compliance', days: 14 }],
+    ['compliance 1 day', { mode: 'compliance', days: 1 }],
+    ['governance 6 weeks', { mode: 'governance', days: 42 }],
+    ['governance 10 years', { mode: 'governance', days: 3650 }],
+    ['compliance 0 days', undefined],
+    ['compliance 101 years', undefined],
+    ['compliance 1.5 days', undefined],
+    ['14 days', undefined],
+    ['compliance 14', undefined],
+    ['Compliance 14 days', undefined],
+  ] as const)('%s', (words, lock) => {
+    const text = SMALLEST.replace(
+      /driver = "local"\npath = .*/,
+      `driver = "s3"\nbucket = "b"\nobject_lock = "${words}"`,
+    );
+    if (lock === undefined) expect(refusal(text).message).toContain(`object_lock: must be like "compliance 14 days"`);
+    else expect([...parseConfig(text, 'x').repositories.values()]).toMatchObject([{ objectLock: lock }]);
+  });
+});
+
 describe('reading a configuration', () => {
   it('fills in every default of the smallest useful file', () => {
     const config = parseConfig(SMALLEST, '/etc/walden/walden.toml');
     expect(config.service.workers).toBeGreaterThan(0);
     expect([...config.repositories.values()]).toEqual([
-      { name: 'local', driver: 'local', path: '/var/lib/walden/repository' },
+      {
+        ...{ name: 'local', driver: 'local', path: '/var/lib/walden/repository' },
+        ...{ access: undefined, uploadLimit: undefined, downloadLimit: undefined },
+      },
     ]);
     expect([...config.clusters.values()]).toEqual([
       {
@@ -42,6 +67,7 @@ describe('reading a configuration', () => {
         dataDirectory: '/var/lib/postgresql/15/main',
         conninfo: 'host=/var/run/postgresql user=postgres',
         repositories: ['local'],
+        required: ['local'],
         spoolDirectory: '/var/lib/walden/spool/main',
         walCompressionLevel: 1,
         backupCompressionLevel: 3,
@@ -56,6 +82,23 @@ describe('reading a configuration', () => {
     expect([...config.clusters.values()][0]?.spoolDirectory).toBe('/srv/spool/main');
   });
 
+  it('takes some of the repositories as required, and nothing else', () => {
+    const some = SMALLEST.replace(
+      '[cluster.main]',
+      '[repository.far]\ndriver = "local"\npath = "/far"\n[cluster.main]',
+    ).replace('["local"]', '["far", "local"]');
+    expect([...parseConfig(`${some}required = ["local"]\n`, 'x').clusters.values()][0]?.required).toEqual(['local']);
+    expect(() => parseConfig(`${some}required = ["locl"]\n`, 'x')).toThrow(
+      'locl is not among the repositories of this cluster (did you mean "local"?)',
+    );
+    expect(() => parseConfig(`${some}required = []\n`, 'x')).toThrow('cluster.main.required');
+    const reading = some.replace('path = "/far"', 'path = "/far"\naccess = "read-only"');
+    expect(() => parseConfig(`${reading}required = ["far"]\n`, 'x')).toThrow('repository far is read-only here');
+    expect([...parseConfig(reading, 'x').clusters.values()][0]?.required).toEqual(['local']);
+    const alone = SMALLEST.replace('path =', 'access = "read-only"\npath =');
+    expect([...parseConfig(alone, 'x').clusters.values()][0]?.required).toEqual(['local']);
+  });
+
   it('accepts inline tables and dotted keys for the same keys', () => {
     const text = `service = { state_directory = "/s", socket = "/s/sock", workers = 3 }
 cluster.main.data_directory = "/data"
@@ -68,7 +111,54 @@ repository.local = { driver = "local", path = "/r" }
     expect(config.clusters.size).toBe(1);
   });
 
+  it('takes of each kind of store its own options', () => {
+    const text = `${SMALLEST}
+[repository.cloud]
+driver = "s3"
+bucket = "walden"
+path_style = false
+checksums = "when_required"
+tags = ["team=dba", "env=prod"]
+
+[repository.host]
+driver = "sftp"
+host = "backup.example.org"
+user = "walden"
+path = "/srv/walden"
+`;
+    const { repositories } = parseConfig(text, 'x');
+    const [, cloud, host] = [...repositories.values()];
+    expect(cloud).toMatchObject({ name: 'cloud', driver: 's3', bucket: 'walden', pathStyle: false });
+    expect(cloud).toMatchObject({ checksums: 'when_required', tags: ['team=dba', 'env=prod'], endpoint: undefined });
+    expect(host).toMatchObject({ driver: 'sftp', host: 'backup.example.org', port: 22, path: '/srv/walden' });
+  });
+
   it.each([
+    [
+      'an option of another kind of store',
+      SMALLEST.replace('path =', 'bucket = "b"\npath ='),
+      [':7: repository.local.bucket: unknown key'],
+    ],
+    [
+      'what a kind of store needs',
+      SMALLEST.replace('driver = "local"', 'driver = "s3"'),
+      [':5: repository.local.bucket: is missing', ':7: repository.local.path: unknown key'],
+    ],
+    [
+      'an unknown kind of store, and nothing else of it',
+      SMALLEST.replace('driver = "local"', 'driver = "s4"'),
+      [':6: repository.local.driver: "s4" is not one of "local", "s3", "azure", "gcs", "sftp"'],
+    ],
+    [
+      'text where true or false is meant',
+      SMALLEST.replace(/driver = "local"\npath = .*/, 'driver = "s3"\nbucket = "b"\npath_style = "yes"'),
+      [':8: repository.local.path_style: must be true or false, not text'],
+    ],
+    [
+      'a lock that is not understood',
+      SMALLEST.replace(/driver = "local"\npath = .*/, 'driver = "s3"\nbucket = "b"\nobject_lock = "14 days"'),
+      [':8: repository.local.object_lock: must be like "compliance 14 days"', 'not "14 days"'],
+    ],
     [
       'an unknown key, with the nearest one',
       SMALLEST.replace('socket =', 'sockett ='),

@@ -11,6 +11,7 @@ const CLUSTER: ClusterConfig = {
   dataDirectory: "/data/it's here",
   conninfo: 'host=/tmp password=hunter2',
   repositories: ['local' as RepositoryName],
+  required: ['local' as RepositoryName],
   spoolDirectory: '/spool/$(touch x)/main',
   walCompressionLevel: 1,
   backupCompressionLevel: 3,

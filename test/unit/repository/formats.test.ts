@@ -7,7 +7,12 @@ import { parseMicros } from '../../../src/postgres/timestamp.ts';
 import { segmentBytes } from '../../../src/postgres/wal-name.ts';
 import { decodeBackupRecord, encodeBackupRecord, type StoredBackup } from '../../../src/repository/backup-record.ts';
 import { decodeClusterFile, encodeClusterFile } from '../../../src/repository/cluster-file.ts';
-import { ManifestEncoder, type ManifestEntry, ManifestParser } from '../../../src/repository/manifest.ts';
+import {
+  encodeManifestEntries,
+  ManifestEncoder,
+  type ManifestEntry,
+  ManifestParser,
+} from '../../../src/repository/manifest.ts';
 import { backupId, clusterName, repositoryName } from '../../../src/repository/names.ts';
 import { decodeRepositoryFile, encodeRepositoryFile } from '../../../src/repository/repository-file.ts';
 import { openSealedJson, sealJson } from '../../../src/repository/sealed-json.ts';
@@ -83,7 +88,7 @@ const entries: ManifestEntry[] = [
 
 function manifestText(): string {
   const encoder = new ManifestEncoder();
-  return encoder.begin(backup.start.id) + entries.map((entry) => encoder.entry(entry)).join('') + encoder.end();
+  return encoder.begin(backup.start.id) + encoder.entries(encodeManifestEntries(entries)) + encoder.end();
 }
 
 function parseManifest(text: string, chunkBytes = 10): ManifestEntry[] {

@@ -7,7 +7,7 @@ import { segmentBytes } from '../../../src/postgres/wal-name.ts';
 import { ensureClusterFile, readClusterFile } from '../../../src/repository/cluster-file.ts';
 import { compressBytes } from '../../../src/repository/codec.ts';
 import { clusterKey, manifestKey, REPOSITORY_KEY } from '../../../src/repository/keys.ts';
-import { ManifestEncoder, type ManifestEntry } from '../../../src/repository/manifest.ts';
+import { encodeManifestEntries, ManifestEncoder, type ManifestEntry } from '../../../src/repository/manifest.ts';
 import { readManifest } from '../../../src/repository/manifest-reader.ts';
 import { clusterName, repositoryName } from '../../../src/repository/names.ts';
 import { bodyOfBytes, readSmallObject } from '../../../src/repository/object-bytes.ts';
@@ -84,7 +84,7 @@ describe('reading a manifest', () => {
 
   function encoded(): Buffer {
     const encoder = new ManifestEncoder();
-    const text = encoder.begin(id) + directories.map((entry) => encoder.entry(entry)).join('') + encoder.end();
+    const text = encoder.begin(id) + encoder.entries(encodeManifestEntries(directories)) + encoder.end();
     return compressBytes(Buffer.from(text), 3);
   }
 

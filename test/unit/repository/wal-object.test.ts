@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Sha256Hex } from '../../../storage-drivers/driver.ts';
@@ -5,10 +6,12 @@ import { isWaldenError } from '../../../src/errors.ts';
 import { lsn, systemIdentifier } from '../../../src/postgres/lsn.ts';
 import { micros } from '../../../src/postgres/timestamp.ts';
 import { parseWalName, segmentBytes } from '../../../src/postgres/wal-name.ts';
+import { compressBytes } from '../../../src/repository/codec.ts';
 import {
   decodeWalObjectHeader,
   encodeWalObjectHeader,
   fitIndex,
+  largestWalObject,
   WAL_HEADER_BYTES,
   type WalObjectHeader,
 } from '../../../src/repository/wal-object.ts';
@@ -33,6 +36,15 @@ const header: WalObjectHeader = {
     restorePointsOmitted: 0,
   },
 };
+
+describe('the largest object of a WAL file', () => {
+  it.each([1, 16])('holds a segment of %i MB that cannot be compressed', (megabytes) => {
+    const bytes = segmentBytes(megabytes * 1024 * 1024);
+    const stored = WAL_HEADER_BYTES + compressBytes(randomBytes(bytes), 1).byteLength;
+    expect(stored).toBeGreaterThan(bytes);
+    expect(stored).toBeLessThanOrEqual(largestWalObject(bytes));
+  });
+});
 
 describe('the head of a stored WAL file', () => {
   it('is one zstd skippable frame of 4096 bytes, which says everything about the file', () => {

@@ -45,12 +45,46 @@ describe('a store that hangs', () => {
     await expect(keysOf(withCall({ list }))).rejects.toMatchObject(LATE);
   });
 
+  it('is told that nobody waits any more', async () => {
+    const signals: (AbortSignal | undefined)[] = [];
+    const hang = (_key: unknown, ...rest: readonly unknown[]): Promise<never> => {
+      signals.push((rest.at(-1) as { readonly signal?: AbortSignal }).signal);
+      return never();
+    };
+    const driver = withCall({ put: hang, get: hang, stat: hang, remove: hang });
+    const mine = new AbortController();
+    await expect(driver.put(KEY, bodyOf('x'), { ifExists: 'fail', signal: mine.signal })).rejects.toMatchObject(LATE);
+    await expect(driver.get(KEY)).rejects.toMatchObject(LATE);
+    await expect(driver.stat(KEY)).rejects.toMatchObject(LATE);
+    await expect(driver.remove(KEY)).rejects.toMatchObject(LATE);
+    expect(signals.map((signal) => signal?.aborted)).toEqual([true, true, true, true]);
+    expect(mine.signal.aborted).toBe(false);
+  });
+
+  it('hears when the caller gives up', async () => {
+    const mine = new AbortController();
+    let heard: AbortSignal | undefined;
+    const stat = (_key: unknown, options?: { readonly signal?: AbortSignal | undefined }): Promise<never> =>
+      new Promise((_resolve, reject) => {
+        heard = options?.signal;
+        heard?.addEventListener('abort', () => {
+          reject(new Error('aborted'));
+        });
+      });
+    const asked = driverWithDeadlines({ ...withCall({}), stat }, { answerMs: 60_000, putMs: 60_000 }).stat(KEY, {
+      signal: mine.signal,
+    });
+    mine.abort();
+    await expect(asked).rejects.toThrow('aborted');
+    expect(heard?.aborted).toBe(true);
+  });
+
   it('is out of reach when a stream stops in the middle, and the stream is closed', async () => {
     const stalled = new Readable({ read: () => undefined });
     stalled.push('beginning');
     const stream = await withCall({ get: () => Promise.resolve(stalled) }).get(KEY);
     await expect(collect(stream)).rejects.toMatchObject(LATE);
-    await until(() => stalled.destroyed, { what: 'the stalled stream to be closed', deadlineMs: 5_000 });
+    await until(() => stalled.destroyed, { what: 'the stalled stream to be closed' });
   });
 
   it('has a stream that opens too late closed', async () => {
@@ -62,7 +96,7 @@ describe('a store that hangs', () => {
       });
     await expect(withCall({ get }).get(KEY)).rejects.toMatchObject(LATE);
     answer?.(late);
-    await until(() => late.destroyed, { what: 'the late stream to be closed', deadlineMs: 5_000 });
+    await until(() => late.destroyed, { what: 'the late stream to be closed' });
   });
 
   it('tells those who read a file themselves how long one read may take', async () => {

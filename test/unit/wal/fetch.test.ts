@@ -42,7 +42,7 @@ async function prefetched(...names: readonly string[]): Promise<void> {
     const found = new Set(await setup.spool.prefetched());
     return names.every((name) => found.has(name));
   };
-  await until(allThere, { what: `${names.join(', ')} in the spool`, deadlineMs: 60_000 });
+  await until(allThere, { what: `${names.join(', ')} in the spool` });
 }
 
 /** What walden-fetch does with a file in the spool. */

@@ -1,7 +1,7 @@
-import type { Clock } from '../platform/clock.ts';
+import type { Clock } from './clock.ts';
 
-export interface RestoreProgress {
-  /** `files`, then `finish`. */
+export interface WorkProgress {
+  /** What is being done. */
   readonly phase: string;
   readonly doneBytes: number;
   readonly totalBytes: number;
@@ -14,13 +14,13 @@ export interface RestoreProgress {
 export class ProgressMeter {
   readonly #clock: Clock;
   readonly #totalBytes: number;
-  readonly #tell: (progress: RestoreProgress) => void;
+  readonly #tell: (progress: WorkProgress) => void;
   readonly #startedAt: number;
   #phase = '';
   #doneBytes = 0;
   #files = 0;
 
-  constructor(clock: Clock, totalBytes: number, tell: (progress: RestoreProgress) => void) {
+  constructor(clock: Clock, totalBytes: number, tell: (progress: WorkProgress) => void) {
     this.#clock = clock;
     this.#totalBytes = totalBytes;
     this.#tell = tell;

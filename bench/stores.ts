@@ -1,0 +1,158 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import type { Sha256Hex } from '../storage-drivers/driver.ts';
+import { driverInUse } from '../storage-drivers/in-use.ts';
+import { type DriverOptions, openDriver } from '../storage-drivers/registry.ts';
+import { newDirectory, removeDirectory } from '../test/support/sandbox.ts';
+import { startAzurite, whyNoAzurite } from '../test/support/stores/azurite.ts';
+import { FakeGcs } from '../test/support/stores/fake-gcs.ts';
+import { BUCKET, gcsOptions } from '../test/support/stores/gcs-setup.ts';
+import { startRgw, whyNoRgw } from '../test/support/stores/rgw.ts';
+import { S3Scene } from '../test/support/stores/s3-scene.ts';
+import { Sshd } from '../test/support/stores/sshd.ts';
+import { type Contender, type Figures, inTurn, printBars, printFigures, ratio, type Rounds } from './report.ts';
+import { sdkClient, sideBySide, type SourceFile, type StoreClient, waldenClient } from './store-clients.ts';
+import { benchPushToStore } from './store-push.ts';
+import { settleDisk } from './tree.ts';
+
+const MEBIBYTE = 1024 ** 2;
+/** What the store of the bench holds in memory by its end. */
+const RGW_BYTES = 6 * 1024 ** 3;
+
+/** What is moved: as many at a time as the service moves of them with two workers. */
+const LOADS = [
+  { what: '64 MiB', bytes: 64 * MEBIBYTE, count: 4, up: 2, down: 2 },
+  { what: '16 MB', bytes: 16 * MEBIBYTE, count: 12, up: 4, down: 2 },
+] as const;
+
+/** The bytes of a repository to and from each kind of store that is far, beside the SDK of that store. */
+export async function benchStores(rounds: Rounds): Promise<void> {
+  const sources = newDirectory('sources');
+  const loads = LOADS.map((load) => ({ ...load, files: makeFiles(sources, load) }));
+  for (const { what, whyNot, start } of STORES.filter(({ what }) => rounds.clusters.test(what))) {
+    if (whyNot !== undefined) {
+      console.log(`\n${what}: ${whyNot}`);
+      continue;
+    }
+    const store = await start();
+    console.log(`\nstores: ${what}, files of 64 MiB and of 16 MB, up and down, MB/s`);
+    try {
+      settleDisk(sources);
+      const results = await inTurn(contendersOf(store, loads), rounds);
+      printFigures(what, results);
+      const figures = loads.flatMap((load) => [`${load.what} up`, `${load.what} down`]);
+      printBars(
+        figures.map((figure) => ({
+          what: `${what}: ${figure} over the SDK`,
+          value: ratio(results, 'Walden', 'SDK', figure),
+          least: 0.9,
+        })),
+      );
+    } finally {
+      await store.end();
+    }
+  }
+  removeDirectory(sources);
+  if (rounds.clusters.test('push')) await benchPushToStore(rounds);
+}
+
+type Loads = readonly ((typeof LOADS)[number] & { readonly files: readonly SourceFile[] })[];
+
+interface BenchStore {
+  readonly options: () => DriverOptions;
+  readonly end: () => Promise<void>;
+}
+
+const STORES: readonly {
+  readonly what: string;
+  readonly whyNot: string | undefined;
+  readonly start: () => Promise<BenchStore>;
+}[] = [
+  { what: 'S3 on Ceph', whyNot: whyNoRgw(), start: startS3 },
+  { what: 'Azure on Azurite', whyNot: whyNoAzurite(), start: startAzure },
+  { what: "Google's protocol in this process", whyNot: undefined, start: startGcs },
+  { what: 'SFTP on sshd', whyNot: await Sshd.whyNot(), start: startSftp },
+];
+
+async function startS3(): Promise<BenchStore> {
+  const scene = await S3Scene.start(() => startRgw({ storeBytes: RGW_BYTES }));
+  return { options: () => ({ driver: 's3', ...scene.options() }), end: () => scene.end() };
+}
+
+async function startAzure(): Promise<BenchStore> {
+  const server = await startAzurite();
+  return { options: () => ({ driver: 'azure', ...server.options() }), end: server.stop };
+}
+
+async function startGcs(): Promise<BenchStore> {
+  const server = await FakeGcs.start();
+  server.objects.addBucket(BUCKET);
+  return { options: () => ({ driver: 'gcs', ...gcsOptions(server.url) }), end: () => server.stop() };
+}
+
+async function startSftp(): Promise<BenchStore> {
+  const server = await Sshd.start();
+  return {
+    options: () => ({ driver: 'sftp', ...server.options, path: newDirectory('sftp') }),
+    end: () => server.stop(),
+  };
+}
+
+function contendersOf(store: BenchStore, loads: Loads): readonly Contender[] {
+  const run = async (open: (options: DriverOptions) => Promise<StoreClient>): Promise<Figures> => {
+    const options = store.options();
+    const driver = await openDriver(options, { instance: 'bench', access: 'read-write' });
+    const client = await open(options);
+    const directory = newDirectory('down');
+    const figures: Record<string, number> = {};
+    for (const load of loads) Object.assign(figures, await move(client, load, directory));
+    await client.close();
+    // Some of these stores are in memory.
+    for await (const { key } of driver.list('')) await driver.remove(key);
+    await driver.close();
+    removeDirectory(directory);
+    return figures;
+  };
+  const walden = async (options: DriverOptions): Promise<StoreClient> => {
+    const driver = await openDriver(options, { instance: 'bench', access: 'read-write' });
+    const inUse = driverInUse(driver, { instance: 'bench', allowed: 'read-write' });
+    return waldenClient(inUse, options.driver === 'sftp');
+  };
+  return [
+    { name: 'Walden', run: () => run(walden) },
+    { name: 'SDK', run: () => run(sdkClient) },
+  ];
+}
+
+async function move(
+  client: StoreClient,
+  { what, files, bytes, up, down }: Loads[number],
+  directory: string,
+): Promise<Figures> {
+  const figures: Record<string, number> = {};
+  const timed = async (
+    way: 'up' | 'down',
+    most: number,
+    work: (name: string, file: SourceFile) => Promise<void>,
+  ): Promise<void> => {
+    const [begin, usage] = [performance.now(), process.cpuUsage()];
+    await sideBySide(files, most, (file) => work(basename(file.path), file));
+    const milliseconds = performance.now() - begin;
+    const { user, system } = process.cpuUsage(usage);
+    figures[`${what} ${way}`] = (files.length * bytes) / 1000 / milliseconds;
+    figures[`CPU ms/MiB, ${what} ${way}`] = ((user + system) / 1000 / files.length / bytes) * MEBIBYTE;
+  };
+  await timed('up', up, (name, file) => client.upload(name, file));
+  await timed('down', down, (name, file) => client.download(name, file, directory));
+  return figures;
+}
+
+function makeFiles(directory: string, { what, bytes, count }: (typeof LOADS)[number]): readonly SourceFile[] {
+  return Array.from({ length: count }, (_, index) => {
+    const content = randomBytes(bytes);
+    const path = join(directory, `${what.replace(' ', '-')}-${index}`);
+    writeFileSync(path, content);
+    return { path, bytes, sha256: createHash('sha256').update(content).digest('hex') as Sha256Hex };
+  });
+}

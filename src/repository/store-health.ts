@@ -1,0 +1,59 @@
+import { isWaldenError, type WaldenError } from '../errors.ts';
+import type { ObservedCall } from '../../storage-drivers/with-observer.ts';
+import { type Clock, systemClock } from '../platform/clock.ts';
+
+/** A failure that is older says nothing about now. */
+const REMEMBERED_MS = 60_000;
+/** How much one call moves the measured latency. */
+const WEIGHT = 0.2;
+/** Upper bounds of what counts as equally near, in milliseconds: this host, this site, this continent. */
+const NEARNESS_MS = [20, 100, 500] as const;
+
+export interface StoreFailure {
+  readonly error: WaldenError;
+  readonly since: Date;
+}
+
+/** What the calls to one store have shown of it: whether it answers, and how soon. */
+export class StoreHealth {
+  readonly #clock: Clock;
+  #failure: (StoreFailure & { readonly lastAt: Date }) | undefined;
+  #latencyMs: number | undefined;
+
+  constructor(clock: Clock = systemClock) {
+    this.#clock = clock;
+  }
+
+  /** Why it cannot be used, as far as is known; undefined: it answered, or nobody asked for a while. */
+  get failure(): StoreFailure | undefined {
+    if (this.#failure === undefined) return undefined;
+    const age = Math.abs(this.#clock.now().getTime() - this.#failure.lastAt.getTime());
+    return age > REMEMBERED_MS ? undefined : this.#failure;
+  }
+
+  /** Until the first byte, smoothed; undefined before the first call. */
+  get latencyMs(): number | undefined {
+    return this.#latencyMs;
+  }
+
+  /** 0 for the nearest; what was not measured counts as near, so that the configured order decides. */
+  get nearness(): number {
+    const latency = this.#latencyMs ?? 0;
+    const found = NEARNESS_MS.findIndex((bound) => latency < bound);
+    return found < 0 ? NEARNESS_MS.length : found;
+  }
+
+  readonly observe = ({ operation, milliseconds, error }: ObservedCall): void => {
+    if (error !== undefined && isWaldenError(error, 'STORAGE_UNAVAILABLE', 'STORAGE_DENIED')) {
+      const now = this.#clock.now();
+      this.#failure = { error, since: this.failure?.since ?? now, lastAt: now };
+      return;
+    }
+    // Interrupted: whether the store would have answered is not known.
+    if (isWaldenError(error, 'INTERRUPTED')) return;
+    this.#failure = undefined;
+    if (operation === 'put' || operation === 'remove' || operation === 'list') return;
+    this.#latencyMs =
+      this.#latencyMs === undefined ? milliseconds : this.#latencyMs * (1 - WEIGHT) + milliseconds * WEIGHT;
+  };
+}

@@ -1,0 +1,185 @@
+import { randomBytes } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { setImmediate } from 'node:timers/promises';
+import { describe, expect, it } from 'vitest';
+import { WaldenError } from '../../../src/errors.ts';
+import { type Part, sendInParts, sendWhole, UploadMemory } from '../../../storage-drivers/upload.ts';
+import { bodyOf, fileBody, sha256Of } from '../../support/bodies.ts';
+import { newDirectory } from '../../support/sandbox.ts';
+
+const BYTES = randomBytes(1000);
+
+function room(bytes = 10_000): UploadMemory {
+  return new UploadMemory(bytes);
+}
+
+async function partsOf(bytes: Buffer, partBytes: number): Promise<readonly Part[]> {
+  const parts: Part[] = [];
+  await sendInParts(bodyOf(bytes), { memory: room(), partBytes, concurrency: 3 }, (part) => {
+    parts.push(part);
+    return Promise.resolve();
+  });
+  return parts;
+}
+
+/** Promises that the test settles. */
+function gate(): { readonly opened: Promise<void>; readonly open: () => void } {
+  let open = (): void => undefined;
+  const opened = new Promise<void>((resolve) => (open = resolve));
+  return {
+    opened,
+    open: () => {
+      open();
+    },
+  };
+}
+
+describe('a body that is sent in parts', () => {
+  it.each([100, 300, 999, 1000, 5000])('comes whole and in order (parts of %i)', async (partBytes) => {
+    const parts = await partsOf(BYTES, partBytes);
+    expect(Buffer.concat(parts.map(({ bytes }) => bytes)).equals(BYTES)).toBe(true);
+    expect(parts.map(({ number }) => number)).toEqual(parts.map((_, index) => index + 1));
+    expect(parts.map(({ offset }) => offset)).toEqual(parts.map((_, index) => index * partBytes));
+    expect(parts.map(({ isLast }) => isLast)).toEqual(parts.map((_, index) => index === parts.length - 1));
+    for (const { bytes } of parts.slice(0, -1)) expect(bytes).toHaveLength(partBytes);
+  });
+
+  it.each([
+    ['longer', { size: BYTES.length - 1 }],
+    ['shorter', { size: BYTES.length + 1 }],
+    ['other bytes', { sha256: () => Promise.resolve(sha256Of(Buffer.from('other'))) }],
+  ])('is not ended when it is %s than promised', async (_how, lie) => {
+    const sent: Part[] = [];
+    const body = { ...bodyOf(BYTES), ...lie };
+    const sending = sendInParts(body, { memory: room(), partBytes: 300, concurrency: 2 }, (part) => {
+      sent.push(part);
+      return Promise.resolve();
+    });
+    await expect(sending).rejects.toMatchObject({ code: 'STORAGE_SIZE' });
+    expect(sent.some(({ isLast }) => isLast)).toBe(false);
+  });
+
+  it('is read only as fast as there is memory for it', async () => {
+    const first = gate();
+    const started: number[] = [];
+    const sending = sendInParts(bodyOf(BYTES), { memory: room(200), partBytes: 100, concurrency: 10 }, async (part) => {
+      started.push(part.number);
+      await first.opened;
+    });
+    for (let turn = 0; turn < 50; turn += 1) await setImmediate();
+    expect(started).toEqual([1, 2]);
+    first.open();
+    await sending;
+    expect(started).toHaveLength(10);
+  });
+
+  it('waits for what is on its way before it fails, and sends no more', async () => {
+    const slow = gate();
+    let slowEnded = false;
+    const numbers: number[] = [];
+    const sending = sendInParts(bodyOf(BYTES), { memory: room(), partBytes: 100, concurrency: 2 }, async (part) => {
+      numbers.push(part.number);
+      if (part.number === 2) throw new WaldenError('STORAGE_FULL', 'no room');
+      await slow.opened;
+      slowEnded = true;
+    });
+    slow.open();
+    await expect(sending).rejects.toMatchObject({ code: 'STORAGE_FULL' });
+    expect(slowEnded).toBe(true);
+    expect(numbers.length).toBeLessThan(10);
+  });
+
+  it('closes its source, whatever happens', async () => {
+    const sources: Readable[] = [];
+    const body = {
+      ...bodyOf(BYTES),
+      open: () => {
+        const source = Readable.from([BYTES, BYTES], { objectMode: false });
+        sources.push(source);
+        return source;
+      },
+    };
+    const failing = sendInParts(body, { memory: room(), partBytes: 100, concurrency: 1 }, () =>
+      Promise.reject(new WaldenError('STORAGE_FULL', 'no room')),
+    );
+    await expect(failing).rejects.toMatchObject({ code: 'STORAGE_FULL' });
+    await expect(sendWhole(body, { memory: room() }, () => Promise.resolve())).rejects.toThrow();
+    expect(sources.map(({ destroyed }) => destroyed)).toEqual([true, true]);
+  });
+
+  it('gives all its memory back, after a failure too', async () => {
+    const memory = room(100);
+    for (let turn = 0; turn < 3; turn += 1) {
+      const failing = sendInParts(bodyOf(BYTES), { memory, partBytes: 100, concurrency: 4 }, () =>
+        Promise.reject(new WaldenError('STORAGE_FULL', 'no room')),
+      );
+      await expect(failing).rejects.toMatchObject({ code: 'STORAGE_FULL' });
+    }
+    expect(await sendWhole(bodyOf(BYTES), { memory }, (bytes) => Promise.resolve(bytes.length))).toBe(1000);
+    (await memory.take(100))();
+  });
+});
+
+describe('a body in a file', () => {
+  const path = join(newDirectory('body'), 'file');
+  writeFileSync(path, BYTES);
+  const body = fileBody(path);
+
+  it('comes whole and in order, without a stream', async () => {
+    const streamless = { ...body, open: () => Readable.from([]) };
+    expect(await sendWhole(streamless, { memory: room() }, (bytes) => Promise.resolve(bytes))).toEqual(BYTES);
+    const parts: Buffer[] = [];
+    await sendInParts(streamless, { memory: room(), partBytes: 300, concurrency: 3 }, ({ bytes }) => {
+      parts.push(bytes);
+      return Promise.resolve();
+    });
+    expect(parts.map(({ length }) => length)).toEqual([300, 300, 300, 100]);
+    expect(Buffer.concat(parts)).toEqual(BYTES);
+  });
+
+  it.each([
+    ['longer', { size: BYTES.length - 1 }],
+    ['shorter', { size: BYTES.length + 1 }],
+    ['other bytes', { sha256: () => Promise.resolve(sha256Of(Buffer.from('other'))) }],
+  ])('is not sent when it is %s than promised', async (_how, lie) => {
+    let sent = false;
+    const sending = sendWhole({ ...body, ...lie }, { memory: room() }, () => {
+      sent = true;
+      return Promise.resolve();
+    });
+    await expect(sending).rejects.toMatchObject({ code: 'STORAGE_SIZE' });
+    expect(sent).toBe(false);
+  });
+
+  it('that is gone is an error, and keeps no memory', async () => {
+    const memory = room(1000);
+    const gone = { ...body, path: `${path}.gone` };
+    await expect(sendWhole(gone, { memory }, () => Promise.resolve())).rejects.toThrow('ENOENT');
+    (await memory.take(1000))();
+  });
+});
+
+describe('memory for uploads', () => {
+  it('costs no more to give back the more there is of it', async () => {
+    const memory = room(96 * 1024 * 1024);
+    for (let turn = 0; turn < 100; turn += 1) {
+      (await memory.take(1))();
+      // Lets the deadline of this test come.
+      await setImmediate();
+    }
+  }, 10_000);
+
+  it('never gives more than there is of it, nor keeps what is larger waiting', async () => {
+    const memory = room(10_001);
+    const first = await memory.take(5_000);
+    let second: (() => void) | undefined;
+    const waiting = memory.take(5_002).then((release) => (second = release));
+    await setImmediate();
+    expect(second).toBeUndefined();
+    first();
+    (await waiting)();
+    (await memory.take(20_000))();
+  });
+});
