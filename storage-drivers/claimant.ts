@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { isWaldenError, WaldenError } from '../src/errors.ts';
 import type { Clock } from '../src/platform/clock.ts';
@@ -31,8 +31,8 @@ interface Claim {
 /**
  * One attempt of one instance to create one object in a store that looks and then writes.
  *
- * Whoever wants to do that first claims the key with an object of its own, `.claims/<key>/<instance>.<since>.<until>`, then
- * lists the claims. It writes only when it finds itself alone, and gives its claim up only when its put has ended. Of two
+ * Whoever wants to do that first claims the key with an object of its own, `.claims/<key>/<instance>.<since>.<until>.<unique>`,
+ * then lists the claims. It writes only when it finds itself alone, and gives its claim up only when its put has ended. Of two
  * that overlap, the later one to list sees the claim of the other; the older claim stays, the other one withdraws and looks
  * again.
  *
@@ -117,7 +117,8 @@ export class Claimant {
     const { clock, instance, signal } = this.#use;
     const since = clock.now().getTime();
     const until = Math.ceil(since + VALID_MS + bytes / SLOWEST_UPLOAD);
-    const key = objectKey(`${this.#prefix}${instance}.${since}.${until}`);
+    // Two attempts may begin in the same millisecond, and giving up the one must not give up the other.
+    const key = objectKey(`${this.#prefix}${instance}.${since}.${until}.${randomUUID()}`);
     this.#current = { key, instance, since };
     await this.#driver.put(key, bodyOf(''), { ifExists: 'replace', temporary: true, signal });
   }

@@ -20,11 +20,15 @@ const SCHEDULER = fc.scheduler({
     for (let turn = 0; turn < 12; turn += 1) await new Promise((resolve) => setImmediate(resolve));
   },
 });
-/** What it stores, how many of its puts are given up before it hears of them, and after how many steps it begins. */
+/**
+ * What it stores, how many of its puts are given up before it hears of them, after how many steps it begins, and by how many
+ * milliseconds its clock is ahead.
+ */
 const SERVICE = fc.record({
   size: fc.constantFrom(SMALL_BYTES, LARGE_BYTES),
   given: fc.nat({ max: 2 }),
   begins: fc.nat({ max: 12 }),
+  ahead: fc.nat({ max: 2 }),
 });
 const RETRIES = { retries: 3, firstWaitMs: 0, longestWaitMs: 0 };
 
@@ -46,12 +50,16 @@ function losingDriver(inner: StorageDriver, given: number, late: Promise<unknown
   };
 }
 
-/** Does not wait longer than a turn of the event loop, but remembers having waited. */
-function hastyClock(): Clock {
+/**
+ * Does not wait longer than a turn of the event loop, but remembers having waited; otherwise it stands still, as for all that
+ * a service does within a millisecond.
+ */
+function hastyClock(ahead = 0): Clock {
+  const start = systemClock.now().getTime() + ahead;
   let waited = 0;
   return {
     ...systemClock,
-    now: () => new Date(systemClock.now().getTime() + waited),
+    now: () => new Date(start + waited),
     sleep: async (milliseconds) => {
       waited += milliseconds;
       await new Promise((resolve) => setImmediate(resolve));
@@ -115,9 +123,9 @@ describe('a store that looks and then writes', () => {
           const step = (): Promise<unknown> => scheduler.schedule(Promise.resolve());
           const looking = lookingDriver(memory, step, atomic);
           const puts = Promise.allSettled(
-            services.map(async ({ size, begins }, n) => {
+            services.map(async ({ size, begins, ahead }, n) => {
               for (let turn = 0; turn < begins; turn += 1) await step();
-              await store(withClaims(looking, `service-${n}`), KEY, `${n}`.repeat(size));
+              await store(withClaims(looking, `service-${n}`, hastyClock(ahead)), KEY, `${n}`.repeat(size));
             }),
           );
           await scheduler.waitFor(puts);
@@ -146,10 +154,10 @@ describe('a store that looks and then writes', () => {
         const late: Promise<unknown>[] = [];
         const step = (): Promise<unknown> => scheduler.schedule(Promise.resolve());
         const puts = Promise.allSettled(
-          services.map(async ({ size, given, begins }, n) => {
+          services.map(async ({ size, given, begins, ahead }, n) => {
             for (let turn = 0; turn < begins; turn += 1) await step();
             const losing = losingDriver(lookingDriver(memory, step, atomic), given, late);
-            const patient = driverWithRetries(withClaims(losing, `service-${n}`), RETRIES);
+            const patient = driverWithRetries(withClaims(losing, `service-${n}`, hastyClock(ahead)), RETRIES);
             await store(patient, KEY, `${n}`.repeat(size));
           }),
         );
@@ -214,6 +222,22 @@ describe('a store that looks and then writes', () => {
     await store(withClaims(failing, 'a'), KEY, 'of a');
     expect(await textOf(memory, KEY)).toBe('of a');
     expect(await allKeys(memory)).toEqual([KEY]);
+  });
+
+  it('keeps the claim of a put whose outcome is unknown, though the next attempt begins at once and fails', async () => {
+    const memory = new MemoryDriver();
+    const failures = ['STORAGE_UNAVAILABLE', 'STORAGE_DENIED'] as const;
+    let attempts = 0;
+    const failing: StorageDriver = {
+      ...bound(lookingDriver(memory)),
+      put: async (key, body, options) => {
+        if (key === KEY) throw new WaldenError(failures[attempts++]!, 'no');
+        await memory.put(key, body, options);
+      },
+    };
+    const driver = withClaims(failing, 'a');
+    for (const code of failures) await expect(store(driver, KEY, 'of a')).rejects.toMatchObject({ code });
+    expect(await allKeys(memory)).toEqual([expect.stringContaining('.claims/')]);
   });
 
   it('does not wait for a claim that is over', async () => {
