@@ -51,6 +51,11 @@ export interface ObjectBody {
    * `stagingDirectory`: it may link the file instead of copying. The caller unlinks its own name afterwards.
    */
   readonly path: string | undefined;
+  /**
+   * The same bytes, all of them, where they are in memory. For one attempt to store them: whoever asks again may hold them
+   * while the first still does.
+   */
+  readonly bytes?: (() => Uint8Array) | undefined;
   open(): Readable;
 }
 

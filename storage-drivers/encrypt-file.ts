@@ -6,19 +6,19 @@ import { workerTask } from '../src/platform/worker-pool.ts';
 import type { Sha256Hex } from './driver.ts';
 import { CHUNK_BYTES, sealChunk, type PayloadKey } from '../src/platform/sealed-chunks.ts';
 
-/** On a worker: makes the encrypted twin of a staged file. */
+/** On a worker: makes the encrypted twin of a staged file, or of what is in memory. */
 export const encryptFileTask = workerTask<EncryptFileInput, EncryptedFile>('encryptFile');
 
 export interface EncryptFileInput {
-  readonly source: string;
+  readonly source: string | Uint8Array;
   /** Bytes that the source has. */
   readonly bytes: number;
-  /** Unique name of a file to be made. */
-  readonly target: string;
+  /** Unique name of a file to be made, or memory that is large enough. */
+  readonly target: string | SharedArrayBuffer;
   /** What stands before the first chunk. */
   readonly head: Uint8Array;
   readonly key: Uint8Array;
-  /** Whether it will be linked, and so is fsynced now, or sent, and so is hashed now. */
+  /** Whether the file will be linked, and so is fsynced now, or sent, and so is hashed now. */
   readonly use: FileUse;
 }
 
@@ -33,54 +33,84 @@ const CHUNKS_PER_STEP = 16;
 let stepBuffer: Buffer | undefined;
 
 /**
- * Whole when this returns; on an error it is gone.
+ * Whole when this returns; on an error the file is gone.
  * @throws STORAGE_SIZE when the source has another size, LOCAL_IO, STORAGE_FULL
  */
 export function encryptFile(input: EncryptFileInput): EncryptedFile {
+  const { source, target } = input;
   try {
-    return encrypt(input);
+    return typeof source === 'string' ? encryptStaged(input, source) : encryptFrom(input, memoryReader(source));
   } catch (error) {
-    rmSync(input.target, { force: true });
-    throw localIoError(error, `unable to encrypt ${input.source} into ${input.target}`);
+    if (typeof target !== 'string') throw error;
+    rmSync(target, { force: true });
+    throw localIoError(error, `unable to encrypt ${typeof source === 'string' ? source : 'memory'} into ${target}`);
   }
 }
 
-function encrypt({ source, bytes, target, head, key, use }: EncryptFileInput): EncryptedFile {
-  const from = openSync(source, 'r');
+function encryptStaged(input: EncryptFileInput, path: string): EncryptedFile {
+  const from = openSync(path, 'r');
   try {
-    const to = create(target);
-    try {
-      const writer = new HashingWriter(to, use);
-      writer.write([head]);
-      sealAll(from, bytes, key as PayloadKey, (pieces) => {
-        writer.write(pieces);
-      });
-      if (use === 'to link') fsyncSync(to);
-      return writer.written();
-    } finally {
-      closeSync(to);
-    }
+    return encryptFrom(input, fileReader(from));
   } finally {
     closeSync(from);
   }
 }
 
-function sealAll(from: number, bytes: number, key: PayloadKey, write: (pieces: readonly Buffer[]) => void): void {
+function encryptFrom(input: EncryptFileInput, read: Reader): EncryptedFile {
+  const { target, use } = input;
+  if (typeof target !== 'string') return sealInto(new HashingWriter(memoryWriter(target), 'to send'), input, read);
+  const to = create(target);
+  try {
+    const made = sealInto(new HashingWriter((pieces) => writevSync(to, pieces), use), input, read);
+    if (use === 'to link') fsyncSync(to);
+    return made;
+  } finally {
+    closeSync(to);
+  }
+}
+
+function sealInto(writer: HashingWriter, { bytes, head, key }: EncryptFileInput, read: Reader): EncryptedFile {
+  writer.write([head]);
+  sealAll(read, bytes, key as PayloadKey, (pieces) => {
+    writer.write(pieces);
+  });
+  return writer.written();
+}
+
+/** Bytes of the source from `position`, at most so many; fewer only at its end. A view is good until the next one is asked for. */
+type Reader = (position: number, length: number) => Uint8Array;
+
+function memoryReader(source: Uint8Array): Reader {
+  return (position, length) => source.subarray(position, position + length);
+}
+
+function fileReader(descriptor: number): Reader {
   stepBuffer ??= Buffer.allocUnsafeSlow(CHUNKS_PER_STEP * CHUNK_BYTES);
+  const buffer = stepBuffer;
+  return (position, length) => {
+    const filled = fill(descriptor, buffer.subarray(0, length), position);
+    return buffer.subarray(0, filled);
+  };
+}
+
+function sealAll(read: Reader, bytes: number, key: PayloadKey, write: (pieces: readonly Buffer[]) => void): void {
+  const stepBytes = CHUNKS_PER_STEP * CHUNK_BYTES;
   const chunks = Math.max(1, Math.ceil(bytes / CHUNK_BYTES));
   let done = 0;
   for (let number = 0; number < chunks;) {
-    const filled = fill(from, stepBuffer.subarray(0, Math.min(stepBuffer.length, bytes - done)), done);
+    const wanted = Math.min(stepBytes, bytes - done);
+    const step = read(done, wanted);
+    const filled = step.byteLength;
     done += filled;
-    if (filled < stepBuffer.length && done < bytes) break;
+    if (filled < wanted) break;
     const pieces: Buffer[] = [];
     for (let at = 0; at < filled || (filled === 0 && at === 0); at += CHUNK_BYTES, number += 1) {
-      const plain = stepBuffer.subarray(at, Math.min(at + CHUNK_BYTES, filled));
+      const plain = step.subarray(at, Math.min(at + CHUNK_BYTES, filled));
       pieces.push(...sealChunk(key, plain, { number, isLast: number === chunks - 1 }));
     }
     write(pieces);
   }
-  if (done !== bytes || fill(from, Buffer.alloc(1), done) !== 0) {
+  if (done !== bytes || read(done, 1).byteLength !== 0) {
     throw new WaldenError(
       'STORAGE_SIZE',
       `the staged file has ${done === bytes ? 'more' : done} bytes instead of ${bytes}`,
@@ -109,13 +139,29 @@ function create(target: string): number {
   }
 }
 
+/** How many bytes of the pieces were written: fewer than all only for the moment. */
+type Write = (pieces: readonly Uint8Array[]) => number;
+
+function memoryWriter(room: SharedArrayBuffer): Write {
+  const memory = new Uint8Array(room);
+  let position = 0;
+  return (pieces) => {
+    const begin = position;
+    for (const piece of pieces) {
+      memory.set(piece, position);
+      position += piece.byteLength;
+    }
+    return position - begin;
+  };
+}
+
 class HashingWriter {
-  readonly #descriptor: number;
+  readonly #write: Write;
   readonly #hash: Hash | undefined;
   #bytes = 0;
 
-  constructor(descriptor: number, use: FileUse) {
-    this.#descriptor = descriptor;
+  constructor(write: Write, use: FileUse) {
+    this.#write = write;
     this.#hash = use === 'to send' ? createHash('sha256') : undefined;
   }
 
@@ -123,7 +169,7 @@ class HashingWriter {
     for (const piece of pieces) this.#hash?.update(piece);
     let rest = [...pieces];
     while (rest.length > 0) {
-      const count = writevSync(this.#descriptor, rest);
+      const count = this.#write(rest);
       this.#bytes += count;
       rest = behind(rest, count);
     }

@@ -5,7 +5,10 @@ import { Semaphore } from 'async-mutex';
 import { WaldenError } from '../src/errors.ts';
 import type { ObjectBody } from './driver.ts';
 
-/** For stores that are sent requests: a body is sent from memory, whole or in parts, and how much memory is bounded. */
+/**
+ * For stores that are sent requests: a body is sent from memory, whole or in parts, and how much memory is bounded. A body
+ * that is in memory already is sent from there.
+ */
 
 /** The semaphore's work grows with what it counts: so many pieces of memory are enough. */
 const MOST_PIECES = 1024;
@@ -119,39 +122,39 @@ export async function sendInParts(
 
 /** Gives the bytes of a body one after the other. */
 interface Source {
-  /** Fills the buffer. How many bytes there were for it: less than it holds only at the end of the body. */
-  fill(buffer: Buffer): Promise<number>;
+  /** So many bytes: fewer only at the end of the body. */
+  take(length: number): Promise<Buffer>;
   close(): void;
 }
 
-/** Reads a body from its beginning to its end, and hashes it on the way. */
+/** Reads a body from its beginning to its end, and hashes what comes into memory on the way. */
 class BodyReader {
   readonly #body: ObjectBody;
-  readonly #hash: Hash = createHash('sha256');
+  readonly #hash: Hash | undefined;
   readonly #source: Source;
   #done = 0;
 
   constructor(body: ObjectBody) {
     this.#body = body;
-    this.#source = body.path === undefined ? new StreamSource(body.open()) : new FileSource(body.path);
+    this.#hash = body.bytes === undefined ? createHash('sha256') : undefined;
+    this.#source = sourceOf(body);
   }
 
   /** @throws STORAGE_SIZE when the body ends before */
   async read(length: number): Promise<Buffer> {
-    const bytes = Buffer.allocUnsafe(length);
-    const filled = await this.#source.fill(bytes);
-    if (filled < length) throw this.#lie(this.#done + filled);
-    this.#hash.update(bytes);
+    const bytes = await this.#source.take(length);
+    if (bytes.length < length) throw this.#lie(this.#done + bytes.length);
+    this.#hash?.update(bytes);
     this.#done += length;
     return bytes;
   }
 
   /** The hash of all that was read. @throws STORAGE_SIZE when there is more, or it is other bytes */
   async finish(): Promise<string> {
-    const more = await this.#source.fill(Buffer.allocUnsafe(1));
+    const { length: more } = await this.#source.take(1);
     if (more > 0) throw this.#lie(this.#done + more);
-    const sha256 = this.#hash.digest('hex');
-    if (sha256 !== (await this.#body.sha256())) throw this.#lie(this.#done);
+    const sha256 = await this.#body.sha256();
+    if (this.#hash !== undefined && sha256 !== this.#hash.digest('hex')) throw this.#lie(this.#done);
     return sha256;
   }
 
@@ -167,6 +170,29 @@ class BodyReader {
   }
 }
 
+function sourceOf(body: ObjectBody): Source {
+  if (body.bytes !== undefined) return new MemorySource(body.bytes());
+  return body.path === undefined ? new StreamSource(body.open()) : new FileSource(body.path);
+}
+
+class MemorySource implements Source {
+  #rest: Buffer;
+
+  constructor({ buffer, byteOffset, byteLength }: Uint8Array) {
+    this.#rest = Buffer.from(buffer, byteOffset, byteLength);
+  }
+
+  take(length: number): Promise<Buffer> {
+    const taken = this.#rest.subarray(0, length);
+    this.#rest = this.#rest.subarray(length);
+    return Promise.resolve(taken);
+  }
+
+  close(): void {
+    // Nothing is open.
+  }
+}
+
 class StreamSource implements Source {
   readonly #stream: Readable;
   readonly #chunks: AsyncIterator<Uint8Array>;
@@ -177,7 +203,8 @@ class StreamSource implements Source {
     this.#chunks = (stream as AsyncIterable<Uint8Array>)[Symbol.asyncIterator]();
   }
 
-  async fill(buffer: Buffer): Promise<number> {
+  async take(length: number): Promise<Buffer> {
+    const buffer = Buffer.allocUnsafe(length);
     let filled = 0;
     while (filled < buffer.length) {
       if (this.#rest.length === 0) {
@@ -190,7 +217,7 @@ class StreamSource implements Source {
       filled += taken.length;
       this.#rest = this.#rest.subarray(taken.length);
     }
-    return filled;
+    return buffer.subarray(0, filled);
   }
 
   close(): void {
@@ -209,7 +236,8 @@ class FileSource implements Source {
     this.#opening.catch(() => undefined);
   }
 
-  async fill(buffer: Buffer): Promise<number> {
+  async take(length: number): Promise<Buffer> {
+    const buffer = Buffer.allocUnsafe(length);
     const file = await this.#opening;
     let filled = 0;
     while (filled < buffer.length) {
@@ -218,7 +246,7 @@ class FileSource implements Source {
       filled += bytesRead;
       this.#offset += bytesRead;
     }
-    return filled;
+    return buffer.subarray(0, filled);
   }
 
   close(): void {

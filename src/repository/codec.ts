@@ -24,10 +24,20 @@ export class FrameCompressor {
 
   /** The frame; the view is valid until the next call. */
   compress(plain: Uint8Array): Uint8Array {
-    const bound = binding.compressBound(plain.byteLength);
+    const bound = frameBound(plain.byteLength);
     if (this.#output.byteLength < bound) this.#output = new Uint8Array(bound);
-    return this.#output.subarray(0, this.#context.compress2(this.#output, plain));
+    return this.#output.subarray(0, this.compressInto(this.#output, plain));
   }
+
+  /** The length of the frame, for which there must be room (`frameBound`). */
+  compressInto(target: Uint8Array, plain: Uint8Array): number {
+    return this.#context.compress2(target, plain);
+  }
+}
+
+/** No frame of so many bytes is longer. */
+export function frameBound(plainBytes: number): number {
+  return binding.compressBound(plainBytes);
 }
 
 /** The one of this thread and level: its context and its buffer are megabytes. */

@@ -15,11 +15,14 @@ export interface StoredObject {
   readonly sha256: Sha256Hex;
 }
 
-export function bodyOfBytes(bytes: Uint8Array): ObjectBody {
+/** `sha256`: of these bytes, where it is known already. */
+export function bodyOfBytes(bytes: Uint8Array, sha256?: Sha256Hex): ObjectBody {
+  const hash = (): Sha256Hex => createHash('sha256').update(bytes).digest('hex') as Sha256Hex;
   return {
     size: bytes.byteLength,
-    sha256: () => Promise.resolve(createHash('sha256').update(bytes).digest('hex') as Sha256Hex),
+    sha256: () => Promise.resolve((sha256 ??= hash())),
     path: undefined,
+    bytes: () => bytes,
     open: () => Readable.from([bytes], { objectMode: false }),
   };
 }

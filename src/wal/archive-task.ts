@@ -1,24 +1,14 @@
 import { createHash, type Hash } from 'node:crypto';
-import {
-  closeSync,
-  constants,
-  fstatSync,
-  mkdirSync,
-  openSync,
-  readSync,
-  type Stats,
-  unlinkSync,
-  writeSync,
-} from 'node:fs';
-import { dirname } from 'node:path';
-import { localIoError, systemErrorCode, toWaldenError, WaldenError } from '../errors.ts';
+import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from 'node:fs';
+import { localIoError, systemErrorCode, WaldenError } from '../errors.ts';
 import type { ClusterIdentity, WalIndex } from '../../catalog/catalog.ts';
 import type { Sha256Hex } from '../../storage-drivers/driver.ts';
 import { workerTask } from '../platform/worker-pool.ts';
 import { frameCompressor } from '../repository/codec.ts';
-import { encodeWalObjectHeader, fitIndex, WAL_HEADER_BYTES, type WalObjectHeader } from '../repository/wal-object.ts';
+import { encodeWalObjectHeader, fitIndex, type WalObjectHeader } from '../repository/wal-object.ts';
 import type { Micros } from '../postgres/timestamp.ts';
 import { parseWalName, type WalFileName } from '../postgres/wal-name.ts';
+import { FileTarget, FRAME_BYTES, MemoryTarget } from './archive-target.ts';
 import { createWalValidator } from './validate.ts';
 
 /** On a worker: checks one WAL file and stages it as the object that will be stored. */
@@ -31,8 +21,8 @@ export interface ArchiveInput {
   readonly identity: ClusterIdentity;
   readonly compressionLevel: number;
   readonly archivedAt: Micros;
-  /** Unique name of a file to be made, in a directory that exists. */
-  readonly staged: string;
+  /** Unique name of a file to be made, in a directory that exists, or memory (OBJECT_ROOM_BYTES) for an object of one frame. */
+  readonly into: string | SharedArrayBuffer;
 }
 
 export interface ArchiveOutput {
@@ -42,15 +32,12 @@ export interface ArchiveOutput {
   readonly index: WalIndex | undefined;
   /** Text of a history file. */
   readonly history: string | undefined;
+  /** Of the object, where it is in memory. */
+  readonly storedSha256: Sha256Hex | undefined;
 }
 
 /** Small enough to be still in the processor's cache when it is hashed, after it was walked. */
 const CHUNK_BYTES = 256 * 1024;
-/**
- * A frame is made of what stands in memory in one piece: fed chunk by chunk, zstd copies it all and finds its matches on a
- * slower path. This is the usual size of a segment; larger ones take several frames.
- */
-const FRAME_BYTES = 16 * 1024 * 1024;
 let frameBuffer: Buffer | undefined;
 
 /**
@@ -88,9 +75,8 @@ function stageObject(input: ArchiveInput, source: number): ArchiveOutput {
   const validator = createWalValidator(file, input.identity, before.size);
   const compressor = frameCompressor(input.compressionLevel);
   const plainHash = createHash('sha256');
-  const staged = openStaged(input);
+  const target = typeof input.into === 'string' ? new FileTarget(input.name, input.into) : new MemoryTarget(input.into);
   try {
-    let position = WAL_HEADER_BYTES;
     const plainBytes = readFrames(
       source,
       input.source,
@@ -99,7 +85,7 @@ function stageObject(input: ArchiveInput, source: number): ArchiveOutput {
         plainHash.update(chunk);
       },
       (frame) => {
-        position += writeAll(staged, compressor.compress(frame), position);
+        target.add(compressor, frame);
       },
     );
     assertUnchanged(before, fstatSync(source), plainBytes, input.source);
@@ -113,29 +99,13 @@ function stageObject(input: ArchiveInput, source: number): ArchiveOutput {
       archivedAt,
       index,
     });
-    writeAll(staged, encodeWalObjectHeader(header), 0);
-    return { plainBytes, sha256: header.sha256, storedBytes: position, index: header.index, history };
+    const stored = target.finish(encodeWalObjectHeader(header));
+    return { plainBytes, sha256: header.sha256, index: header.index, history, ...stored };
   } catch (error) {
-    discard(input.staged);
-    throw stagingError(error, input);
+    target.discard();
+    throw error;
   } finally {
-    closeSync(staged);
-  }
-}
-
-function openStaged(input: ArchiveInput): number {
-  const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL;
-  try {
-    try {
-      return openSync(input.staged, flags, 0o640);
-    } catch (error) {
-      if (systemErrorCode(error) !== 'ENOENT') throw error;
-      // Somebody tidied up. Only this one is made anew: where the directory above is gone too, so is the store.
-      mkdirSync(dirname(input.staged), { mode: 0o750 });
-      return openSync(input.staged, flags, 0o640);
-    }
-  } catch (error) {
-    throw stagingError(error, input);
+    target.close();
   }
 }
 
@@ -209,33 +179,11 @@ function readChunk(descriptor: number, path: string, into: Buffer): number {
   }
 }
 
-function writeAll(descriptor: number, bytes: Uint8Array, position: number): number {
-  let written = 0;
-  while (written < bytes.length) {
-    written += writeSync(descriptor, bytes, written, bytes.length - written, position + written);
-  }
-  return written;
-}
-
 function assertUnchanged(before: Stats, after: Stats, bytes: number, path: string): void {
   if (before.size === after.size && before.mtimeMs === after.mtimeMs && bytes === before.size) return;
   throw new WaldenError('FORMAT_INVALID', `${path} changed while it was read`, {
     hint: 'archive only files that PostgreSQL has finished: it calls archive_command for them',
   });
-}
-
-function stagingError(error: unknown, { name, staged }: ArchiveInput): WaldenError {
-  return systemErrorCode(error) === undefined
-    ? toWaldenError(error)
-    : localIoError(error, `unable to stage ${name} in ${dirname(staged)}`);
-}
-
-function discard(staged: string): void {
-  try {
-    unlinkSync(staged);
-  } catch {
-    // What went wrong before is to be told; the next start sweeps the file.
-  }
 }
 
 function hexOf(hash: Hash): Sha256Hex {

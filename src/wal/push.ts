@@ -50,8 +50,8 @@ export class WalPusher {
     this.#archived = place.archived ?? (() => undefined);
     this.#dataDirectory = place.dataDirectory;
     this.#spool = place.spool;
-    // Twice as many as workers, so that none waits while another's file is fsynced, linked and recorded.
-    this.#queue = new PQueue({ concurrency: context.pool.threads * 2 });
+    // More than there are workers, so that none waits while the files of others are sent or fsynced, and recorded.
+    this.#queue = new PQueue({ concurrency: context.pool.threads * 3 });
   }
 
   /** Archives `pg_wal/<name>` of the cluster's data directory. Resolves when it is durable. */

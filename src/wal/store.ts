@@ -3,14 +3,17 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isWaldenError, localIoError } from '../errors.ts';
 import type { WalFileRecord } from '../../catalog/catalog.ts';
-import type { Sha256Hex } from '../../storage-drivers/driver.ts';
+import type { ObjectBody, Sha256Hex } from '../../storage-drivers/driver.ts';
+import { LentBytes } from '../../storage-drivers/lent-bytes.ts';
 import { syncFile } from '../platform/files.ts';
+import { SharedRooms } from '../platform/shared-rooms.ts';
 import { microsFromDate } from '../postgres/timestamp.ts';
 import { type ParsedWalName, segmentNumberOfName } from '../postgres/wal-name.ts';
 import { walKey } from '../repository/keys.ts';
 import { bodyOfFile } from '../repository/object-bytes.ts';
 import { placeToStage, type Repository } from '../repository/repository.ts';
-import { archiveTask, type ArchiveOutput, hashTask } from './archive-task.ts';
+import { FRAME_BYTES, OBJECT_ROOM_BYTES } from './archive-target.ts';
+import { type ArchiveInput, archiveTask, type ArchiveOutput, hashTask } from './archive-task.ts';
 import type { ArchiveContext } from './archive-context.ts';
 import { assertSameBytes, putWalObject } from './put-wal-object.ts';
 
@@ -54,30 +57,72 @@ async function archiveInto(
   file: ParsedWalName,
   source: string,
 ): Promise<void> {
-  const directory = placeToStage(repositories) ?? context.stagingDirectory;
-  const staged = join(directory, `${file.name}.${randomUUID()}`);
   const { identity, compressionLevel } = context;
+  const place = placeToStage(repositories);
   const archivedAt = microsFromDate(context.clock.now());
-  const output = await context.pool.run(archiveTask, {
-    ...{ source, name: file.name, identity, compressionLevel, archivedAt, staged },
-  });
+  const input = { source, name: file.name, identity, compressionLevel, archivedAt };
+  const putAll: PutAll = async (output, bodyOf) => {
+    await putInto(context, repositories, recordOf(context, file, { output, archivedAt }), bodyOf);
+  };
+  // Segments of more than the usual size would take too much memory.
+  if (place === undefined && identity.segmentBytes <= FRAME_BYTES) await throughMemory(context, input, putAll);
+  else await throughFile(context, input, place ?? context.stagingDirectory, putAll);
+}
+
+/** A few stay, for the next burst. */
+const rooms = new SharedRooms(4);
+
+/** Each repository gets a body of its own. */
+type PutAll = (output: ArchiveOutput, bodyOf: () => ObjectBody) => Promise<void>;
+
+/** What is sent is then what was compressed and hashed: no disk comes between. */
+async function throughMemory(
+  { pool }: ArchiveContext,
+  input: Omit<ArchiveInput, 'into'>,
+  putAll: PutAll,
+): Promise<void> {
+  const room = rooms.take(OBJECT_ROOM_BYTES);
+  const output = await pool.run(archiveTask, { ...input, into: room });
+  const lent = new LentBytes(new Uint8Array(room, 0, output.storedBytes), output.storedSha256);
+  await putAll(output, () => lent.body());
+  if (lent.isFree) rooms.give(room);
+}
+
+/** Where a store can link it, or it is too large for the memory. */
+async function throughFile(
+  { pool }: ArchiveContext,
+  input: Omit<ArchiveInput, 'into'>,
+  directory: string,
+  putAll: PutAll,
+): Promise<void> {
+  const staged = join(directory, `${input.name}.${randomUUID()}`);
+  const output = await pool.run(archiveTask, { ...input, into: staged });
   try {
     // Opened anew: what went wrong with writing back before is told to the next who opens it (errseq, since Linux 4.16).
     await syncFile(staged).catch((error: unknown) => {
-      throw localIoError(error, `unable to stage ${file.name} in ${directory}`);
+      throw localIoError(error, `unable to stage ${input.name} in ${directory}`);
     });
-    const outcomes = await Promise.allSettled(
-      repositories.map(async (repository) => {
-        const record = { repository: repository.name, ...recordOf(context, file, { output, archivedAt }) };
-        const sha256 = async (): Promise<Sha256Hex> => (await context.pool.run(hashTask, { source: staged })).sha256;
-        const stored = await putWalObject(context, repository, record, bodyOfFile(staged, output.storedBytes, sha256));
-        await context.catalog.recordWalFile(stored);
-      }),
-    );
-    for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
+    const sha256 = async (): Promise<Sha256Hex> => (await pool.run(hashTask, { source: staged })).sha256;
+    await putAll(output, () => bodyOfFile(staged, output.storedBytes, sha256));
   } finally {
     await rm(staged, { force: true });
   }
+}
+
+/** @throws the first of their errors, when all have ended */
+async function putInto(
+  context: ArchiveContext,
+  repositories: readonly Repository[],
+  record: Omit<WalFileRecord, 'repository'>,
+  bodyOf: () => ObjectBody,
+): Promise<void> {
+  const outcomes = await Promise.allSettled(
+    repositories.map(async (repository) => {
+      const stored = await putWalObject(context, repository, { repository: repository.name, ...record }, bodyOf());
+      await context.catalog.recordWalFile(stored);
+    }),
+  );
+  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
 }
 
 function recordOf(

@@ -12,18 +12,24 @@ import type {
   StorageDriver,
 } from '../driver.ts';
 import { endingWith, exactly } from '../exact-stream.ts';
+import { LentBytes } from '../lent-bytes.ts';
 import type { EncryptionSettings } from '../with-encryption.ts';
 import { storedKey } from './logical-list.ts';
 import { openRange, openWhole, type SealedRange, sealedRange } from './open-payload.ts';
 import { HEADER_BYTES } from './header.ts';
 import { HEAD_BYTES, payloadKey, sealedSize } from './payload.ts';
-import { type PayloadKey } from '../../src/platform/sealed-chunks.ts';
+import type { PayloadKey } from '../../src/platform/sealed-chunks.ts';
+import { SharedRooms } from '../../src/platform/shared-rooms.ts';
 import { bodyOfEncrypted, type IntoFile, newSealing, sealInMemory, type Sealing, sealIntoFile } from './seal-body.ts';
 import { readHead, takeHead } from './take-head.ts';
 import type { EncryptedFile } from '../encrypt-file.ts';
 
-/** Larger ones that are in no file go into one. */
-const MEMORY_BYTES = 8 * 1024 * 1024;
+/** Larger ones that are neither in a file nor in memory go into a file. */
+const STREAM_MEMORY_BYTES = 8 * 1024 * 1024;
+/** Not worth the way to a worker and back. */
+const SMALL_BYTES = 128 * 1024;
+/** A few stay, for the next burst. */
+const rooms = new SharedRooms(4);
 /** Of so many objects it is remembered what they are opened with. */
 const REMEMBERED = 1000;
 
@@ -50,28 +56,44 @@ export class EncryptedObjects {
   async put(key: ObjectKey, body: ObjectBody, given: PutOptions): Promise<void> {
     const { largestBytes } = given;
     const options = largestBytes === undefined ? given : { ...given, largestBytes: sealedSize(largestBytes) };
-    const stored = storedKey(key);
     this.forget(key);
     const sealing = await newSealing((fileKey) => this.#settings.keys.seal(fileKey));
-    if (body.path === undefined && body.size <= MEMORY_BYTES) {
-      await this.#inner.put(stored, await sealInMemory(body, sealing, key), options);
-      return;
+    const mostHere = body.bytes === undefined ? STREAM_MEMORY_BYTES : SMALL_BYTES;
+    if (body.path === undefined && body.size <= mostHere) {
+      await this.#inner.put(storedKey(key), await sealInMemory(body, sealing, key), options);
+    } else if (body.bytes !== undefined && this.#inner.features.stagingDirectory === undefined) {
+      await this.#putThroughMemory(key, body.bytes(), sealing, options);
+    } else {
+      await this.#putThroughFile(key, body, sealing, options);
     }
+  }
+
+  async #putThroughMemory(key: ObjectKey, plain: Uint8Array, sealing: Sealing, options: PutOptions): Promise<void> {
+    const bytes = plain.byteLength;
+    const target = rooms.take(sealedSize(bytes));
+    const made = await this.#settings.encryptFile({ source: plain, bytes, target, use: 'to send', ...sealing });
+    const lent = new LentBytes(new Uint8Array(target, 0, made.bytes), made.sha256);
+    await this.#inner.put(storedKey(key), lent.body(), options);
+    if (lent.isFree) rooms.give(target);
+  }
+
+  async #putThroughFile(key: ObjectKey, body: ObjectBody, sealing: Sealing, options: PutOptions): Promise<void> {
     const ownDirectory = this.#inner.features.stagingDirectory;
     const target = join(ownDirectory ?? this.#settings.stagingDirectory, `${randomUUID()}.age`);
     const use = ownDirectory === undefined ? 'to send' : 'to link';
     try {
       const made = await this.#encryptInto({ target, use, what: key }, body, sealing);
-      await this.#inner.put(stored, bodyOfEncrypted(target, made), options);
+      await this.#inner.put(storedKey(key), bodyOfEncrypted(target, made), options);
     } finally {
       await rm(target, { force: true });
     }
   }
 
   #encryptInto(into: IntoFile, body: ObjectBody, sealing: Sealing): Promise<EncryptedFile> {
-    if (body.path === undefined) return sealIntoFile(body, sealing, into);
+    const source = body.bytes?.() ?? body.path;
+    if (source === undefined) return sealIntoFile(body, sealing, into);
     const { target, use } = into;
-    return this.#settings.encryptFile({ source: body.path, bytes: body.size, target, use, ...sealing });
+    return this.#settings.encryptFile({ source, bytes: body.size, target, use, ...sealing });
   }
 
   async get(key: ObjectKey, options: GetOptions = {}): Promise<Readable> {

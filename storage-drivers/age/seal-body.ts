@@ -45,7 +45,8 @@ export async function sealIntoFile(body: ObjectBody, sealing: Sealing, into: Int
 }
 
 /** A file to be made, which the caller removes. */
-export interface IntoFile extends Pick<EncryptFileInput, 'target' | 'use'> {
+export interface IntoFile extends Pick<EncryptFileInput, 'use'> {
+  readonly target: string;
   /** The object, for errors. */
   readonly what: string;
 }

@@ -5,6 +5,7 @@ import { S3Client, type S3ClientConfig } from '@aws-sdk/client-s3';
 import { localIoError, WaldenError } from '../../src/errors.ts';
 import { keysOfFile } from './s3-credentials.ts';
 import type { S3Options } from './s3-options.ts';
+import { sliceBodies } from './sliced-bodies.ts';
 import { HttpsTunnelAgent, HttpTunnelAgent, Tunnels } from './tunnel-agent.ts';
 
 const CONNECT_TIMEOUT_MS = 10_000;
@@ -53,7 +54,9 @@ export async function openClient(options: S3Options): Promise<S3Client> {
       logger: SILENT,
     },
   };
-  return new S3Client(config);
+  const client = new S3Client(config);
+  sliceBodies(client);
+  return client;
 }
 
 async function agents({

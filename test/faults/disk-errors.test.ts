@@ -56,7 +56,7 @@ describe('a disk that fails under the data directory', () => {
   const archive = (staged: string): unknown => {
     const { identity, clock } = setup.context;
     const archivedAt = microsFromDate(clock.now());
-    return archiveWalFile({ source, name, identity, compressionLevel: 1, archivedAt, staged });
+    return archiveWalFile({ source, name, identity, compressionLevel: 1, archivedAt, into: staged });
   };
 
   it('is told with the path of the WAL file, and leaves nothing staged', () => {

@@ -5,6 +5,7 @@ import { Readable } from 'node:stream';
 import { setImmediate } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { WaldenError } from '../../../src/errors.ts';
+import { bodyOfBytes } from '../../../src/repository/object-bytes.ts';
 import { type Part, sendInParts, sendWhole, UploadMemory } from '../../../storage-drivers/upload.ts';
 import { bodyOf, fileBody, sha256Of } from '../../support/bodies.ts';
 import { newDirectory } from '../../support/sandbox.ts';
@@ -119,6 +120,31 @@ describe('a body that is sent in parts', () => {
     }
     expect(await sendWhole(bodyOf(BYTES), { memory }, (bytes) => Promise.resolve(bytes.length))).toBe(1000);
     (await memory.take(100))();
+  });
+});
+
+describe('a body in memory', () => {
+  const body = bodyOfBytes(BYTES);
+
+  it('comes whole and in order, from where it is', async () => {
+    const streamless = { ...body, open: () => Readable.from([]) };
+    const whole = await sendWhole(streamless, { memory: room() }, (bytes) => Promise.resolve(bytes));
+    expect([whole, whole.buffer]).toEqual([BYTES, BYTES.buffer]);
+    const parts: Buffer[] = [];
+    await sendInParts(streamless, { memory: room(), partBytes: 300, concurrency: 3 }, ({ bytes }) => {
+      parts.push(bytes);
+      return Promise.resolve();
+    });
+    expect(parts.map(({ length }) => length)).toEqual([300, 300, 300, 100]);
+    expect(Buffer.concat(parts)).toEqual(BYTES);
+  });
+
+  it.each([
+    ['longer', BYTES.length - 1],
+    ['shorter', BYTES.length + 1],
+  ])('is not sent when it is %s than promised', async (_how, size) => {
+    const sending = sendWhole({ ...body, size }, { memory: room() }, () => Promise.reject(new Error('sent')));
+    await expect(sending).rejects.toMatchObject({ code: 'STORAGE_SIZE' });
   });
 });
 

@@ -3,12 +3,19 @@ import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import { WaldenError } from '../../../src/errors.ts';
+import { systemClock } from '../../../src/platform/clock.ts';
 import { parseWalName } from '../../../src/postgres/wal-name.ts';
 import { walKey } from '../../../src/repository/keys.ts';
+import { repositoryName } from '../../../src/repository/names.ts';
 import type { Repository } from '../../../src/repository/repository.ts';
 import { WalPusher } from '../../../src/wal/push.ts';
 import { openWalObject } from '../../../src/wal/open-object.ts';
 import { type Fault, FaultyDriver } from '../../../storage-drivers/faulty/faulty-driver.ts';
+import type { ObjectKey, StorageDriver } from '../../../storage-drivers/driver.ts';
+import { MemoryDriver } from '../../../storage-drivers/memory/memory-driver.ts';
+import { driverWithRetries } from '../../../storage-drivers/with-retry.ts';
+import { bodyOf, collect } from '../../support/bodies.ts';
+import { stubDriver } from '../../support/stub-driver.ts';
 import { until } from '../../support/until.ts';
 import {
   beginServerRun,
@@ -196,5 +203,51 @@ describe('pushing into a store that fails', () => {
     await pusher(setup.withRepositories([repository, second])).push(name);
     expect(await isStored(name, second)).toBe(true);
     expect(setup.acknowledged()).toEqual([`${name}.ok`]);
+  });
+});
+
+describe('pushing into a store without files', () => {
+  const remote = (driver: StorageDriver = new MemoryDriver()): Repository => ({ name: repositoryName('far'), driver });
+  const at = (name: string): ObjectKey => walKey(MAIN, parseWalName(name));
+
+  it('stores the same bytes as one that links them, and stages nothing', async () => {
+    const clock = { ...systemClock, now: () => new Date('2026-01-02T03:04:05Z') };
+    const far = remote();
+    const names = Array.from({ length: 12 }, (_, index) => setup.segment(BigInt(index + 3)));
+    for (const where of [repository, far]) {
+      const wal = pusher({ ...setup.withRepositories([where]), clock });
+      await Promise.all(names.map((name) => wal.push(name)));
+    }
+    for (const name of names) {
+      const [near, there] = [await repository.driver.get(at(name)), await far.driver.get(at(name))];
+      expect(await collect(there)).toEqual(await collect(near));
+    }
+    expect(readdirSync(setup.context.stagingDirectory)).toEqual([]);
+  });
+
+  it('never lets what was given up send the bytes of another file', async () => {
+    const memory = new MemoryDriver();
+    const late = new Map<ObjectKey, Uint8Array>();
+    // As a request on a connection that nobody waits for any more: it still sends from the memory that it was given.
+    const losing: StorageDriver = {
+      ...stubDriver(),
+      put: async (key, body, options) => {
+        const bytes = body.bytes?.() ?? Buffer.of();
+        if (!late.has(key)) {
+          late.set(key, bytes);
+          throw new WaldenError('STORAGE_UNAVAILABLE', 'no answer');
+        }
+        await memory.put(key, bodyOf(bytes), options);
+      },
+      stat: (key, options) => memory.stat(key, options),
+      get: (key, options) => memory.get(key, options),
+    };
+    const retries = { retries: 1, firstWaitMs: 0, longestWaitMs: 0 };
+    const far = remote(driverWithRetries(losing, retries));
+    const names = Array.from({ length: 12 }, (_, index) => setup.segment(BigInt(index + 3)));
+    const wal = pusher(setup.withRepositories([far]));
+    for (const name of names) await wal.push(name);
+    expect(late.size).toBe(12);
+    for (const [key, bytes] of late) expect(Buffer.from(bytes)).toEqual(await collect(await memory.get(key)));
   });
 });

@@ -1,8 +1,11 @@
 import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Decrypter } from 'age-encryption';
 import { describe, expect, it } from 'vitest';
+import type { StorageDriver } from '../../../../storage-drivers/driver.ts';
+import { LocalDriver } from '../../../../storage-drivers/local/local-driver.ts';
 import { MemoryDriver } from '../../../../storage-drivers/memory/memory-driver.ts';
 import { objectKey } from '../../../../storage-drivers/object-key.ts';
 import { openWhole } from '../../../../storage-drivers/age/open-payload.ts';
@@ -10,12 +13,17 @@ import { payloadKey } from '../../../../storage-drivers/age/payload.ts';
 import type { FileKey } from '../../../../storage-drivers/age/header.ts';
 import { X25519Identity } from '../../../../storage-drivers/age/x25519.ts';
 import { compressBytes } from '../../../../src/repository/codec.ts';
+import { bodyOfBytes } from '../../../../src/repository/object-bytes.ts';
 import { bodyOf, collect, fileBody } from '../../../support/bodies.ts';
 import { ageDecrypt, ageKeygen, currentKeyPath, encrypted, newKeyRing, whyNoAge } from '../../../support/encryption.ts';
 import { newDirectory } from '../../../support/sandbox.ts';
 
 const KEY = objectKey('main/object.zst');
 const SIZES = [0, 1, 65_535, 65_536, 65_537, 131_072, 200_000];
+
+async function openDirectory(): Promise<StorageDriver> {
+  return await LocalDriver.open({ root: newDirectory('repo'), instance: 'test', access: 'read-write' });
+}
 
 function bytesOf(size: number): Buffer {
   return Buffer.alloc(size, 'walden, encrypted');
@@ -42,6 +50,24 @@ describe.skipIf(whyNoAge !== undefined)(whyNoAge ?? 'the program age', () => {
     const opened = ageDecrypt(await currentKeyPath(keys), stored);
     expect(opened.equals(readFileSync(path))).toBe(true);
     expect(execFileSync('zstd', ['-dc'], { input: opened }).equals(bytesOf(500_000))).toBe(true);
+  });
+
+  it.each([
+    ['a store without files', (): Promise<StorageDriver> => Promise.resolve(new MemoryDriver())],
+    ['a directory', openDirectory],
+  ])('opens what went from memory into %s', async (_what, open) => {
+    const keys = await newKeyRing();
+    const store = await open();
+    const driver = encrypted(store, keys);
+    // Some of them through the same memory, one after the other.
+    for (const [index, size] of [200_000, 3_000_000, 131_073, 1_048_576].entries()) {
+      const bytes = randomBytes(size);
+      const key = objectKey(`main/${index}`);
+      await driver.put(key, bodyOfBytes(bytes), { ifExists: 'fail' });
+      const stored = await collect(await store.get(objectKey(`${key}.age`)));
+      expect(ageDecrypt(await currentKeyPath(keys), stored).equals(bytes)).toBe(true);
+      expect((await collect(await driver.get(key))).equals(bytes)).toBe(true);
+    }
   });
 
   it.each(SIZES)('makes what is opened here, of %i bytes', async (size) => {
