@@ -1,5 +1,6 @@
 import { createCipheriv, createDecipheriv } from 'node:crypto';
 import { WaldenError } from '../errors.ts';
+import { madeForAMoment } from './young-garbage.ts';
 
 /**
  * Bytes in chunks of 64 KiB, each sealed with ChaCha20-Poly1305 under its number and whether it is the last one: so none can be
@@ -79,6 +80,7 @@ export interface ChunkPlace {
 export function sealChunk(key: Uint8Array, plain: Uint8Array, place: ChunkPlace): readonly [Buffer, Buffer] {
   const cipher = createCipheriv(CIPHER, key, nonceOf(place), { authTagLength: TAG_BYTES });
   const sealed = cipher.update(plain);
+  madeForAMoment(sealed.byteLength);
   cipher.final();
   return [sealed, cipher.getAuthTag()];
 }
@@ -90,6 +92,7 @@ export function openChunk(key: Uint8Array, sealed: Uint8Array, place: ChunkPlace
   const decipher = createDecipheriv(CIPHER, key, nonceOf(place), { authTagLength: TAG_BYTES });
   decipher.setAuthTag(sealed.subarray(bytes));
   const plain = decipher.update(sealed.subarray(0, bytes));
+  madeForAMoment(bytes);
   try {
     decipher.final();
   } catch (cause) {

@@ -44,7 +44,8 @@ export class WalFetcher {
     this.#context = context;
     this.#spool = spool;
     this.#noteUsed = used;
-    this.#queue = new PQueue({ concurrency: context.pool.threads });
+    // More than there are workers, so that none waits while others are opened, or put into their place.
+    this.#queue = new PQueue({ concurrency: context.pool.threads * 2 });
     const fitting = Math.floor(AHEAD_BYTES / context.identity.segmentBytes);
     this.#aheadFiles = Math.max(1, Math.min(AHEAD_FILES, fitting));
   }
