@@ -4,6 +4,7 @@ import { sectionOf } from '../test/support/stores/store-under-test.ts';
 import type { TestServer } from '../test/support/postgres-server.ts';
 import { drainIntoWalden } from './drain-into-walden.ts';
 import { PgBackRest, pgBackRestVersion } from './pgbackrest.ts';
+import { limitOfStore } from './store-limit.ts';
 import { type Contender, type Figures, inTurn, printBars, printFigures, ratio, type Rounds } from './report.ts';
 import { drain, serverWithWal } from './wal-source.ts';
 
@@ -25,6 +26,7 @@ export async function benchPushToStore(rounds: Rounds): Promise<void> {
     { name: `Walden, zstd ${level}`, run: () => withStore((scene) => byWalden(scene, server, level)) },
     { name: `pgBackRest, zstd ${level}`, run: () => withStore((scene) => byPgBackRest(scene, server, level)) },
   ]);
+  contenders.push({ name: 'the store alone', run: () => withStore(limitOfStore) });
   try {
     const results = await inTurn(contenders, rounds);
     printFigures('push to S3', results);

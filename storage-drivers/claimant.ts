@@ -62,8 +62,7 @@ export class Claimant {
     let unknown = false;
     try {
       await this.#claim(body.size);
-      // What was looked at before would say nothing.
-      await this.#assertFree();
+      // The driver looks whether the key is taken, now that nobody else is about to take it: it cannot create in one step.
       unknown = true;
       await this.#driver.put(this.#key, body, { ifExists: 'fail', temporary, signal });
       unknown = false;

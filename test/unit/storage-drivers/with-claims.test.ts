@@ -177,10 +177,10 @@ describe('a store that looks and then writes', () => {
     const writing = gate();
     const looked = gate();
     let steps = 0;
-    // Of the six things that the larger one does until its object is there, the last is the write.
+    // Of the five things that the larger one does until its object is there, the last is the write.
     const held = lookingDriver(
       memory,
-      () => ((steps += 1) === 6 ? (looked.open(), writing.opened) : Promise.resolve()),
+      () => ((steps += 1) === 5 ? (looked.open(), writing.opened) : Promise.resolve()),
       4,
     );
     const large = store(withClaims(held, 'a'), KEY, 'larger');
