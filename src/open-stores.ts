@@ -1,3 +1,4 @@
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Catalog, RepositoryName } from '../catalog/catalog.ts';
 import type { KeyRing } from '../storage-drivers/age/key-ring.ts';
@@ -44,6 +45,29 @@ export async function openKeyRing(config: Config, name: string): Promise<KeyRing
   throw new WaldenError('CONFIG_INVALID', `repository ${name} is not encrypted: it has no key_directory`, {
     hint: `for a new repository, name one in [repository.${name}]; docs/encryption.md shows it`,
   });
+}
+
+/**
+ * A repository in a directory, for reading, without a configuration. `keyFiles`: the keys that open it; none: it is not
+ * encrypted. @throws KEY_REFUSED
+ */
+export async function openDirectory(
+  path: string,
+  { instance, keyFiles }: { readonly instance: string; readonly keyFiles: readonly string[] },
+): Promise<StorageDriver> {
+  const encryption = keyFiles.length === 0 ? undefined : await encryptionByFiles(keyFiles);
+  return await openStore({ driver: 'local', path }, { instance, access: 'read-only', encryption });
+}
+
+async function encryptionByFiles(keyFiles: readonly string[]): Promise<EncryptionSettings> {
+  const { KeyFiles } = await import('../storage-drivers/age/key-files.ts');
+  const { encryptFile } = await import('../storage-drivers/encrypt-file.ts');
+  return {
+    keys: await KeyFiles.read(keyFiles),
+    // Nothing is stored.
+    stagingDirectory: tmpdir(),
+    encryptFile: (input) => Promise.resolve(encryptFile(input)),
+  };
 }
 
 function repositoryOf(config: Config, name: string): RepositoryConfig {
