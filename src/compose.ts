@@ -72,12 +72,13 @@ export async function startWalden(config: Config, log: ServiceLogger): Promise<R
       clock: systemClock,
       instance,
       log,
-      rebuildCatalog: (signal) =>
+      rebuildCatalog: (signal, part) =>
         rebuildAndReplace({
           catalog,
           repositories: [...repositories.values()],
           clusters: [...config.clusters.keys()],
           signal,
+          part,
         }),
     };
     // Commands that work without the service must not wait for its packages: restore_command runs one for each WAL file.
