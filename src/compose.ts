@@ -8,7 +8,7 @@ import type { StorageDriver } from '../storage-drivers/driver.ts';
 import { offlineRestoreCommand } from './config/command-line.ts';
 import type { Config } from './config/config.ts';
 import { localIoError, systemErrorCode, WaldenError } from './errors.ts';
-import { configuredRepositories, openConfiguredStore, openRepositories, openStore } from './open-stores.ts';
+import { configuredRepositories, openConfiguredStore, openDirectory, openRepositories } from './open-stores.ts';
 import { systemClock } from './platform/clock.ts';
 import { emptyDirectory, makeDirectories, syncDirectory, syncFile } from './platform/files.ts';
 import { createWorkerPool, type WorkerPool } from './platform/worker-pool.ts';
@@ -18,7 +18,7 @@ import { rebuildCatalog } from './repository/rebuild-catalog.ts';
 import type { ServiceInstance } from './repository/backup-claim.ts';
 import type { Repository } from './repository/repository.ts';
 import { repositoryName } from './repository/names.ts';
-import { readRepositoryFile } from './repository/repository-file.ts';
+import { type OtherKind, readRepositoryFile } from './repository/repository-file.ts';
 import { parseTargetTime } from './restore/target-time.ts';
 import type { ServiceDeps, ServiceLogger } from './service/deps.ts';
 import type { OfflineOptions, OfflineSource, OfflineWalden } from './service/offline.ts';
@@ -72,12 +72,13 @@ export async function startWalden(config: Config, log: ServiceLogger): Promise<R
       clock: systemClock,
       instance,
       log,
-      rebuildCatalog: (signal) =>
+      rebuildCatalog: (signal, part) =>
         rebuildAndReplace({
           catalog,
           repositories: [...repositories.values()],
           clusters: [...config.clusters.keys()],
           signal,
+          part,
         }),
     };
     // Commands that work without the service must not wait for its packages: restore_command runs one for each WAL file.
@@ -108,10 +109,11 @@ async function lockSpool(directory: string): Promise<() => void> {
 
 /** A repository alone, without the service; nothing in it is changed. */
 export async function openOffline({ source, workers, note }: OfflineOptions): Promise<OfflineWalden> {
-  const { driver, place, words } = await openSource(source, note);
+  const { driver, place, words, keys } = await openSource(source, note);
   const repository: Repository = { name: repositoryName('repository'), driver };
   try {
-    if ((await readRepositoryFile(repository)) === undefined) {
+    const refusal = 'path' in source ? (kind: OtherKind) => notByThisCommand(place, kind) : undefined;
+    if ((await readRepositoryFile(repository, refusal)) === undefined) {
       throw new WaldenError('STORAGE_UNAVAILABLE', `${place} is not a repository of Walden: it has no walden.json`, {
         hint: 'name the directory, bucket and prefix that the configuration of the service names, or another moment',
       });
@@ -124,6 +126,7 @@ export async function openOffline({ source, workers, note }: OfflineOptions): Pr
     repository,
     place,
     restoreCommand: (cluster) => offlineRestoreCommand(words, cluster),
+    keys,
     pool: createPool(workers ?? availableParallelism()),
     clock: systemClock,
     note,
@@ -136,24 +139,42 @@ export async function openOffline({ source, workers, note }: OfflineOptions): Pr
   });
 }
 
-/** `words`: the options of the command line that name it, for whoever opens it again. */
-async function openSource(
-  source: OfflineSource,
-  note: (text: string) => void,
-): Promise<{ readonly driver: StorageDriver; readonly place: string; readonly words: readonly string[] }> {
+interface OpenedSource {
+  readonly driver: StorageDriver;
+  readonly place: string;
+  /** The options of the command line that name it, for whoever opens it again. */
+  readonly words: readonly string[];
+  /** Files or directories that must be there then. */
+  readonly keys: readonly string[];
+}
+
+async function openSource(source: OfflineSource, note: (text: string) => void): Promise<OpenedSource> {
   if ('path' in source) {
     const path = resolve(source.path);
-    const use = { instance: `offline-${randomUUID()}`, access: 'read-only' } as const;
-    const driver = await openStore({ driver: 'local', path }, use);
-    return { driver, place: path, words: ['--repository-path', path] };
+    const keyFiles = source.keyFiles.map((file) => resolve(file));
+    const driver = await openDirectory(path, { instance: `offline-${randomUUID()}`, keyFiles });
+    const keyWords = keyFiles.flatMap((file) => ['--key-file', file]);
+    return { driver, place: path, words: ['--repository-path', path, ...keyWords], keys: keyFiles };
   }
   const { config, name } = source;
   const asOf = momentOf(source.asOf, note);
   const driver = await openConfiguredStore(config, name, { access: 'read-only', asOf });
   const words = ['--config', config.source, '--repository', name];
-  if (asOf === undefined) return { driver, place: name, words };
+  const { keyDirectory } = [...config.repositories.values()].find((one) => one.name === name) ?? {};
+  const keys = keyDirectory === undefined ? [] : [keyDirectory];
+  if (asOf === undefined) return { driver, place: name, words, keys };
   const moment = asOf.toISOString();
-  return { driver, place: `${name} as of ${moment}`, words: [...words, '--as-of', moment] };
+  return { driver, place: `${name} as of ${moment}`, words: [...words, '--as-of', moment], keys };
+}
+
+function notByThisCommand(place: string, kind: OtherKind): WaldenError {
+  return kind === 'encrypted'
+    ? new WaldenError('KEY_MISSING', `the repository ${place} is encrypted, and no key was named`, {
+        hint: "name a file with a key that opens it, the service's or a recovery key: --key-file FILE",
+      })
+    : new WaldenError('USAGE', `the repository ${place} is not encrypted, but a key was named`, {
+        hint: 'make sure that it is the one that you mean, and leave --key-file out',
+      });
 }
 
 /** The moment that an operator's words name, as recovery targets do. @throws USAGE */

@@ -1,3 +1,4 @@
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Catalog, RepositoryName } from '../catalog/catalog.ts';
 import type { KeyRing } from '../storage-drivers/age/key-ring.ts';
@@ -10,7 +11,7 @@ import type { AllowedAccess } from '../storage-drivers/with-access.ts';
 import type { EncryptionSettings } from '../storage-drivers/with-encryption.ts';
 import { driverWithObserver, type ObservedCall } from '../storage-drivers/with-observer.ts';
 import type { Config, RepositoryConfig } from './config/config.ts';
-import { errorToDocument, toWaldenError, WaldenError } from './errors.ts';
+import { errorToDocument, isWaldenError, toWaldenError, WaldenError } from './errors.ts';
 import type { WorkerPool } from './platform/worker-pool.ts';
 import { beginOrRecognise } from './repository/begin-or-recognise.ts';
 import type { Repository } from './repository/repository.ts';
@@ -44,6 +45,29 @@ export async function openKeyRing(config: Config, name: string): Promise<KeyRing
   throw new WaldenError('CONFIG_INVALID', `repository ${name} is not encrypted: it has no key_directory`, {
     hint: `for a new repository, name one in [repository.${name}]; docs/encryption.md shows it`,
   });
+}
+
+/**
+ * A repository in a directory, for reading, without a configuration. `keyFiles`: the keys that open it; none: it is not
+ * encrypted. @throws KEY_REFUSED
+ */
+export async function openDirectory(
+  path: string,
+  { instance, keyFiles }: { readonly instance: string; readonly keyFiles: readonly string[] },
+): Promise<StorageDriver> {
+  const encryption = keyFiles.length === 0 ? undefined : await encryptionByFiles(keyFiles);
+  return await openStore({ driver: 'local', path }, { instance, access: 'read-only', encryption });
+}
+
+async function encryptionByFiles(keyFiles: readonly string[]): Promise<EncryptionSettings> {
+  const { KeyFiles } = await import('../storage-drivers/age/key-files.ts');
+  const { encryptFile } = await import('../storage-drivers/encrypt-file.ts');
+  return {
+    keys: await KeyFiles.read(keyFiles),
+    // Nothing is stored.
+    stagingDirectory: tmpdir(),
+    encryptFile: (input) => Promise.resolve(encryptFile(input)),
+  };
 }
 
 function repositoryOf(config: Config, name: string): RepositoryConfig {
@@ -165,22 +189,33 @@ export function configuredRepositories(
   return repositories;
 }
 
+/** With these, the other repositories of a cluster go on serving what they hold; nothing is stored meanwhile. */
+const KEYS_FAIL = ['KEY_MISSING', 'KEY_REFUSED'] as const;
+
 /**
  * Opens what can be opened now. What is away is told, and opened when it is asked for.
- * @throws what will not pass by itself, of a repository that a cluster requires
+ * @throws what will not pass by itself, of a repository that a cluster requires; where only its keys fail, when no other
+ * repository of that cluster is there
  */
 export async function openRepositories(
   config: Config,
   repositories: ReadonlyMap<RepositoryName, RepositoryOnDemand>,
   log: ServiceLog,
 ): Promise<void> {
-  const required = new Set([...config.clusters.values()].flatMap((cluster) => cluster.required));
-  const outcomes = await Promise.allSettled([...repositories.values()].map(({ driver }) => driver.opened()));
-  for (const [index, name] of [...repositories.keys()].entries()) {
-    const outcome = outcomes[index];
-    if (outcome?.status !== 'rejected') continue;
-    const error = toWaldenError(outcome.reason);
-    if (required.has(name) && !error.retryable) throw error;
+  const failures = new Map<RepositoryName, WaldenError>();
+  const opening = [...repositories].map(async ([name, { driver }]) => {
+    await driver.opened().catch((error: unknown) => failures.set(name, toWaldenError(error)));
+  });
+  await Promise.all(opening);
+  for (const { required, repositories: all } of config.clusters.values()) {
+    const isServed = all.some((name) => !failures.has(name));
+    for (const name of required) {
+      const error = failures.get(name);
+      if (error === undefined || error.retryable || (isServed && isWaldenError(error, ...KEYS_FAIL))) continue;
+      throw error;
+    }
+  }
+  for (const [name, error] of failures) {
     log.warn({ repository: name, error: errorToDocument(error) }, `repository ${name} is away: ${error.message}`);
   }
 }

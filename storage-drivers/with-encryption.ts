@@ -1,8 +1,8 @@
 import type { StorageDriver } from './driver.ts';
 import { EncryptedObjects } from './age/encrypted-objects.ts';
 import type { EncryptedFile, EncryptFileInput } from './encrypt-file.ts';
-import type { KeyRing } from './age/key-ring.ts';
 import { listLogically, storedKey } from './age/logical-list.ts';
+import type { ObjectKeys } from './age/object-keys.ts';
 import { plainSize } from './age/payload.ts';
 
 /** What the rooms above need to know of keys, of which only compose.ts knows where they are at home. */
@@ -11,7 +11,7 @@ export type { KeyOptions, KeyRing, Keys } from './age/key-ring.ts';
 export type { RewrapOutcome } from './age/rewrap.ts';
 
 export interface EncryptionSettings {
-  readonly keys: KeyRing;
+  readonly keys: ObjectKeys;
   /** For encrypted twins of staged files, where the store has no directory for them; emptied by its owner at the start. */
   readonly stagingDirectory: string;
   /** Does the work of `encryptFile`, on a worker perhaps. */

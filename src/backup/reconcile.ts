@@ -5,10 +5,13 @@ import type { Repository } from '../repository/repository.ts';
 import { isActive } from './active-backups.ts';
 import type { BackupKeeping } from './backup-deps.ts';
 
+/** There is a record, and it makes no backup. */
+const DAMAGED = ['CHECKSUM_MISMATCH', 'FORMAT_INVALID', 'FORMAT_TOO_NEW'] as const;
+
 /**
  * Settles the backups that the catalog calls running although nobody takes them: their service was killed. Where
  * `backup.json` exists the backup does too; where it does not, the backup failed. A repository out of reach leaves its
- * entry as it is, for the next time. Idempotent.
+ * entry as it is, for the next time, and so does one whose keys are missing. Idempotent.
  */
 export async function reconcileBackups(
   keeping: BackupKeeping,
@@ -36,10 +39,10 @@ async function settle(keeping: BackupKeeping, row: BackupRecord, repository: Rep
   } catch (error) {
     if (isWaldenError(error, 'STORAGE_OBJECT_MISSING')) {
       await fail(keeping, row, new WaldenError('INTERRUPTED', 'the service ended while this backup ran'));
-    } else if (toWaldenError(error).retryable) {
-      log.warn(facts, `unable to tell whether backup ${row.id} was completed: ${toWaldenError(error).message}`);
+    } else if (isWaldenError(error, ...DAMAGED)) {
+      await fail(keeping, row, error);
     } else {
-      await fail(keeping, row, toWaldenError(error));
+      log.warn(facts, `unable to tell whether backup ${row.id} was completed: ${toWaldenError(error).message}`);
     }
   }
 }

@@ -25,6 +25,7 @@ export interface AsOfOptions extends ConfigOptions {
 
 export interface OfflineOptions extends ServiceOptions, AsOfOptions {
   readonly repositoryPath?: string;
+  readonly keyFile?: readonly string[];
   readonly repository?: string;
 }
 
@@ -50,8 +51,18 @@ export function addOfflineOptions(command: Command): Command {
   return addAsOfOption(
     addServiceOptions(command)
       .option('--repository <name>', 'work without a service, straight from this repository of the configuration')
-      .option('--repository-path <directory>', 'the same without a configuration'),
+      .option('--repository-path <directory>', 'the same without a configuration')
+      .option(
+        '--key-file <file>',
+        'with --repository-path: a key that opens it, if it is encrypted; may be repeated',
+        collect,
+      ),
   );
+}
+
+/** For an option that may be repeated. */
+export function collect(value: string, previous: readonly string[] | undefined): readonly string[] {
+  return [...(previous ?? []), value];
 }
 
 /** @throws CONFIG_INVALID */
@@ -71,7 +82,7 @@ export async function connect(cli: Cli, options: ServiceOptions): Promise<ApiCli
 }
 
 /** Whether the command line asks to work without a service. @throws USAGE for what cannot stand together */
-export function isOffline({ repositoryPath, repository, asOf, config, socket }: OfflineOptions): boolean {
+export function isOffline({ repositoryPath, keyFile, repository, asOf, config, socket }: OfflineOptions): boolean {
   if (repositoryPath !== undefined && [config, socket, repository, asOf].some((option) => option !== undefined)) {
     throw new WaldenError(
       'USAGE',
@@ -84,6 +95,11 @@ export function isOffline({ repositoryPath, repository, asOf, config, socket }: 
       hint: 'with --repository no service is asked: leave --socket out',
     });
   }
+  if (repositoryPath === undefined && keyFile !== undefined) {
+    throw new WaldenError('USAGE', '--key-file needs --repository-path', {
+      hint: 'a repository of the configuration has its keys in its key_directory',
+    });
+  }
   if (repository === undefined && asOf !== undefined) {
     throw new WaldenError('USAGE', '--as-of needs --repository', { hint: 'name the repository to read' });
   }
@@ -93,12 +109,12 @@ export function isOffline({ repositoryPath, repository, asOf, config, socket }: 
 /** Opens the repository that the options name, for `isOffline` options, and closes it after `work`. */
 export async function withRepository<T>(
   cli: Cli,
-  { repositoryPath, repository, asOf, ...options }: OfflineOptions & { readonly workers?: number | undefined },
+  { repositoryPath, keyFile, repository, asOf, ...options }: OfflineOptions & { readonly workers?: number | undefined },
   work: (walden: OfflineWalden) => Promise<T>,
 ): Promise<T> {
   const source: OfflineSource =
     repository === undefined
-      ? { path: repositoryPath ?? '' }
+      ? { path: repositoryPath ?? '', keyFiles: keyFile ?? [] }
       : { config: await readConfig(cli, options), name: repository, asOf };
   const { openOffline } = await import('../compose.ts');
   const walden: OfflineWalden = await openOffline({ source, workers: options.workers, note: noteBy(cli) });

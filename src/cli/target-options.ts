@@ -2,6 +2,7 @@ import { resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import { WaldenError } from '../errors.ts';
 import type { RestoreRequest, TargetRequest } from '../service/api.ts';
+import { collect } from './connection.ts';
 import { wholeNumber } from './numbers.ts';
 
 /** The recovery target as `plan` and `restore` take it. Values stay as they were written: the service reads them. */
@@ -112,8 +113,4 @@ function tablespaceMap(pairs: readonly string[], workingDirectory: string): Reco
 
 function flags(kinds: readonly string[]): string {
   return kinds.map((kind) => `--${kind}`).join(' and ');
-}
-
-function collect(value: string, previous: readonly string[] | undefined): readonly string[] {
-  return [...(previous ?? []), value];
 }

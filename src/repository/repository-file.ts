@@ -33,29 +33,40 @@ export function decodeRepositoryFile(bytes: Uint8Array, what: string): Repositor
   return json;
 }
 
-/** Undefined where nothing was ever stored. @throws CONFIG_INVALID when it is
- * encrypted and not opened so, or the other way round; as decodeRepositoryFile, and the codes of a store out of reach. */
-export async function readRepositoryFile(repository: Repository): Promise<RepositoryFile | undefined> {
+/** What a repository is that was opened as the other kind. */
+export type OtherKind = 'encrypted' | 'not encrypted';
+
+/**
+ * Undefined where nothing was ever stored. @throws what `refusal` makes of one that is encrypted and not opened so, or the
+ * other way round, else CONFIG_INVALID; as decodeRepositoryFile, and the codes of a store out of reach.
+ */
+export async function readRepositoryFile(
+  repository: Repository,
+  refusal = (kind: OtherKind): WaldenError => notAsConfigured(repository, kind),
+): Promise<RepositoryFile | undefined> {
   const bytes = await readIfThere(repository.driver);
   if (bytes !== undefined) return decodeRepositoryFile(bytes, `${REPOSITORY_KEY} in repository ${repository.name}`);
-  await refuseOtherKind(repository);
+  const kind = await otherKind(repository.driver);
+  if (kind !== undefined) throw refusal(kind);
   return undefined;
+}
+
+/** Whether it is one of the kind as which it was not opened. */
+async function otherKind(driver: StorageDriver): Promise<OtherKind | undefined> {
+  const { beneath } = driver;
+  if (beneath !== undefined) return (await holds(beneath, REPOSITORY_KEY)) ? 'not encrypted' : undefined;
+  return (await holds(driver, objectKey(`${REPOSITORY_KEY}.age`))) ? 'encrypted' : undefined;
 }
 
 /**
  * Half of it encrypted, a repository would be read by nobody as a whole: what was begun with keys goes on with keys, and what
  * was begun without them without.
  */
-async function refuseOtherKind({ name, driver }: Repository): Promise<void> {
-  const { beneath } = driver;
-  const isThere = await (beneath === undefined
-    ? holds(driver, objectKey(`${REPOSITORY_KEY}.age`))
-    : holds(beneath, REPOSITORY_KEY));
-  if (!isThere) return;
-  const [is, told] = beneath === undefined ? ['is', 'has no key_directory'] : ['is not', 'has a key_directory'];
-  throw new WaldenError('CONFIG_INVALID', `repository ${name} ${is} encrypted, but ${told} in the configuration`, {
+function notAsConfigured({ name }: Repository, kind: OtherKind): WaldenError {
+  const told = kind === 'encrypted' ? 'has no key_directory' : 'has a key_directory';
+  return new WaldenError('CONFIG_INVALID', `repository ${name} is ${kind}, but ${told} in the configuration`, {
     hint:
-      beneath === undefined
+      kind === 'encrypted'
         ? `name its keys: key_directory in [repository.${name}]`
         : 'begin a new repository with keys, and copy this one into it with: walden repository sync FROM TO',
   });

@@ -1,3 +1,4 @@
+import { isWaldenError, type WaldenError } from '../errors.ts';
 import type { RepositoryName } from '../../catalog/catalog.ts';
 import type { StorageDriver } from '../../storage-drivers/driver.ts';
 import type { StoreHealth } from './store-health.ts';
@@ -8,6 +9,11 @@ export interface Repository {
   readonly driver: StorageDriver;
   /** What its store has shown so far; undefined where nobody watches. */
   readonly health?: StoreHealth;
+}
+
+/** The store cannot be asked, or nothing in it can be read: that may pass, and concerns no other repository. */
+export function isAway(error: unknown): error is WaldenError {
+  return isWaldenError(error, 'STORAGE_UNAVAILABLE', 'STORAGE_DENIED', 'KEY_MISSING', 'KEY_REFUSED', 'CONFIG_INVALID');
 }
 
 /** Whom to ask first: the healthy before the failing, the near before the far, else in the given order. */

@@ -9,6 +9,9 @@ const WEIGHT = 0.2;
 /** Upper bounds of what counts as equally near, in milliseconds: this host, this site, this continent. */
 const NEARNESS_MS = [20, 100, 500] as const;
 
+/** The store answers, but nothing in it can be read or stored. */
+const KEYS_FAIL = ['KEY_MISSING', 'KEY_REFUSED'] as const;
+
 export interface StoreFailure {
   readonly error: WaldenError;
   readonly since: Date;
@@ -44,14 +47,16 @@ export class StoreHealth {
   }
 
   readonly observe = ({ operation, milliseconds, error }: ObservedCall): void => {
-    if (error !== undefined && isWaldenError(error, 'STORAGE_UNAVAILABLE', 'STORAGE_DENIED')) {
+    // What needs no key says nothing about keys.
+    const usedKeys = error === undefined && operation !== 'stat' && operation !== 'list' && operation !== 'remove';
+    if (error !== undefined && isWaldenError(error, 'STORAGE_UNAVAILABLE', 'STORAGE_DENIED', ...KEYS_FAIL)) {
       const now = this.#clock.now();
       this.#failure = { error, since: this.failure?.since ?? now, lastAt: now };
       return;
     }
     // Interrupted: whether the store would have answered is not known.
     if (isWaldenError(error, 'INTERRUPTED')) return;
-    this.#failure = undefined;
+    if (usedKeys || !isWaldenError(this.#failure?.error, ...KEYS_FAIL)) this.#failure = undefined;
     if (operation === 'put' || operation === 'remove' || operation === 'list') return;
     this.#latencyMs =
       this.#latencyMs === undefined ? milliseconds : this.#latencyMs * (1 - WEIGHT) + milliseconds * WEIGHT;

@@ -82,9 +82,10 @@ export async function planRestore(
   for (const repository of deps.repositories) {
     try {
       const choice = await planFrom(deps, repository, cluster, target, signal);
-      const passedOver = refusals.map(
-        (one) => `repository ${one.repository.name} cannot serve it: ${one.error.message}`,
-      );
+      const passedOver = [
+        ...refusals.map((one) => `repository ${one.repository.name} cannot serve it: ${one.error.message}`),
+        ...inTrouble(deps.repositories, [repository, ...refusals.map((one) => one.repository)]),
+      ];
       return await completePlan(deps, { cluster, repository, target, choice }, request, passedOver);
     } catch (error) {
       if (!isWaldenError(error, ...OTHER_MAY_SERVE)) throw error;
@@ -92,6 +93,14 @@ export async function planRestore(
     }
   }
   throw bestRefusal(refusals.map(({ error }) => error)) ?? noRepositories(cluster);
+}
+
+/** Those that came last, or would: whoever expects the preferred one is to know why it was another. */
+function inTrouble(repositories: readonly Repository[], asked: readonly Repository[]): readonly string[] {
+  return repositories.flatMap(({ name, health }) => {
+    const failure = asked.some((one) => one.name === name) ? undefined : health?.failure;
+    return failure === undefined ? [] : [`repository ${name} is in trouble: ${failure.error.message}`];
+  });
 }
 
 async function planFrom(

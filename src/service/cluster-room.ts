@@ -73,8 +73,8 @@ export class ClusterRoom {
     return [...ranked.filter((one) => !behind.has(one)), ...ranked.filter((one) => behind.has(one))];
   }
 
-  startFillers(): void {
-    if (!this.#stopped) for (const filler of this.fillers) filler.start();
+  startFillers(which: (target: Repository) => boolean = () => true): void {
+    if (!this.#stopped) for (const filler of this.fillers) if (which(filler.target)) filler.start();
   }
 
   /** There may be something to bring to the repositories that are not required. */

@@ -4,6 +4,7 @@ import type { Config } from '../config/config.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { WorkerPool } from '../platform/worker-pool.ts';
 import type { ServiceInstance } from '../repository/backup-claim.ts';
+import type { RebuildPart } from '../repository/rebuild-and-replace.ts';
 import type { Repository } from '../repository/repository.ts';
 
 /** Says something to the operator's log. Facts are structured; no secrets. */
@@ -27,6 +28,6 @@ export interface ServiceDeps {
   /** Tells this service from others that use the same repositories. */
   readonly instance: ServiceInstance;
   readonly log: ServiceLog;
-  /** Builds the catalog anew beside the old one, swaps it in, and says what differed. */
-  readonly rebuildCatalog: (signal: AbortSignal) => Promise<readonly string[]>;
+  /** Builds the catalog anew beside the old one, swaps it in, and says what differed: all of it, or what can be read now. */
+  readonly rebuildCatalog: (signal: AbortSignal, part?: RebuildPart) => Promise<readonly string[]>;
 }

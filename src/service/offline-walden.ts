@@ -24,6 +24,8 @@ export interface OfflineDeps {
   readonly place: string;
   /** For a node that recovers from this repository without a service. */
   readonly restoreCommand: (cluster: ClusterName) => string;
+  /** What that node needs besides the repository: files or directories with keys. */
+  readonly keys: readonly string[];
   readonly pool: WorkerPool;
   readonly clock: Clock;
   /** Reads one cluster of the repository into a catalog; damaged objects are noted and passed over. */
@@ -64,7 +66,9 @@ export class RepositoryWalden implements OfflineWalden {
   async restore(cluster: string, request: RestoreRequest, controls: JobControls): Promise<unknown> {
     const { catalog, name } = await this.#look(cluster);
     const restoreCommand = this.#deps.restoreCommand(name);
-    return await restoreCluster(this.#restoreDeps(catalog), { cluster: name, request, restoreCommand }, controls);
+    const order = { cluster: name, request, restoreCommand };
+    const result = await restoreCluster(this.#restoreDeps(catalog), order, controls);
+    return { ...result, warnings: [...result.warnings, ...this.#deps.keys.map(keptKey)] };
   }
 
   async fetchWal(cluster: string, name: string, targetPath: string): Promise<'restored' | 'absent'> {
@@ -119,4 +123,9 @@ export class RepositoryWalden implements OfflineWalden {
       hint: 'the clusters of a repository are the directories in it',
     });
   }
+}
+
+/** Whoever restores is not always who runs the server: recovery that cannot read the key stops at its first file. */
+function keptKey(path: string): string {
+  return `its restore_command reads ${path}: leave it there, owned by the user of PostgreSQL, while the server fetches WAL`;
 }

@@ -18,9 +18,13 @@ export interface OfflineWalden {
   close(): Promise<void>;
 }
 
-/** A directory, or a repository of a configuration; `asOf`: as it was at a moment, in an operator's words. */
+/**
+ * A directory, with the files of the keys that open it if it is encrypted; or a repository of a configuration, `asOf`: as it
+ * was at a moment, in an operator's words.
+ */
 export type OfflineSource =
-  { readonly path: string } | { readonly config: Config; readonly name: string; readonly asOf: string | undefined };
+  | { readonly path: string; readonly keyFiles: readonly string[] }
+  | { readonly config: Config; readonly name: string; readonly asOf: string | undefined };
 
 export interface OfflineOptions {
   readonly source: OfflineSource;

@@ -7,7 +7,7 @@ import { createHttpServer, listenOnSocket } from './http-server.ts';
 import { JobRunner } from './jobs.ts';
 import { isCatalogBehind } from './lost-catalog.ts';
 import type { CatalogRebuild, ServiceRooms } from './rooms.ts';
-import { startCatalogRebuild } from './start-catalog-rebuild.ts';
+import { startLostCatalogRebuild } from './start-catalog-rebuild.ts';
 
 export interface RunningService {
   /** Ends jobs, refuses what waits, finishes what is being stored, and closes the socket. */
@@ -23,10 +23,10 @@ export async function startService(given: ServiceDeps, log: FastifyBaseLogger): 
   let rebuild: CatalogRebuild | undefined;
   const deps: ServiceDeps = {
     ...given,
-    async rebuildCatalog(signal) {
-      const differences = await given.rebuildCatalog(signal);
+    async rebuildCatalog(signal, part) {
+      const differences = await given.rebuildCatalog(signal, part);
       // Whoever asked for it: from now on the catalog knows everything.
-      rebuild = undefined;
+      if (part === undefined) rebuild = undefined;
       return differences;
     },
   };
@@ -44,11 +44,18 @@ export async function startService(given: ServiceDeps, log: FastifyBaseLogger): 
   if (await isCatalogBehind(deps.catalog, clusters.values())) {
     deps.log.warn({}, 'the repositories hold more than the catalog knows: rebuilding it');
     // Noted before the clusters are registered: a start that dies from here on leaves the note to the next one.
-    const { record } = await startCatalogRebuild({ jobs, deps }, new Promise((resolve) => (listening = resolve)));
-    const ended = jobs.ended(record.id).then(() => {
-      if (rebuild !== undefined) rebuild = { ...rebuild, isRunning: false };
-    });
-    rebuild = { job: record.id, ended, isRunning: true };
+    rebuild = await startLostCatalogRebuild(
+      { jobs, deps },
+      {
+        begin: new Promise((resolve) => (listening = resolve)),
+        // What the catalog does not know yet would be copied once more.
+        known: (unread) => {
+          for (const room of clusters.values()) room.startFillers(({ name }) => !unread.has(name));
+        },
+        isOver: () => rebuild === undefined,
+        whole: () => (rebuild = undefined),
+      },
+    );
   }
   for (const room of clusters.values()) await openCluster(deps, room);
   const rooms: ServiceRooms = {
@@ -61,7 +68,6 @@ export async function startService(given: ServiceDeps, log: FastifyBaseLogger): 
   await listenOnSocket(server, deps.config.service.socket);
   deps.log.info({ socket: deps.config.service.socket, clusters: [...clusters.keys()] }, 'ready');
   listening();
-  // What the catalog does not know yet would be copied once more.
   void (rebuild?.ended ?? Promise.resolve()).then(() => {
     for (const room of clusters.values()) room.startFillers();
   });

@@ -140,7 +140,7 @@ export class EncryptedObjects {
     this.#known.delete(key);
   }
 
-  /** In one request. */
+  /** In one request. Whether it can be opened, and its first bytes, are known when this resolves. */
   async #getWhole(key: ObjectKey, { signal }: CallOptions): Promise<Readable> {
     const stream = await this.#inner.get(storedKey(key), { signal });
     const { keys } = this.#settings;
@@ -148,7 +148,7 @@ export class EncryptedObjects {
       const { head, rest } = await takeHead(stream as AsyncIterable<Uint8Array>, key);
       yield* openWhole(rest, await keyOf(keys, head, key), key);
     }
-    return endingWith(stream, Readable.from(pieces(), { objectMode: false }));
+    return await begun(stream, pieces());
   }
 
   /** The first bytes are decrypted when this resolves. */

@@ -4,6 +4,7 @@ import { localIoError, systemErrorCode, WaldenError } from '../../src/errors.ts'
 import { makeDirectories } from '../../src/platform/files.ts';
 import { encodeHeader, type FileKey, MAX_RECIPIENTS, openHeader, type OpenedHeader } from './header.ts';
 import { assertPrivate, isKeyFileName, type KeyFile, readKeyFile, writeKeyFile, writeWhole } from './key-file.ts';
+import type { ObjectKeys } from './object-keys.ts';
 import { X25519Recipient } from './x25519.ts';
 
 /** Names the key that objects are being given headers for. */
@@ -29,7 +30,7 @@ export interface Keys {
  * The keys of one repository. All in the directory open objects; the newest, with the further recipients, is for new ones. The
  * directory is read again when it has changed, so a new key is used from then on without a restart.
  */
-export class KeyRing {
+export class KeyRing implements ObjectKeys {
   readonly options: KeyOptions;
   #read: { readonly state: string; readonly keys: Keys } | undefined;
 

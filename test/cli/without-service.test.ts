@@ -86,6 +86,7 @@ describe('wrong usage', () => {
     ],
     ['a repository beside a socket', ['list', 'main', '--repository', 'r', '--socket', '/s'], 'cannot stand beside'],
     ['two repositories', ['list', 'main', '--repository', 'r', '--repository-path', '/r'], 'cannot stand beside'],
+    ['a key of the configuration', ['list', 'main', '--repository', 'r', '--key-file', '/k'], '--key-file needs'],
     ['a moment of no repository', ['list', 'main', '--as-of', '1 hour ago'], '--as-of needs --repository'],
   ])('of the kind: %s ends with status 2 and a hint', async (_, words, message) => {
     const { status, stdout, stderr } = await runWalden(words);

@@ -1,11 +1,13 @@
-import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { BackupId } from '../../catalog/catalog.ts';
 import { SqliteCatalog } from '../../catalog/sqlite/sqlite-catalog.ts';
 import type { BackupListDocument, JobListDocument } from '../../src/service/api.ts';
+import { ensureRepositoryFile } from '../../src/repository/repository-file.ts';
 import { LocalDriver } from '../../storage-drivers/local/local-driver.ts';
-import { NEAR } from '../support/catalog-rows.ts';
+import { FAR, NEAR } from '../support/catalog-rows.ts';
+import { encrypted, newKeyRing } from '../support/encryption.ts';
 import { GeneratedRepository } from '../support/generated-repository.ts';
 import { newDirectory, removeDirectory } from '../support/sandbox.ts';
 import { until } from '../support/until.ts';
@@ -78,6 +80,36 @@ describe('a service whose catalog was lost', () => {
     await walden.start();
     expect(await walden.run('status')).toContain('other: nothing is known of it yet');
     expect(await walden.log()).toContain('cluster.json');
+  });
+
+  it('says nothing of a cluster that one which is required may know, until that can be read', async () => {
+    const [root, keys] = [newDirectory('far'), await newKeyRing()];
+    const { keyDirectory } = keys.options;
+    const local = await LocalDriver.open({ root, instance: 'test', access: 'read-write' });
+    const catalog = SqliteCatalog.open(':memory:');
+    const made = new GeneratedRepository({ name: FAR, driver: encrypted(local, keys) }, catalog);
+    await ensureRepositoryFile(made.repository);
+    await made.begin();
+    await made.addBackup(ID);
+    await catalog.close();
+    await local.close();
+    renameSync(keyDirectory, `${keyDirectory}.aside`);
+    const place = { dataDirectory: newDirectory('data'), conninfo: 'host=/nowhere' };
+    const far = ['driver = "local"', `path = "${root}"`, `key_directory = "${keyDirectory}"`];
+    const fresh = createWalden({ clusters: { main: place }, repositories: ['near', 'far'], stores: { far } });
+    await fresh.start();
+    try {
+      expect(await fresh.attempt('list', 'main')).toMatchObject({ status: 65, stdout: '' });
+      renameSync(`${keyDirectory}.aside`, keyDirectory);
+      const backups = async (): Promise<readonly string[] | undefined> => {
+        const listed = await fresh.attempt('list', 'main', '--json');
+        if (listed.status !== 0) return undefined;
+        return (JSON.parse(listed.stdout) as BackupListDocument).backups.map(({ id }) => id);
+      };
+      expect(await until(backups, { what: 'the list of backups', explain: () => fresh.log() })).toEqual([ID]);
+    } finally {
+      await fresh.kill();
+    }
   });
 
   it('begins with an empty one where there is nothing to rebuild it from', async () => {

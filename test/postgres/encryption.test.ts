@@ -1,6 +1,8 @@
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { chmodSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { type DriverOptions, openDriver } from '../../storage-drivers/registry.ts';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { BackupListDocument } from '../../src/service/api.ts';
 import { archiveNow } from '../support/archiving.ts';
@@ -14,12 +16,13 @@ import {
 } from '../support/encryption.ts';
 import { fingerprint } from '../support/fingerprint.ts';
 import { newDirectory } from '../support/sandbox.ts';
-import { restoreAndStart, type Scene, startScene } from '../support/scene.ts';
+import { startRestored } from '../support/postgres-server.ts';
+import { assertSound, freshTarget, leaveMark, restoreAndStart, type Scene, startScene } from '../support/scene.ts';
 import { STORE_KINDS_UNDER_TEST } from '../support/stores/all-stores.ts';
 import { sectionOf, type StoreKindUnderTest, type StoreUnderTest } from '../support/stores/store-under-test.ts';
 import { restoreToAMoment } from '../support/story.ts';
 import { newestVersion } from '../support/tested-versions.ts';
-import { createWalden, type WaldenHarness } from '../support/walden.ts';
+import { createWalden, type Outcome, type WaldenHarness } from '../support/walden.ts';
 
 const LOCAL: StoreKindUnderTest = {
   what: 'a directory',
@@ -38,6 +41,7 @@ describe.each(KINDS)('a cluster whose only repository is encrypted, on $what', (
   const whyNot = kind.whyNot ?? whyNoAge;
   describe.skipIf(whyNot !== undefined)(whyNot ?? kind.what, () => {
     let store: StoreUnderTest;
+    let options: DriverOptions;
     let section: readonly string[];
     let keyPath: string;
     let recovery: GeneratedKey;
@@ -47,7 +51,8 @@ describe.each(KINDS)('a cluster whose only repository is encrypted, on $what', (
 
     beforeAll(async () => {
       store = await kind.start();
-      section = sectionOf(store.options());
+      options = store.options();
+      section = sectionOf(options);
       recovery = ageKeygen(newDirectory('recovery'), 'recovery.key');
       const keys = await newKeyRing([recovery.recipient]);
       keyPath = await currentKeyPath(keys);
@@ -132,6 +137,80 @@ describe.each(KINDS)('a cluster whose only repository is encrypted, on $what', (
       expect(stderr).toMatch(/repository far is encrypted, but has no key_directory/);
     });
 
+    describe('copied into a directory', () => {
+      let path: string;
+      let elsewhere: WaldenHarness;
+      let segment: string;
+      beforeAll(async () => {
+        await leaveMark(scene.server, 'in the copy');
+        segment = await archiveNow(scene.server);
+        path = newDirectory('copied');
+        await copyStore(options, path);
+        elsewhere = createWalden({ clusters: {} });
+      });
+      const fetching = (target: string, ...words: readonly string[]): Promise<Outcome> =>
+        elsewhere.attempt('wal', 'fetch', 'main', segment, target, '--repository-path', path, ...words);
+
+      it('answers to the recovery key alone', async () => {
+        const words = ['--repository-path', path, '--key-file', recovery.path];
+        const { backups } = (await elsewhere.json('list', 'main', ...words)) as BackupListDocument;
+        expect(backups.map(({ state }) => state)).toEqual(['complete']);
+        await elsewhere.run('show', 'main', 'latest', '--files', ...words);
+        await elsewhere.run('plan', 'main', ...words);
+      });
+
+      it('gives back single WAL files, with one of several keys', async () => {
+        const other = ageKeygen(newDirectory('other'), 'other.key');
+        const target = join(newDirectory('fetched'), 'it');
+        const words = [other.path, recovery.path].flatMap((file) => ['--key-file', file]);
+        expect(await fetching(target, ...words)).toEqual({ status: 0, stdout: '', stderr: '' });
+        const original = readFileSync(join(scene.server.dataDirectory, 'pg_wal', segment));
+        expect(readFileSync(target).equals(original)).toBe(true);
+        const absent = ['wal', 'fetch', 'main', '0000000100000FFF00000001', target, '--repository-path', path];
+        expect(await elsewhere.attempt(...absent, ...words)).toEqual({ status: 1, stdout: '', stderr: '' });
+      });
+
+      it('is restored, and fetches its WAL with the same key', async () => {
+        const to = freshTarget();
+        const words = ['--repository-path', path, '--key-file', recovery.path];
+        const said = await elsewhere.run('restore', 'main', '--to', to, ...words);
+        expect(said).toContain(`reads ${recovery.path}: leave it there`);
+        const restored = await startRestored(to, { version: newestVersion });
+        await assertSound(restored);
+        expect(await fingerprint(restored)).toEqual(await fingerprint(scene.server));
+        await restored.dispose();
+      });
+
+      it('says which option is missing without a key, and is refused with the wrong one', async () => {
+        const without = await elsewhere.attempt('list', 'main', '--repository-path', path);
+        expect(without).toMatchObject({ status: 34, stdout: '' });
+        expect(without.stderr).toContain(`the repository ${path} is encrypted, and no key was named`);
+        expect(without.stderr).toMatch(/^HINT: .*--key-file FILE$/m);
+        const other = ageKeygen(newDirectory('other'), 'other.key');
+        const wrong = await elsewhere.attempt('plan', 'main', '--repository-path', path, '--key-file', other.path);
+        expect(wrong).toMatchObject({ status: 34, stdout: '' });
+        expect(wrong.stderr).toContain(`no key here opens it (${other.path})`);
+        expect(wrong.stderr).not.toMatch(/SECRET/);
+      });
+
+      it('never lets a missing key pass for a missing file', async () => {
+        const target = join(newDirectory('fetched'), 'it');
+        const other = ageKeygen(newDirectory('other'), 'other.key');
+        for (const words of [[], ['--key-file', other.path], ['--key-file', '/nonexistent']]) {
+          expect(await fetching(target, ...words)).toMatchObject({ status: 200, stdout: '' });
+        }
+        expect(existsSync(target)).toBe(false);
+      });
+
+      it('is refused with a key that others may read', async () => {
+        const open = ageKeygen(newDirectory('open'), 'open.key');
+        chmodSync(open.path, 0o644);
+        const refused = await elsewhere.attempt('list', 'main', '--repository-path', path, '--key-file', open.path);
+        expect(refused).toMatchObject({ status: 35, stdout: '' });
+        expect(refused.stderr).toContain(`HINT: run: chmod 600 ${open.path}`);
+      });
+    });
+
     it('is restored with nothing but the recovery key, after the key was rotated', async () => {
       const { server, walden } = scene;
       await walden.run('key', 'rotate', 'far');
@@ -149,3 +228,14 @@ describe.each(KINDS)('a cluster whose only repository is encrypted, on $what', (
     });
   });
 });
+
+/** As `aws s3 sync` or `cp -r` would. */
+async function copyStore(options: DriverOptions, directory: string): Promise<void> {
+  const driver = await openDriver(options, { instance: 'copy', access: 'read-only' });
+  for await (const { key } of driver.list('')) {
+    const target = join(directory, key);
+    mkdirSync(dirname(target), { recursive: true });
+    await writeFile(target, await driver.get(key));
+  }
+  await driver.close();
+}

@@ -24,6 +24,7 @@ export function defineRestore(command: Command, cli: Cli): void {
         "walden restore main --to /srv/restored --time '2026-11-22 14:03:00+01'",
         'walden restore main --to /srv/standby --standby',
         'walden restore main --to /srv/restored --repository-path /mnt/repository',
+        'walden restore main --to /srv/restored --repository-path /mnt/repository --key-file /mnt/stick/recovery.key',
         "walden restore main --to /srv/restored --repository offsite --as-of '2026-11-22 14:03:00+01'",
       ),
     )

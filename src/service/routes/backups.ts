@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream';
 import { Type } from 'typebox';
+import type { BackupRecord, ClusterName } from '../../../catalog/catalog.ts';
 import { takeBackup } from '../../backup/take-backup.ts';
 import { restoreCluster } from '../../restore/restore-cluster.ts';
 import { makePlan } from '../../restore/plan.ts';
@@ -8,7 +9,7 @@ import { backupFiles, findBackup } from '../answers/backups.ts';
 import { backupDocument, jobDocument } from '../answers/documents.ts';
 import type { Server } from '../http-server.ts';
 import { restoreCommand } from '../../config/command-line.ts';
-import { assertCatalogWhole, clusterRoom, rebuildEnded, type ServiceRooms } from '../rooms.ts';
+import { assertCatalogWhole, byKnown, clusterRoom, rebuildBegun, type ServiceRooms } from '../rooms.ts';
 
 const ClusterParams = Type.Object({ cluster: Type.String({ maxLength: 100 }) });
 const BackupParams = Type.Object({ cluster: Type.String({ maxLength: 100 }), id: Type.String({ maxLength: 100 }) });
@@ -42,8 +43,7 @@ function readingRoutes(server: Server, rooms: ServiceRooms): void {
     { schema: { params: BackupParams, response: { 200: BackupDocument } } },
     async (request) => {
       const { name } = clusterRoom(rooms, request.params.cluster).config;
-      assertCatalogWhole(rooms);
-      return backupDocument(await findBackup(catalog, name, request.params.id));
+      return backupDocument(await foundBackup(rooms, name, request.params.id));
     },
   );
   server.get<BackupRoute>(
@@ -51,8 +51,7 @@ function readingRoutes(server: Server, rooms: ServiceRooms): void {
     { schema: { params: BackupParams } },
     async (request, reply) => {
       const room = clusterRoom(rooms, request.params.cluster);
-      assertCatalogWhole(rooms);
-      const backup = await findBackup(catalog, room.config.name, request.params.id);
+      const backup = await foundBackup(rooms, room.config.name, request.params.id);
       const lines = backupFiles(room.repositories, backup);
       return await reply.type('application/x-ndjson').send(Readable.from(asNdjson(lines)));
     },
@@ -92,9 +91,10 @@ function workingRoutes(server: Server, rooms: ServiceRooms): void {
     { schema: { params: ClusterParams, body: RestoreRequest, response: { 200: PlanDocument } } },
     async (request) => {
       const room = clusterRoom(rooms, request.params.cluster);
-      assertCatalogWhole(rooms);
-      const repositories = await room.forRestore();
-      return await makePlan({ ...deps, repositories }, room.config.name, request.body);
+      return await byKnown(rooms, await room.forRestore(), async (repositories, notes) => {
+        const plan = await makePlan({ ...deps, repositories }, room.config.name, request.body);
+        return { ...plan, notes: [...plan.notes, ...notes] };
+      });
     },
   );
   server.post<ClusterRoute & { readonly Body: RestoreRequest }>(
@@ -103,15 +103,27 @@ function workingRoutes(server: Server, rooms: ServiceRooms): void {
     async (request, reply) => {
       const room = clusterRoom(rooms, request.params.cluster);
       const job = await jobs.start('restore', room.config.name, async (controls) => {
-        await rebuildEnded(rooms, controls.signal);
-        return await restoreCluster(
-          { ...deps, repositories: await room.forRestore() },
-          { cluster: room.config.name, request: request.body, restoreCommand: restoreCommand(room.scriptConfigPath) },
-          controls,
-        );
+        await rebuildBegun(rooms, controls.signal);
+        return await byKnown(rooms, await room.forRestore(), async (repositories, notes) => {
+          const order = { request: request.body, restoreCommand: restoreCommand(room.scriptConfigPath) };
+          const result = await restoreCluster(
+            { ...deps, repositories },
+            { cluster: room.config.name, ...order },
+            controls,
+          );
+          return { ...result, notes: [...result.notes, ...notes] };
+        });
       });
       return await reply.code(202).send({ job: jobDocument(job) });
     },
+  );
+}
+
+/** Which one is the newest is known when all are. @throws CATALOG_INCOMPLETE, and as findBackup */
+async function foundBackup(rooms: ServiceRooms, cluster: ClusterName, id: string): Promise<BackupRecord> {
+  if (id === 'latest') assertCatalogWhole(rooms);
+  return await byKnown(rooms, clusterRoom(rooms, cluster).repositories, () =>
+    findBackup(rooms.deps.catalog, cluster, id),
   );
 }
 

@@ -19,6 +19,7 @@ import type { ObjectKey, Sha256Hex } from '../../../storage-drivers/driver.ts';
 import { FaultyDriver } from '../../../storage-drivers/faulty/faulty-driver.ts';
 import { MemoryDriver } from '../../../storage-drivers/memory/memory-driver.ts';
 import { openTestCatalog } from '../../support/backup-stores.ts';
+import { stubDriver } from '../../support/stub-driver.ts';
 
 const OWN = 'own' as ServiceInstance;
 const OTHER = 'other' as ServiceInstance;
@@ -132,6 +133,23 @@ describe('settling the backups of a service that was killed', () => {
     await reconcileBackups(keeping(), main, [repository]);
     expect(await states()).toEqual(['20261122T021500F failed']);
   });
+
+  it.each(['KEY_MISSING', 'KEY_REFUSED', 'STORAGE_DENIED'] as const)(
+    'leaves the entry as it is while its record cannot be read: %s',
+    async (code) => {
+      await open('20261122T021500F');
+      await storeBackup('20261122T021500F', true);
+      const sealed = stubDriver();
+      sealed.beforeGet = () => {
+        throw new WaldenError(code, 'not to be read');
+      };
+      await reconcileBackups(keeping(), main, [{ name: local, driver: sealed }]);
+      expect(await states()).toEqual(['20261122T021500F running']);
+      expect(warnings).toEqual([expect.stringContaining('unable to tell')]);
+      await reconcileBackups(keeping(), main, [repository]);
+      expect(await states()).toEqual(['20261122T021500F complete']);
+    },
+  );
 
   it('leaves the entry as it is while the store is out of reach', async () => {
     await open('20261122T021500F');

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { BackupId, Catalog, RestorePoint } from '../../../catalog/catalog.ts';
 import { SqliteCatalog } from '../../../catalog/sqlite/sqlite-catalog.ts';
+import { FaultyDriver } from '../../../storage-drivers/faulty/faulty-driver.ts';
 import { MemoryDriver } from '../../../storage-drivers/memory/memory-driver.ts';
 import { errorToDocument, WaldenError } from '../../../src/errors.ts';
 import type { Lsn } from '../../../src/postgres/lsn.ts';
@@ -164,6 +165,52 @@ describe('rebuildAndReplace', () => {
     expect(await answers(catalog)).toEqual(before);
     expect(await catalog.walFile(NEAR, MAIN, added.name)).toEqual(added);
     expect(await catalog.problems()).toEqual([]);
+  });
+
+  describe('of what can be read now', () => {
+    const read = new Set([NEAR, FAR]);
+    const unknown = parseWalName('000000010000000000000008').name;
+    /** The far store, which dies at its n-th read. */
+    function repositories(at: number) {
+      const { driver } = far.repository;
+      const dying = new FaultyDriver(driver, { kind: 'read', at, moment: 'before', lasting: true });
+      return [near.repository, { name: FAR, driver: dying }];
+    }
+
+    it('keeps what was known of a store that dies at any moment, and learns what the others hold', async () => {
+      // Of which the store itself knows nothing any more.
+      await catalog.openBackup([backupStart({ id: LEFT_OVER, repository: FAR })]);
+      await catalog.failBackup(FAR, MAIN, LEFT_OVER, ERROR);
+      const before = await answers(catalog);
+      const away: string[] = [];
+      for (let at = 1; ; at += 1) {
+        await catalog.forgetWalFile(NEAR, MAIN, unknown);
+        const part = { read, away: (name: string, { code }: WaldenError) => away.push(`${name} ${code}`) };
+        const told = await rebuildAndReplace({ ...request(), repositories: repositories(at), catalog, part });
+        expect(told).toContain(`WAL file ${unknown} of cluster main in repository near was not known`);
+        expect(await catalog.problems()).toEqual([]);
+        if (away.length < at) break;
+        expect(await answers(catalog)).toEqual(before);
+      }
+      expect(away.length).toBeGreaterThan(8);
+      expect(new Set(away)).toEqual(new Set(['far STORAGE_UNAVAILABLE']));
+    });
+
+    it('does not ask whom it was not told to read', async () => {
+      await catalog.forgetWalFile(FAR, MAIN, unknown);
+      const before = await answers(catalog);
+      const part = { read: new Set([NEAR]), away: () => expect.unreachable() };
+      await rebuildAndReplace({ ...request(), repositories: repositories(1), catalog, part });
+      expect(await answers(catalog)).toEqual(before);
+    });
+
+    it('is not replaced by a part when nothing was said of parts', async () => {
+      const before = await answers(catalog);
+      await catalog.forgetWalFile(NEAR, MAIN, unknown);
+      const whole = { ...request(), repositories: repositories(1), catalog };
+      await expect(rebuildAndReplace(whole)).rejects.toMatchObject({ code: 'STORAGE_UNAVAILABLE' });
+      expect(await answers(catalog)).not.toEqual(before);
+    });
   });
 
   it('leaves the catalog in use as it was when the rebuild fails', async () => {

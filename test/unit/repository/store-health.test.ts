@@ -58,6 +58,24 @@ describe('the choice among repositories', () => {
     expect(order(all)).toBe('a b');
   });
 
+  it('puts one whose keys are missing behind, until something in it was opened or stored', () => {
+    const { all } = repositories('a', 'b');
+    const health = all[0]!.health;
+    observe(all[0], 1, new WaldenError('KEY_MISSING', 'no key'));
+    for (const operation of ['stat', 'list', 'remove'] as const) {
+      health.observe({ operation, milliseconds: 1, error: undefined });
+    }
+    observe(all[0], 1, new WaldenError('STORAGE_OBJECT_MISSING', 'not there'));
+    expect(order(all)).toBe('b a');
+    expect(health.failure?.error.code).toBe('KEY_MISSING');
+    observe(all[0], 1);
+    expect(order(all)).toBe('a b');
+    health.observe({ operation: 'put', milliseconds: 1, error: new WaldenError('KEY_REFUSED', 'others may read it') });
+    expect(order(all)).toBe('b a');
+    health.observe({ operation: 'put', milliseconds: 1, error: undefined });
+    expect(health.failure).toBeUndefined();
+  });
+
   it('remembers since when it fails, and learns nothing from what was interrupted', () => {
     const { all, pass } = repositories('a');
     observe(all[0], 1, AWAY);
