@@ -1,7 +1,8 @@
 import { existsSync, readdirSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { defineConfig } from 'vitest/config';
+import { LongestFirst } from './scripts/longest-first.mjs';
 
 // The tests run compiled (npm run build), since worker threads need real JavaScript files. What was compiled from a source
 // that is gone by now must not run.
@@ -22,7 +23,9 @@ export default defineConfig({
     include: ['dist/test/**/*.test.js'],
     exclude: ['**/node_modules/**', ...(live ? [] : ['dist/test/live/**']), ...compiledFromNothing()],
     pool: 'forks',
-    maxWorkers: 2,
+    // Many tests wait for a server, a deadline or a child most of the time.
+    maxWorkers: Math.min(2 * availableParallelism(), 16),
+    sequence: { sequencer: LongestFirst },
     // Only for what hangs: a machine that is busy with other things must fail no test.
     testTimeout: 300_000,
     hookTimeout: 300_000,

@@ -19,7 +19,9 @@ export const HEADER_BYTES = 2048;
 export const MAX_RECIPIENTS = 16;
 
 const PADDING = 'walden.padding';
-const WHOLE = /^(age-encryption\.org\/v1\n.*?)-> walden\.padding (\S+) (\S+) x+\n\n--- \S{43}\n$/s;
+/** No more than what `encodeHeader` writes: what age could not even read would look as if no key opened it. */
+const WHOLE =
+  /^(age-encryption\.org\/v1\n.*?)-> walden\.padding ([A-Za-z0-9+/]{22}) (\S+) x+\n\n--- [A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]\n$/s;
 const TOKEN_BYTES = 16;
 const MAC_BYTES = 32;
 /** Bytes of a line of a stanza's body, before base64. */

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 import type { TestServer } from './postgres-server.ts';
 import { until } from './until.ts';
@@ -6,6 +7,11 @@ const ACCOUNTS = 2000;
 const BALANCE = 1000;
 const STOP_DEADLINE_MS = 180_000;
 const RECONNECT_DEADLINE_MS = 120_000;
+/**
+ * A client thinks between its transfers: one that does not takes the processors from what is tested, and every copy has to
+ * replay the WAL that it made meanwhile.
+ */
+const THINKING_MS = 5;
 
 export interface LoadOptions {
   /** Connections that write at the same time; 3 by default. */
@@ -88,7 +94,10 @@ class RunningLoad implements Load {
 
   async #run(client: pg.Client): Promise<void> {
     try {
-      while (!this.#stopping) this.acknowledged.push(await this.#transfer(client));
+      while (!this.#stopping) {
+        this.acknowledged.push(await this.#transfer(client));
+        await delay(THINKING_MS);
+      }
       await client.end();
     } catch (error) {
       // The connection is lost or in an unknown state; a failure to close it says nothing more.

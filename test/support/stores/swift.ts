@@ -54,8 +54,10 @@ async function start(directory: string, processes: ServerProcess[]): Promise<Omi
     await writeFile(join(directory, `${kind}.conf`), storageConfiguration(directory, kind, ports[kind]));
   }
   await writeFile(join(directory, 'proxy.conf'), proxyConfiguration(directory, ports.proxy));
+  await writeFile(join(directory, `${CACHE_MODULE}.py`), CACHE);
   const daemon = (name: string, program: string): void => {
-    processes.push(new ServerProcess(name, directory, program, [join(directory, `${name}.conf`), '--verbose']));
+    const words = [join(directory, `${name}.conf`), '--verbose'];
+    processes.push(new ServerProcess(name, directory, program, words, { PYTHONPATH: directory }));
   };
   for (const kind of KINDS) daemon(kind, `swift-${kind}-server`);
   daemon('proxy', 'swift-proxy-server');
@@ -82,6 +84,39 @@ for kind, port in (argument.split(':') for argument in sys.argv[2:]):
 async function makeRings(directory: string, ports: Ports): Promise<void> {
   await runProgram('python3', ['-c', RING_BUILDER, directory, ...KINDS.map((kind) => `${kind}:${ports[kind]}`)]);
 }
+
+/**
+ * Stands for the memcached that a Swift has beside it: without one, the proxy asks for account and container again at each
+ * request.
+ */
+const CACHE_MODULE = 'cache_of_proxy';
+const CACHE = `
+import json
+from time import time as now
+
+class Cache(object):
+    def __init__(self):
+        self.items = {}
+
+    def get(self, key, raise_on_error=False):
+        text, until = self.items.get(key, ('null', 0))
+        return json.loads(text) if until == 0 or now() < until else None
+
+    def set(self, key, value, serialize=True, time=0, min_compress_len=0, raise_on_error=False):
+        self.items[key] = (json.dumps(value), now() + time if time else 0)
+
+    def delete(self, key, server_key=None):
+        self.items.pop(key, None)
+
+def filter_factory(global_conf, **local_conf):
+    cache = Cache()
+    def cached(app):
+        def answer(env, start_response):
+            env['swift.cache'] = cache
+            return app(env, start_response)
+        return answer
+    return cached
+`;
 
 /** Whatever it says: that it answers is enough. */
 async function answers(port: number): Promise<boolean> {
@@ -119,8 +154,9 @@ function proxyConfiguration(directory: string, port: number): string {
   const filters = ['catch_errors', 'cache', 'listing_formats', 'bulk', 's3api', 'tempauth', 'slo', 'dlo'];
   const more = ['versioned_writes', 'symlink'];
   const eggs = [...filters, ...more].map((name) => {
-    const egg = name === 'cache' ? 'memcache' : name;
-    return `[filter:${name}]\nuse = egg:swift#${egg}\n${FILTER_SETTINGS[name] ?? ''}`;
+    const program =
+      name === 'cache' ? `paste.filter_factory = ${CACHE_MODULE}:filter_factory` : `use = egg:swift#${name}`;
+    return `[filter:${name}]\n${program}\n${FILTER_SETTINGS[name] ?? ''}`;
   });
   return `[DEFAULT]
 bind_ip = 127.0.0.1
@@ -139,8 +175,6 @@ ${eggs.join('')}`;
 }
 
 const FILTER_SETTINGS: Readonly<Record<string, string>> = {
-  // There is none: it is asked in vain, and missed by nobody who speaks S3.
-  cache: 'memcache_servers = 127.0.0.1:1\n',
   s3api: 's3_acl = false\nauth_pipeline_check = false\n',
   tempauth: 'user_test_tester = testing .admin .reseller_admin\n',
   versioned_writes: 'allow_versioned_writes = true\nallow_object_versioning = true\n',

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { HEADER_BYTES } from '../../../../storage-drivers/age/header.ts';
+import { type FileKey, HEADER_BYTES } from '../../../../storage-drivers/age/header.ts';
 import type { KeyRing } from '../../../../storage-drivers/age/key-ring.ts';
 import { HEAD_BYTES } from '../../../../storage-drivers/age/payload.ts';
 import type { StorageDriver } from '../../../../storage-drivers/driver.ts';
@@ -66,6 +66,21 @@ describe('reading an encrypted object', () => {
   ])('is CHECKSUM_MISMATCH where a bit of %s is flipped', async (_where, at) => {
     store.damage(STORED, (bytes) => flipped(bytes, at));
     expect(await codesOfReading()).toEqual(['CHECKSUM_MISMATCH', 'CHECKSUM_MISMATCH']);
+  });
+
+  it('is CHECKSUM_MISMATCH, and never a missing key, whichever bit of the header is flipped', async () => {
+    const header = await keys.seal(randomBytes(16) as FileKey);
+    const other: string[] = [];
+    for (let bit = 0; bit < 8 * header.length; bit += 1) {
+      const damaged = Buffer.from(header);
+      damaged[bit >> 3] = damaged[bit >> 3]! ^ (1 << (bit & 7));
+      const code = await keys.open(damaged, 'it').then(
+        () => 'opened',
+        (error: unknown) => (error as { code?: unknown }).code,
+      );
+      if (code !== 'CHECKSUM_MISMATCH') other.push(`${bit}: ${String(code)}`);
+    }
+    expect(other).toEqual([]);
   });
 
   it.each([
