@@ -1,6 +1,5 @@
 import pg, { type ClientConfig } from 'pg';
 import { WaldenError } from '../../errors.ts';
-import { withDeadline } from '../../platform/deadline.ts';
 import { type Lsn, parseLsn, type SystemIdentifier, systemIdentifier, type TimelineId, timelineId } from '../lsn.ts';
 import { readColumns, readValues, simpleQuery } from './messages.ts';
 import { quotedSlot, WalStream } from './wal-stream.ts';
@@ -123,15 +122,16 @@ export class ReplicationConnection {
   }
 
   async #command(command: string): Promise<readonly Row[]> {
-    return await withDeadline(this.#rows(command), COMMAND_TIMEOUT_MS, () => {
-      const late = new WaldenError(
-        'SERVER_UNREACHABLE',
-        `PostgreSQL did not answer ${command} within ${COMMAND_TIMEOUT_MS / 1000} s`,
-      );
+    const timer = setTimeout(() => {
+      const fact = `PostgreSQL did not answer ${command} within ${COMMAND_TIMEOUT_MS / 1000} s`;
       // An answer that comes later would be taken for that of the next command.
-      this.#wire.fail(late);
-      return late;
-    });
+      this.#wire.fail(new WaldenError('SERVER_UNREACHABLE', fact));
+    }, COMMAND_TIMEOUT_MS);
+    try {
+      return await this.#rows(command);
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   async #rows(command: string): Promise<readonly Row[]> {

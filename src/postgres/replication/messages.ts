@@ -43,10 +43,11 @@ export function readWalMessage(body: Buffer): WalMessage {
   });
 }
 
-/** How far a receiver is: bytes that were written, and those that a crash of its host cannot take away any more. */
+/** How far a receiver is. */
 export interface ReceiverPosition {
   readonly written: Lsn;
-  readonly flushed: Lsn;
+  /** What the server may forget, which its slot notes; undefined says nothing, and leaves the slot where it is. */
+  readonly flushed: Lsn | undefined;
 }
 
 /**
@@ -57,7 +58,7 @@ export function statusUpdate({ written, flushed }: ReceiverPosition, at: Micros,
   const body = Buffer.alloc(34);
   body.writeUInt8(0x72, 0);
   body.writeBigUInt64BE(written, 1);
-  body.writeBigUInt64BE(flushed, 9);
+  body.writeBigUInt64BE(flushed ?? 0n, 9);
   body.writeBigUInt64BE(0n, 17);
   body.writeBigInt64BE(postgresFromMicros(at), 25);
   body.writeUInt8(replyNow ? 1 : 0, 33);

@@ -24,8 +24,9 @@ export interface NextTimeline {
   readonly start: Lsn;
 }
 
-/** `silence`: nothing came in time. `end`: the timeline has ended, all of it has come. */
-export type StreamEvent = WalMessage | { readonly kind: 'silence' } | { readonly kind: 'end' };
+/** `begun`: the server takes statuses. `silence`: nothing came in time. `end`: all of the timeline has come. */
+export type StreamEvent =
+  WalMessage | { readonly kind: 'begun' } | { readonly kind: 'silence' } | { readonly kind: 'end' };
 
 /**
  * WAL as it comes from START_REPLICATION:
@@ -59,7 +60,7 @@ export class WalStream {
           return { kind: 'silence' };
         case 'W':
           this.#inCopy = true;
-          break;
+          return { kind: 'begun' };
         case 'd':
           return readWalMessage(message.body);
         case 'c':

@@ -20,6 +20,11 @@ describe('a standby status update', () => {
       ].join(''),
     );
   });
+
+  it('may leave open what is flushed', () => {
+    const silent = statusUpdate({ written: lsn(2n), flushed: undefined }, micros(946_684_800_000_001), false);
+    expect(silent.subarray(14, 22).toString('hex')).toBe('0000000000000000');
+  });
 });
 
 describe('what comes inside CopyData', () => {

@@ -1,0 +1,223 @@
+import { errorToDocument, isWaldenError, toWaldenError, WaldenError } from '../../errors.ts';
+import { parseConninfo } from '../../postgres/conninfo.ts';
+import { formatLsn } from '../../postgres/lsn.ts';
+import { ReplicationConnection, sqlstateOf } from '../../postgres/replication/connection.ts';
+import { microsFromDate } from '../../postgres/timestamp.ts';
+import { segmentName } from '../../postgres/wal-name.ts';
+import type { ArchiveContext } from '../archive-context.ts';
+import type { WalPusher } from '../push.ts';
+import type { PlannedStart } from './plan-start.ts';
+import { prepareSession } from './prepare-session.ts';
+import { assertSpoolHasRoom, ReceiveSession } from './receive-session.ts';
+import { ReceivedFiles } from './received-files.ts';
+import type { ReceiverDeps, ReceiverGap, ReceiverOptions, ReceiverState, ReceiverStatus } from './receiver-options.ts';
+import { ReceiveSpool } from './receive-spool.ts';
+
+const FIRST_WAIT_MS = 250;
+const LONGEST_WAIT_MS = 15_000;
+/** The server no longer has what was asked for (walsender.c: "requested WAL segment has already been removed"). */
+const UNDEFINED_FILE = '58P01';
+
+/**
+ * Receives the WAL of one cluster from one server, for as long as it runs. Sessions follow each other: each finds out anew
+ * who the server is and where to go on, and ends with the connection, the timeline, or a failure, which is told and tried
+ * again after a pause that grows.
+ */
+export class WalReceiver {
+  readonly #deps: ReceiverDeps;
+  readonly #options: ReceiverOptions;
+  readonly #spool: ReceiveSpool;
+  #stop = new AbortController();
+  #running: Promise<void> | undefined;
+  #state: ReceiverState = 'stopped';
+  #files: ReceivedFiles | undefined;
+  #connection: ReplicationConnection | undefined;
+  #session: ReceiveSession | undefined;
+  #plan: PlannedStart | undefined;
+  #host: string | undefined;
+  #failure: ReceiverStatus['failure'];
+  #caughtUpAt: ReceiverStatus['caughtUpAt'];
+  #gap: ReceiverGap | undefined;
+  /** As StartKnown: kept until a session gets further. */
+  #lost: bigint | undefined;
+
+  constructor(deps: ReceiverDeps, options: ReceiverOptions) {
+    this.#deps = deps;
+    this.#options = options;
+    this.#spool = new ReceiveSpool(options.spoolDirectory);
+  }
+
+  start(): void {
+    if (this.#running !== undefined) return;
+    this.#stop = new AbortController();
+    this.#running = this.#run().finally(() => {
+      this.#running = undefined;
+      this.#state = 'stopped';
+    });
+  }
+
+  /** Ends the session. What has come is in the spool then, and goes on from there at the next start. */
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    const stopped = this.#files?.stop();
+    await this.#connection?.close();
+    await this.#running;
+    await stopped;
+    // One that was made in the meantime.
+    await this.#files?.stop();
+    this.#files = undefined;
+  }
+
+  status(): ReceiverStatus {
+    const session = this.#session;
+    return {
+      state: this.#state,
+      host: this.#host,
+      slot: this.#options.slot,
+      timeline: this.#plan?.timeline,
+      received: session?.received,
+      flushed: session?.flushed,
+      acknowledged: session?.acknowledged,
+      serverEnd: session?.serverEnd,
+      caughtUpAt: this.#caughtUpAt,
+      waitingFiles: this.#files?.count ?? 0,
+      failure: this.#failure,
+      gap: this.#gap,
+    };
+  }
+
+  async #run(): Promise<void> {
+    for (let failures = 0; !this.#isStopped();) {
+      this.#state = 'connecting';
+      const before = this.#caughtUpAt;
+      try {
+        await this.#receive();
+        failures = 0;
+      } catch (error) {
+        if (this.#isStopped()) return;
+        // One that came far begins the counting anew.
+        failures = this.#caughtUpAt === before ? failures + 1 : 1;
+        this.#failed(toWaldenError(error));
+        this.#state = 'waiting';
+        await this.#deps.clock.sleep(waitAfter(failures), this.#stop.signal).catch(() => undefined);
+      } finally {
+        this.#session = undefined;
+      }
+    }
+  }
+
+  #isStopped(): boolean {
+    return this.#stop.signal.aborted;
+  }
+
+  async #receive(): Promise<void> {
+    const { context, pusher } = await this.#deps.open();
+    await this.#spool.open();
+    const files = (this.#files ??= this.#receivedFiles(context, pusher));
+    for (const name of await this.#spool.finished()) files.add(name);
+    const { slot, spoolLimitBytes, applicationName } = this.#options;
+    const { segmentBytes } = context.identity;
+    assertSpoolHasRoom(files.count, segmentBytes, spoolLimitBytes);
+    const config = parseConninfo(this.#options.conninfo);
+    config.application_name = applicationName ?? config.application_name ?? 'walden';
+    this.#host = config.host;
+    const connection = await ReplicationConnection.open(config);
+    this.#connection = connection;
+    try {
+      if (this.#isStopped()) return;
+      const log = this.#deps.log;
+      const plan = await prepareSession({
+        ...{ context, connection, spool: this.#spool, files, log, slot, lost: this.#lost },
+      });
+      this.#plan = plan;
+      this.#noteGap(context, plan);
+      await this.#stream(context, connection, files);
+    } finally {
+      this.#connection = undefined;
+      await connection.close();
+    }
+  }
+
+  async #stream(context: ArchiveContext, connection: ReplicationConnection, files: ReceivedFiles): Promise<void> {
+    const plan = this.#plan;
+    if (plan === undefined) throw new WaldenError('INTERNAL', 'nobody planned where to begin');
+    const { clock, log } = this.#deps;
+    const { cluster, identity } = context;
+    const { segmentBytes } = identity;
+    const session = new ReceiveSession(
+      {
+        ...{ connection, spool: this.#spool, files, segmentBytes, clock, options: this.#options },
+        differed: (segment, kept) => {
+          const fact = `the server sends other bytes for ${segment} than it had sent before; those are kept as ${kept}`;
+          log.error({ cluster, segment, kept }, fact);
+        },
+        moved: this.#moved,
+      },
+      plan,
+    );
+    this.#session = session;
+    const name = segmentName(plan.timeline, plan.segment, segmentBytes);
+    log.info({ cluster, segment: name }, `receiving WAL of ${cluster} from ${name} on`);
+    try {
+      const next = await session.run();
+      if (next === undefined) return;
+      const { timeline, start } = next;
+      log.warn({ cluster, ...next, start: formatLsn(start) }, `the server goes on on timeline ${timeline}`);
+    } catch (error) {
+      if (sqlstateOf(error) === UNDEFINED_FILE) this.#lost = session.received / BigInt(segmentBytes);
+      throw error;
+    }
+  }
+
+  #receivedFiles(context: ArchiveContext, pusher: WalPusher): ReceivedFiles {
+    const { clock, log } = this.#deps;
+    return new ReceivedFiles({
+      ...{ spool: this.#spool, segmentBytes: context.identity.segmentBytes, clock },
+      archive: (file, path) => pusher.pushFrom(file, path),
+      archived: () => {
+        this.#session?.report(false);
+      },
+      failed: (file, error) => {
+        log.error(
+          { file, error: errorToDocument(error) },
+          `${error.message}; it stays in the spool as ${this.#spool.finishedPath(file)}`,
+        );
+      },
+    });
+  }
+
+  readonly #moved = (): void => {
+    const session = this.#session;
+    if (session?.serverEnd === undefined) return;
+    if (this.#state !== 'streaming') {
+      this.#state = 'streaming';
+      this.#failure = undefined;
+      this.#lost = undefined;
+    }
+    if (session.flushed >= session.serverEnd) this.#caughtUpAt = microsFromDate(this.#deps.clock.now());
+  };
+
+  #failed(error: WaldenError): void {
+    const { clock, log } = this.#deps;
+    // The connection was closed because of a reason that is told already.
+    const since = this.#failure?.error.code === error.code ? this.#failure.since : microsFromDate(clock.now());
+    this.#failure = { error: errorToDocument(error), since };
+    const loud = isWaldenError(error, 'SERVER_MISMATCH', 'STORAGE_FULL', 'LOCAL_IO', 'INTERNAL') ? 'error' : 'warn';
+    log[loud]({ error: errorToDocument(error) }, `the receiver: ${error.message}`);
+  }
+
+  #noteGap({ cluster, identity }: ArchiveContext, { timeline, gap }: PlannedStart): void {
+    if (gap === undefined) return;
+    const { segmentBytes } = identity;
+    const first = segmentName(timeline, gap.first, segmentBytes);
+    const last = segmentName(timeline, gap.last, segmentBytes);
+    this.#gap = { first, last, at: microsFromDate(this.#deps.clock.now()) };
+    const fact = `WAL of ${cluster} from ${first} to ${last} is lost: the server no longer has it`;
+    this.#deps.log.error({ cluster, first, last }, `${fact}; take a backup, see: walden wal gaps ${cluster}`);
+  }
+}
+
+/** With jitter, so that what failed together does not come again together. */
+function waitAfter(failures: number): number {
+  return Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** (failures - 1)) * (0.5 + Math.random() / 2);
+}
