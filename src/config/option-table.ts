@@ -106,7 +106,7 @@ export const SECTIONS = {
         required: false,
         secret: true,
         default: { words: '`conninfo`' },
-        doc: 'Whom to receive from. The role needs REPLICATION and a line for `replication` in pg_hba.conf.',
+        doc: 'Whom to receive from. The role needs REPLICATION and a line for `replication` in pg_hba.conf. Several hosts as in `host=db1,db2 target_session_attrs=read-write`.',
       },
       slot: {
         type: 'text',

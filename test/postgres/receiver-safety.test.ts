@@ -1,4 +1,4 @@
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { parseConninfo } from '../../src/postgres/conninfo.ts';
@@ -12,6 +12,7 @@ import {
   receivedNow,
   receiveDirectory,
   receiverOf,
+  receiveFrom,
   receiverThat,
   SLOT,
   startReceiving,
@@ -149,11 +150,7 @@ describe('a receiver in trouble', () => {
     const proxy = await TcpFaultProxy.start(join(server.socketDirectory, '.s.PGSQL.5432'));
     scenes.push({ dispose: () => proxy.stop() });
     proxy.pieceBytes = 1000;
-    const text = readFileSync(walden.configFile, 'utf8');
-    writeFileSync(
-      walden.configFile,
-      `${text}replication_conninfo = "host=127.0.0.1 port=${proxy.port} user=postgres"\n`,
-    );
+    receiveFrom(walden, `host=127.0.0.1 port=${proxy.port} user=postgres`);
     await walden.start();
     await streaming(walden);
     const load = await startLoad(server);

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Lsn, parseLsn } from '../../src/postgres/lsn.ts';
 import type { ReceiverDocument, StatusDocument } from '../../src/service/api.ts';
@@ -70,6 +70,13 @@ export async function receivedNow(server: TestServer, walden: WaldenHarness): Pr
   const segment = await switchSegment(server);
   await inRepository(walden, segment);
   return segment;
+}
+
+/** Receives from others from the next start of the service on. */
+export function receiveFrom(walden: WaldenHarness, conninfo: string): void {
+  const lines = readFileSync(walden.configFile, 'utf8').split('\n');
+  const others = lines.filter((line) => line !== '' && !line.startsWith('replication_conninfo'));
+  writeFileSync(walden.configFile, [...others, `replication_conninfo = "${conninfo}"`, ''].join('\n'));
 }
 
 export async function inRepository(walden: WaldenHarness, segment: string): Promise<void> {

@@ -23,6 +23,8 @@ export interface SessionStart {
   readonly files: ReceivedFiles;
   readonly log: ReceiverLog;
   readonly slot: string;
+  /** Whether there is no other server to try. */
+  readonly isOnlyHost: boolean;
   /** As StartKnown. */
   readonly lost: bigint | undefined;
 }
@@ -36,6 +38,7 @@ export async function prepareSession(start: SessionStart): Promise<PlannedStart>
   const { context, connection, lost } = start;
   const system = await connection.identifySystem();
   await assertOwnServer(context, connection, system);
+  await assertNotLeftBehind(start, system.timeline);
   const slotRestart = await ensureSlot(start);
   const path = await archiveHistories(start, system.timeline);
   const { segmentBytes } = context.identity;
@@ -68,6 +71,32 @@ async function assertOwnServer(
   }
   const major = Math.floor(Number(await connection.show('server_version_num')) / 10_000);
   if (major !== identity.majorVersion) throw refuse(`version ${major}`, identity.majorVersion.toString());
+}
+
+/**
+ * A primary that came back after another node was promoted goes on on its old timeline. Where there are others to receive
+ * from, it is none of them; alone it is believed, since somebody may have given the newer timeline up.
+ * @throws SERVER_MISMATCH
+ */
+async function assertNotLeftBehind({ context, isOnlyHost, log }: SessionStart, timeline: TimelineId): Promise<void> {
+  const newest = await newestTimeline(context);
+  if (newest <= timeline) return;
+  const fact = `the server is on timeline ${timeline}, and the archive of ${context.cluster} has WAL of timeline ${newest}`;
+  if (isOnlyHost) {
+    log.warn({ timeline, newest }, fact);
+    return;
+  }
+  throw new WaldenError('SERVER_MISMATCH', fact, { hint: 'this is a primary that another node was promoted after' });
+}
+
+async function newestTimeline({ catalog, cluster, required }: ArchiveContext): Promise<number> {
+  let newest = 0;
+  for (const { name } of required) {
+    const ranges = await catalog.walRanges(name, cluster);
+    const histories = await catalog.timelineHistories(name, cluster);
+    newest = Math.max(newest, ranges.at(-1)?.timeline ?? 0, histories.at(-1)?.timeline ?? 0);
+  }
+  return newest;
 }
 
 /** One that keeps nothing, or that the server gave up, is made anew: nobody else uses it. @returns where its WAL begins */

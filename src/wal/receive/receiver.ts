@@ -1,5 +1,5 @@
-import { errorToDocument, isWaldenError, toWaldenError, WaldenError } from '../../errors.ts';
-import { parseConninfo } from '../../postgres/conninfo.ts';
+import { errorToDocument, isWaldenError, toWaldenError, WaldenError, withContext } from '../../errors.ts';
+import { type HostList, parseHostList } from '../../postgres/conninfo.ts';
 import { formatLsn } from '../../postgres/lsn.ts';
 import { ReplicationConnection, sqlstateOf } from '../../postgres/replication/connection.ts';
 import { microsFromDate } from '../../postgres/timestamp.ts';
@@ -17,6 +17,12 @@ const FIRST_WAIT_MS = 250;
 const LONGEST_WAIT_MS = 15_000;
 /** The server no longer has what was asked for (walsender.c: "requested WAL segment has already been removed"). */
 const UNDEFINED_FILE = '58P01';
+
+interface Host {
+  readonly config: HostList['hosts'][number];
+  readonly target: HostList['target'];
+  readonly isOnlyHost: boolean;
+}
 
 /**
  * Receives the WAL of one cluster from one server, for as long as it runs. Sessions follow each other: each finds out anew
@@ -115,19 +121,42 @@ export class WalReceiver {
     await this.#spool.open();
     const files = (this.#files ??= this.#receivedFiles(context, pusher));
     for (const name of await this.#spool.finished()) files.add(name);
-    const { slot, spoolLimitBytes, applicationName } = this.#options;
-    const { segmentBytes } = context.identity;
-    assertSpoolHasRoom(files.count, segmentBytes, spoolLimitBytes);
-    const config = parseConninfo(this.#options.conninfo);
-    config.application_name = applicationName ?? config.application_name ?? 'walden';
+    const { spoolLimitBytes, conninfo, applicationName } = this.#options;
+    assertSpoolHasRoom(files.count, context.identity.segmentBytes, spoolLimitBytes);
+    const { hosts, target } = parseHostList(conninfo);
+    let failure: unknown;
+    for (const host of hosts) {
+      const config = { ...host, application_name: applicationName ?? host.application_name ?? 'walden' };
+      try {
+        await this.#receiveFrom({ config, target, isOnlyHost: hosts.length === 1 }, context, files);
+        return;
+      } catch (error) {
+        if (this.#isStopped() || !isWaldenError(error, 'SERVER_UNREACHABLE', 'SERVER_MISMATCH')) throw error;
+        // What ended a session is told as it is; of hosts that will not do, the first.
+        if (this.#session !== undefined) throw error;
+        failure ??= withContext(error, `host ${host.host ?? 'by default'}`);
+      }
+    }
+    throw failure;
+  }
+
+  async #receiveFrom(
+    { config, target, isOnlyHost }: Host,
+    context: ArchiveContext,
+    files: ReceivedFiles,
+  ): Promise<void> {
     this.#host = config.host;
     const connection = await ReplicationConnection.open(config);
     this.#connection = connection;
     try {
       if (this.#isStopped()) return;
-      const log = this.#deps.log;
+      if (target === 'read-write' && (await connection.show('transaction_read_only')) !== 'off') {
+        throw new WaldenError('SERVER_UNREACHABLE', 'the server takes no writes, and read-write is wanted');
+      }
+      const { log } = this.#deps;
+      const { slot } = this.#options;
       const plan = await prepareSession({
-        ...{ context, connection, spool: this.#spool, files, log, slot, lost: this.#lost },
+        ...{ context, connection, spool: this.#spool, files, log, slot, isOnlyHost, lost: this.#lost },
       });
       this.#plan = plan;
       this.#noteGap(context, plan);
