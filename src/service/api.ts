@@ -161,6 +161,13 @@ export const ReceiverDocument = Type.Object({
   gap: Nullable(Type.Object({ first: Type.String(), last: Type.String(), noticedAt: Moment })),
 });
 
+export const ReceiverAnswer = Type.Object({
+  cluster: Type.String(),
+  receiver: ReceiverDocument,
+  /** Files of the spool that were put aside. */
+  kept: Type.Array(Type.String()),
+});
+
 export const ClusterStatus = Type.Object({
   name: Type.String(),
   systemIdentifier: Nullable(Type.String()),
@@ -285,6 +292,7 @@ export type PingDocument = Static<typeof Ping>;
 export type StatusDocument = Static<typeof Status>;
 export type ClusterStatusDocument = Static<typeof ClusterStatus>;
 export type ReceiverDocument = Static<typeof ReceiverDocument>;
+export type ReceiverAnswerDocument = Static<typeof ReceiverAnswer>;
 export type RecoverableWindowDocument = Static<typeof RecoverableWindow>;
 export type WalListDocument = Static<typeof WalList>;
 export type WalGapsDocument = Static<typeof WalGaps>;

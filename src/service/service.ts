@@ -61,7 +61,7 @@ export async function startService(given: ServiceDeps, log: FastifyBaseLogger): 
   await listenOnSocket(server, deps.config.service.socket);
   deps.log.info({ socket: deps.config.service.socket, clusters: [...clusters.keys()] }, 'ready');
   listening();
-  for (const room of clusters.values()) room.receiver?.start();
+  for (const room of clusters.values()) await room.receiver?.start();
   // What the catalog does not know yet would be copied once more.
   void (rebuild?.ended ?? Promise.resolve()).then(() => {
     for (const room of clusters.values()) room.startFillers();

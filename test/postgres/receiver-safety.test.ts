@@ -1,12 +1,12 @@
-import { renameSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { parseConninfo } from '../../src/postgres/conninfo.ts';
 import { lsn, parseLsn, type TimelineId } from '../../src/postgres/lsn.ts';
 import { ReplicationConnection } from '../../src/postgres/replication/connection.ts';
-import { archiveInto, archiveNow } from '../support/archiving.ts';
+import { archiveInto, archiveNow, switchSegment } from '../support/archiving.ts';
 import { nameOf, prepareLoad, startLoad, transfersIn } from '../support/load.ts';
-import { startRestored, startServer, type TestServer } from '../support/postgres-server.ts';
+import { startRestored, startServer } from '../support/postgres-server.ts';
 import {
   partialOf,
   receivedNow,
@@ -188,15 +188,19 @@ describe('a receiver in trouble', () => {
 });
 
 describe('push and receive together', () => {
-  let server: TestServer;
+  const scenes: { dispose(): Promise<void> }[] = [];
+  afterEach(async () => {
+    for (const scene of scenes.splice(0)) await scene.dispose();
+  });
 
   it('make one object of each segment', async () => {
-    server = await startServer({
+    const server = await startServer({
       version: newestVersion,
       initdbArguments: ['--wal-segsize=1'],
       settings: { archive_mode: 'on' },
     });
     const walden = createWalden({ clusters: { main: server }, clusterSettings: ['receive = true'] });
+    scenes.push(server, { dispose: () => walden.kill() });
     await walden.start();
     await archiveInto(server, walden);
     await streaming(walden);
@@ -215,7 +219,51 @@ describe('push and receive together', () => {
     expect(await walden.run('status', 'main')).not.toContain('REFUSED');
     const objects = filesBelow(join(walden.repositoryPath(), 'main', 'wal')).filter((file) => file.includes(segment));
     expect(objects).toHaveLength(1);
-    await server.dispose();
-    await walden.kill();
+  });
+
+  it('other bytes of a segment are told and kept, and keep no other segment from its way', async () => {
+    const scene = await startReceiving({ version: newestVersion });
+    scenes.push(scene);
+    const { server, walden } = scene;
+    expect(await walden.run('receiver', 'stop', 'main')).toContain('Receiver: stopped');
+    const segment = await switchSegment(server);
+    const bytes = readFileSync(join(server.dataDirectory, 'pg_wal', segment));
+    // Behind the switch record nobody looks.
+    bytes[bytes.length - 1] = 7;
+    const other = join(walden.directory, segment);
+    writeFileSync(other, bytes);
+    await walden.run('wal', 'push', 'main', other);
+    expect(await walden.run('receiver', 'start', 'main')).toContain('Receiver: ');
+    await receivedNow(server, walden);
+    const { waitingFiles, acknowledgedLsn } = await receiverThat(
+      walden,
+      'the difference to be noticed',
+      (receiver) => receiver.waitingFiles === 1,
+    );
+    expect(waitingFiles).toBe(1);
+    const status = await walden.run('status', 'main');
+    expect(status).toContain(`REFUSED: ${segment}`);
+    expect(status).toContain('ARCHIVE_DUPLICATE');
+    // What is not in the repository is not acknowledged.
+    const start = await server.value(`select ('x' || substr($1, 17))::bit(32)::bigint * 1048576`, [segment]);
+    expect(parseLsn(acknowledgedLsn ?? '')).toBe(BigInt(start));
+    const received = readFileSync(join(receiveDirectory(walden), 'done', segment));
+    expect(received.at(-1)).toBe(0);
+    const kept = join(receiveDirectory(walden), 'kept', `${segment}.1`);
+    expect(await walden.run('receiver', 'reset', 'main')).toContain(`put aside: ${kept}`);
+    expect(readFileSync(kept).equals(received)).toBe(true);
+    await receiverThat(walden, 'nothing to wait', (receiver) => receiver.waitingFiles === 0);
+    await receivedNow(server, walden);
+    expect(await walden.json('wal', 'gaps', 'main')).toMatchObject({ gaps: [] });
+  });
+
+  it('a cluster that receives nothing says so to who wants to start it', async () => {
+    const server = await startServer({ version: newestVersion });
+    const walden = createWalden({ clusters: { main: server } });
+    scenes.push(server, { dispose: () => walden.kill() });
+    await walden.start();
+    const { status, stderr } = await walden.attempt('receiver', 'start', 'main');
+    expect(status).toBe(5);
+    expect(stderr).toContain('set receive = true in [cluster.main]');
   });
 });

@@ -1,5 +1,10 @@
-import type { ReceiverDocument } from '../../service/api.ts';
+import type { ReceiverAnswerDocument, ReceiverDocument } from '../../service/api.ts';
 import { count, formatAge, formatBytes, formatDuration } from './units.ts';
+
+/** What a command for the receiver did. */
+export function renderReceiverAnswer({ cluster, receiver, kept }: ReceiverAnswerDocument, now: Date): string {
+  return [`${cluster}:`, ...receiverLines(receiver, now), ...kept.map((path) => `  put aside: ${path}`)].join('\n');
+}
 
 /** How far the receiver is, and what is wrong with it. */
 export function receiverLines(receiver: ReceiverDocument, now: Date): string[] {

@@ -115,7 +115,7 @@ export class ReceiveSpool {
   /** A partial segment goes where nothing touches it. @returns its path */
   async keep(segment: WalFileName): Promise<string> {
     return await this.#attempt(`keep ${segment} in`, async () => {
-      const kept = await this.#freePath(segment);
+      const kept = await this.#freePath(`${segment}${PARTIAL}`);
       await rename(this.partialPath(segment), kept);
       await syncDirectory(this.#kept);
       await syncDirectory(this.directory);
@@ -123,10 +123,21 @@ export class ReceiveSpool {
     });
   }
 
+  /** The same of a whole file. */
+  async keepFinished(file: WalFileName): Promise<string> {
+    return await this.#attempt(`keep ${file} in`, async () => {
+      const kept = await this.#freePath(file);
+      await rename(this.finishedPath(file), kept);
+      await syncDirectory(this.#kept);
+      await syncDirectory(this.#done);
+      return kept;
+    });
+  }
+
   /** The same of a copy, before other bytes are written over it. @returns its path */
   async keepCopy(segment: WalFileName): Promise<string> {
     return await this.#attempt(`keep ${segment} in`, async () => {
-      const kept = await this.#freePath(segment);
+      const kept = await this.#freePath(`${segment}${PARTIAL}`);
       const staged = join(this.#kept, `.${segment}`);
       await copyFile(this.partialPath(segment), staged);
       await syncFile(staged);
@@ -143,11 +154,11 @@ export class ReceiveSpool {
     });
   }
 
-  async #freePath(segment: WalFileName): Promise<string> {
+  async #freePath(file: string): Promise<string> {
     const taken = new Set(await readdir(this.#kept));
     let number = 1;
-    while (taken.has(`${segment}${PARTIAL}.${number}`)) number += 1;
-    return join(this.#kept, `${segment}${PARTIAL}.${number}`);
+    while (taken.has(`${file}.${number}`)) number += 1;
+    return join(this.#kept, `${file}.${number}`);
   }
 
   async #attempt<Result>(what: string, work: () => Promise<Result>): Promise<Result> {

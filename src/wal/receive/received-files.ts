@@ -1,4 +1,4 @@
-import { toWaldenError, type WaldenError } from '../../errors.ts';
+import { isWaldenError, toWaldenError, type WaldenError } from '../../errors.ts';
 import type { Clock } from '../../platform/clock.ts';
 import { type Lsn, lsn } from '../../postgres/lsn.ts';
 import {
@@ -31,7 +31,7 @@ export class ReceivedFiles {
   readonly #options: ReceivedFilesOptions;
   readonly #waiting = new Map<WalFileName, Promise<void>>();
   readonly #stop = new AbortController();
-  #failure: { readonly file: WalFileName; readonly error: WaldenError } | undefined;
+  readonly #failures = new Map<WalFileName, WaldenError>();
 
   constructor(options: ReceivedFilesOptions) {
     this.#options = options;
@@ -42,9 +42,10 @@ export class ReceivedFiles {
     return this.#waiting.size;
   }
 
-  /** Why one of them could not be archived at the last attempt. */
-  get failure(): WaldenError | undefined {
-    return this.#failure?.error;
+  /** Those that the repositories will not take, however often they are tried. */
+  get refused(): readonly WalFileName[] {
+    const codes = ['ARCHIVE_DUPLICATE', 'FORMAT_INVALID', 'SERVER_MISMATCH'] as const;
+    return [...this.#failures].filter(([, error]) => isWaldenError(error, ...codes)).map(([file]) => file);
   }
 
   /** Where the first segment begins that is not everywhere yet; undefined when all are. */
@@ -78,15 +79,16 @@ export class ReceivedFiles {
       try {
         await archive(file, spool.finishedPath(file));
         await spool.remove(file);
-        if (this.#failure?.file === file) this.#failure = undefined;
+        this.#failures.delete(file);
         this.#waiting.delete(file);
         archived();
         return;
       } catch (error) {
         // Whoever stops the service is no failure.
         if (this.#isStopped()) return;
-        this.#failure = { file, error: toWaldenError(error) };
-        failed(file, this.#failure.error);
+        const failure = toWaldenError(error);
+        this.#failures.set(file, failure);
+        failed(file, failure);
         await clock.sleep(waitAfter(failures), this.#stop.signal).catch(() => undefined);
       }
     }

@@ -35,6 +35,7 @@ export class WalReceiver {
   readonly #spool: ReceiveSpool;
   #stop = new AbortController();
   #running: Promise<void> | undefined;
+  #stopping: Promise<void> | undefined;
   #state: ReceiverState = 'stopped';
   #files: ReceivedFiles | undefined;
   #connection: ReplicationConnection | undefined;
@@ -53,7 +54,9 @@ export class WalReceiver {
     this.#spool = new ReceiveSpool(options.spoolDirectory);
   }
 
-  start(): void {
+  /** One that runs already goes on. */
+  async start(): Promise<void> {
+    await this.#stopping;
     if (this.#running !== undefined) return;
     this.#stop = new AbortController();
     this.#running = this.#run().finally(() => {
@@ -64,6 +67,32 @@ export class WalReceiver {
 
   /** Ends the session. What has come is in the spool then, and goes on from there at the next start. */
   async stop(): Promise<void> {
+    this.#stopping ??= this.#end().finally(() => {
+      this.#stopping = undefined;
+    });
+    await this.#stopping;
+  }
+
+  /**
+   * Begins anew behind what the repositories have: the segment that was being received, and whole ones that the repositories
+   * refuse, are put aside. Nothing is removed, neither here nor on the server. @returns where they are
+   */
+  async reset(): Promise<readonly string[]> {
+    const refused = this.#files?.refused ?? [];
+    await this.stop();
+    await this.#spool.open();
+    const kept: string[] = [];
+    for (const { segment } of await this.#spool.partials()) kept.push(await this.#spool.keep(segment));
+    for (const file of refused) kept.push(await this.#spool.keepFinished(file));
+    this.#lost = undefined;
+    this.#gap = undefined;
+    this.#failure = undefined;
+    this.#deps.log.warn({ kept }, `the receiver begins anew: ${kept.length} files of its spool were put aside`);
+    await this.start();
+    return kept;
+  }
+
+  async #end(): Promise<void> {
     this.#stop.abort();
     const stopped = this.#files?.stop();
     await this.#connection?.close();
