@@ -160,11 +160,13 @@ export class ClusterRoom {
   #receiverOf({ receive, spoolDirectory }: ClusterConfig): WalReceiver | undefined {
     if (receive === undefined) return undefined;
     const { clock, log } = this.#deps;
-    const open = async (): Promise<OpenedCluster> => {
-      await this.assertWritable();
-      return await this.#open();
+    // Repositories that are away, or not recognised yet, must not keep WAL out of the spool.
+    const open = (): Promise<ArchiveContext> => this.context();
+    const archive = async (file: string, path: string): Promise<void> => {
+      const pusher = await this.pusher();
+      await pusher.pushFrom(file, path);
     };
-    return new WalReceiver({ clock, log, open }, { ...receive, spoolDirectory, silenceMs: SILENCE_MS });
+    return new WalReceiver({ clock, log, open, archive }, { ...receive, spoolDirectory, silenceMs: SILENCE_MS });
   }
 
   #fillerOf(target: Repository): RepositoryFiller {

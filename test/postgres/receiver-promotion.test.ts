@@ -104,6 +104,8 @@ describe.each(testedVersions)('receiving across a promotion, PostgreSQL %i', (ve
     await standby.start('accepting');
     const position = parseLsn(await standby.value('select pg_last_wal_replay_lsn()'));
     const connection = await ReplicationConnection.open(parseConninfo(standby.conninfo));
+    // Before PostgreSQL 15 a stream wants it.
+    await connection.identifySystem();
     await connection.createSlot('reading');
     const start = lsn(position - (position % SEGMENT_BYTES));
     const stream = connection.startStreaming({ slot: 'reading', timeline: SECOND, start });

@@ -2,8 +2,8 @@ import type { ErrorDocument } from '../../errors.ts';
 import type { Clock } from '../../platform/clock.ts';
 import type { Lsn, TimelineId } from '../../postgres/lsn.ts';
 import type { Micros } from '../../postgres/timestamp.ts';
+import type { WalFileName } from '../../postgres/wal-name.ts';
 import type { ArchiveContext } from '../archive-context.ts';
-import type { WalPusher } from '../push.ts';
 
 /** When the server is told that WAL is safe: on the disk of this host, or in every repository that the cluster requires. */
 export type Acknowledge = 'spool' | 'repository';
@@ -32,8 +32,10 @@ export interface ReceiverLog {
 export interface ReceiverDeps {
   readonly clock: Clock;
   readonly log: ReceiverLog;
-  /** The cluster and its way into the repositories. Throws as long as it cannot be known. */
-  readonly open: () => Promise<{ readonly context: ArchiveContext; readonly pusher: WalPusher }>;
+  /** The cluster. Throws as long as it cannot be known; it may be while no repository can be reached. */
+  readonly open: () => Promise<ArchiveContext>;
+  /** Makes a file durable in every repository that the cluster requires. */
+  readonly archive: (file: WalFileName, path: string) => Promise<void>;
 }
 
 /** `waiting`: for the next attempt, because of a failure. */

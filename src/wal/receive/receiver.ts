@@ -5,7 +5,6 @@ import { ReplicationConnection, sqlstateOf } from '../../postgres/replication/co
 import { microsFromDate } from '../../postgres/timestamp.ts';
 import { segmentName } from '../../postgres/wal-name.ts';
 import type { ArchiveContext } from '../archive-context.ts';
-import type { WalPusher } from '../push.ts';
 import type { PlannedStart } from './plan-start.ts';
 import { prepareSession } from './prepare-session.ts';
 import { assertSpoolHasRoom, ReceiveSession } from './receive-session.ts';
@@ -146,9 +145,9 @@ export class WalReceiver {
   }
 
   async #receive(): Promise<void> {
-    const { context, pusher } = await this.#deps.open();
+    const context = await this.#deps.open();
     await this.#spool.open();
-    const files = (this.#files ??= this.#receivedFiles(context, pusher));
+    const files = (this.#files ??= this.#receivedFiles(context));
     for (const name of await this.#spool.finished()) files.add(name);
     const { spoolLimitBytes, conninfo, applicationName } = this.#options;
     assertSpoolHasRoom(files.count, context.identity.segmentBytes, spoolLimitBytes);
@@ -227,11 +226,10 @@ export class WalReceiver {
     }
   }
 
-  #receivedFiles(context: ArchiveContext, pusher: WalPusher): ReceivedFiles {
-    const { clock, log } = this.#deps;
+  #receivedFiles(context: ArchiveContext): ReceivedFiles {
+    const { archive, clock, log } = this.#deps;
     return new ReceivedFiles({
-      ...{ spool: this.#spool, segmentBytes: context.identity.segmentBytes, clock },
-      archive: (file, path) => pusher.pushFrom(file, path),
+      ...{ spool: this.#spool, segmentBytes: context.identity.segmentBytes, archive, clock },
       archived: () => {
         this.#session?.report(false);
       },
