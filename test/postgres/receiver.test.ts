@@ -22,7 +22,7 @@ import { until } from '../support/until.ts';
 describe.each(testedVersions)('receiving WAL, PostgreSQL %i', (version) => {
   let scene: Scene;
   beforeAll(async () => {
-    scene = await startReceiving({ version });
+    scene = await startReceiving({ version, settings: { wal_sender_timeout: '2s' } });
   });
   afterAll(() => scene.dispose());
 
@@ -37,6 +37,18 @@ describe.each(testedVersions)('receiving WAL, PostgreSQL %i', (version) => {
     const text = await walden.run('status', 'main');
     expect(text).toContain(`Receiver: streaming from ${server.socketDirectory}, slot ${SLOT}, timeline 1`);
     expect(text).toContain('behind by nothing');
+  });
+
+  it('answers a server that has nothing to send, and wants to know whether somebody is there', async () => {
+    const { server, walden } = scene;
+    await receiverThat(walden, 'the receiver to catch up', ({ lagBytes }) => lagBytes === 0);
+    const sender = `select pid, extract(epoch from reply_time)::bigint as replied from pg_stat_replication`;
+    const [first] = await server.query(sender);
+    await until(async () => Number((await server.query(sender))[0]?.['replied']) > Number(first?.['replied']) + 4, {
+      what: 'twice the time after which the server gives up',
+    });
+    expect((await server.query(sender))[0]?.['pid']).toBe(first?.['pid']);
+    expect(await server.log()).not.toContain('replication timeout');
   });
 
   it('streams under load through restarts of the server and terminated backends, and what is restored is whole', async () => {

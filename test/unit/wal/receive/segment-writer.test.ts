@@ -8,6 +8,7 @@ import { type Lsn, lsn, type TimelineId } from '../../../../src/postgres/lsn.ts'
 import { segmentBytes, type WalFileName } from '../../../../src/postgres/wal-name.ts';
 import { ReceiveSpool } from '../../../../src/wal/receive/receive-spool.ts';
 import { SegmentWriter } from '../../../../src/wal/receive/segment-writer.ts';
+import { fsyncError, spyOnDatasync, spyOnWritev } from '../../../support/fsync-calls.ts';
 import { newDirectory } from '../../../support/sandbox.ts';
 
 const SIZE = segmentBytes(1 << 20);
@@ -123,6 +124,60 @@ describe('writing received WAL', () => {
     expect(readFileSync(kept[0]!).equals(old)).toBe(true);
     expect(readFileSync(spool.finishedPath(FIFTH)).equals(wal.subarray(0, SIZE))).toBe(true);
     await writer.close();
+  });
+
+  it('says that bytes are safe when their fsync has ended, and writes at once what gathered meanwhile', async () => {
+    const spy = await spyOnDatasync();
+    try {
+      const { writer, flushed } = await setUp();
+      let end = (): void => undefined;
+      const begun = new Promise<void>((resolve) => {
+        spy.mockImplementationOnce(async () => {
+          resolve();
+          await new Promise<void>((ended) => (end = ended));
+        });
+      });
+      writer.append(wal.subarray(0, 1000));
+      await begun;
+      for (let at = 1000; at < 5000; at += 1000) writer.append(wal.subarray(at, at + 1000));
+      expect(writer.written).toBe(START + 1000n);
+      expect(flushed).toEqual([]);
+      end();
+      await writer.drained();
+      expect(flushed).toEqual([START + 1000n, START + 5000n]);
+      expect(spy).toHaveBeenCalledTimes(2);
+      await writer.close();
+    } finally {
+      spy.mockRestore();
+    }
+  });
+
+  it('believes no fsync after one that failed, but writes everything anew', async () => {
+    const spy = await spyOnDatasync();
+    const directory = newDirectory('spool');
+    try {
+      const first = await setUp(directory);
+      first.writer.append(wal.subarray(0, 1000));
+      await first.writer.drained();
+      spy.mockImplementationOnce(() => Promise.reject(fsyncError()));
+      first.writer.append(wal.subarray(1000, 3000));
+      await expect(first.writer.drained()).rejects.toMatchObject({ code: 'LOCAL_IO' });
+      await first.writer.close();
+      expect(first.flushed).toEqual([START + 1000n]);
+      const writes = await spyOnWritev();
+      const second = await setUp(directory);
+      second.writer.append(wal.subarray(0, 3000));
+      await second.writer.drained();
+      expect(
+        writes.mock.calls.map(([pieces, position]) => [Buffer.concat(pieces as Buffer[]).length, position]),
+      ).toEqual([[3000, 0]]);
+      writes.mockRestore();
+      expect(second.flushed).toEqual([START + 3000n]);
+      expect(second.kept).toEqual([]);
+      await second.writer.close();
+    } finally {
+      spy.mockRestore();
+    }
   });
 
   it('a disk that refuses ends it: what was not written is never said to be safe', async () => {
