@@ -4,6 +4,7 @@ import type { IdentifiedSystem, ReplicationConnection } from '../../postgres/rep
 import { parseTimelineHistory } from '../../postgres/timeline-history.ts';
 import {
   historyName,
+  parseSegmentSize,
   parseWalName,
   segmentName,
   segmentNumberOfName,
@@ -71,6 +72,9 @@ async function assertOwnServer(
   }
   const major = Math.floor(Number(await connection.show('server_version_num')) / 10_000);
   if (major !== identity.majorVersion) throw refuse(`version ${major}`, identity.majorVersion.toString());
+  // pg_resetwal changes it, and leaves the system identifier.
+  const size = parseSegmentSize(await connection.show('wal_segment_size'));
+  if (size !== identity.segmentBytes) throw refuse(`segments of ${size} bytes`, identity.segmentBytes.toString());
 }
 
 /**
