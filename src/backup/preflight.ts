@@ -12,6 +12,13 @@ export interface ServerFacts {
   readonly segmentBlocks: number;
 }
 
+export interface ExpectedServer {
+  readonly identity: ClusterIdentity;
+  readonly dataDirectory: string;
+  /** Whether its WAL comes by archive_command, or else over the replication protocol. */
+  readonly walComesBy: 'archiving' | 'receiving';
+}
+
 interface SettingsRow {
   readonly in_recovery: boolean;
   readonly system_identifier: string;
@@ -50,13 +57,14 @@ const SETTINGS = `
  */
 export async function checkServer(
   session: Session,
-  expected: { readonly identity: ClusterIdentity; readonly dataDirectory: string },
+  expected: ExpectedServer,
   note: (message: string) => void,
 ): Promise<ServerFacts> {
   const [row] = (await session.query(SETTINGS)) as unknown as SettingsRow[];
   if (row === undefined) throw new WaldenError('INTERNAL', 'the server did not answer with its settings');
   await checkIdentity(row, expected);
   checkSettings(row);
+  if (expected.walComesBy === 'archiving') checkArchiving(row);
   if (row.fsync !== 'on') note('fsync is off on this server: a crash of its host can damage the cluster itself');
   if (row.full_page_writes !== 'on') note('full_page_writes is off: PostgreSQL turns it on while the backup runs');
   if (row.failing_wal !== null) {
@@ -69,10 +77,7 @@ export async function checkServer(
   };
 }
 
-async function checkIdentity(
-  row: SettingsRow,
-  expected: { readonly identity: ClusterIdentity; readonly dataDirectory: string },
-): Promise<void> {
+async function checkIdentity(row: SettingsRow, expected: ExpectedServer): Promise<void> {
   const { identity, dataDirectory } = expected;
   const majorVersion = Math.floor(Number(row.version) / 10_000);
   if (row.system_identifier !== identity.systemIdentifier || majorVersion !== identity.majorVersion) {
@@ -104,14 +109,17 @@ function checkSettings(row: SettingsRow): void {
       hint: 'let conninfo and data_directory name the primary',
     });
   }
-  if (row.archive_mode === 'off') {
-    throw new WaldenError('SERVER_SETTINGS', 'unable to back up: archive_mode is off, so the WAL would be missing', {
-      hint: 'set archive_mode = on and archive_command, then restart PostgreSQL',
-    });
-  }
   if (row.wal_level === 'minimal') {
     throw new WaldenError('SERVER_SETTINGS', 'unable to back up: wal_level is minimal', {
       hint: 'set wal_level = replica and restart PostgreSQL',
+    });
+  }
+}
+
+function checkArchiving(row: SettingsRow): void {
+  if (row.archive_mode === 'off') {
+    throw new WaldenError('SERVER_SETTINGS', 'unable to back up: archive_mode is off, so the WAL would be missing', {
+      hint: 'set archive_mode = on and archive_command, then restart PostgreSQL; or receive WAL: receive = true',
     });
   }
   if (row.archive_command === '' && (row.archive_library ?? '') === '') {

@@ -46,11 +46,12 @@ async function take(deps: BackupDeps, request: BackupRequest, controls: BackupCo
   const { name } = request.cluster;
   await reconcileBackups(deps, name, deps.repositories);
   await sweepBackups(deps, name, deps.repositories, controls.signal);
-  const session = await openSession(request.cluster.conninfo);
+  const { conninfo, dataDirectory, receive } = request.cluster;
+  const session = await openSession(conninfo);
   try {
     const server = await checkServer(
       session,
-      { identity: request.identity, dataDirectory: request.cluster.dataDirectory },
+      { identity: request.identity, dataDirectory, walComesBy: receive === undefined ? 'archiving' : 'receiving' },
       (message) => {
         deps.log.warn({ cluster: name }, message);
       },

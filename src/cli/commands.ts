@@ -79,6 +79,28 @@ export const COMMANDS: readonly CommandEntry[] = [
     ],
   },
   {
+    name: 'receiver',
+    summary: 'the receiver of a cluster: start, stop, reset',
+    example: 'walden receiver stop main',
+    commands: [
+      {
+        name: 'start',
+        summary: 'begin to receive WAL again',
+        load: async () => (await import('./commands/receiver.ts')).defineReceiverStart,
+      },
+      {
+        name: 'stop',
+        summary: 'receive no WAL until it is started again',
+        load: async () => (await import('./commands/receiver.ts')).defineReceiverStop,
+      },
+      {
+        name: 'reset',
+        summary: 'put aside what it cannot go on with, and begin anew',
+        load: async () => (await import('./commands/receiver.ts')).defineReceiverReset,
+      },
+    ],
+  },
+  {
     name: 'job',
     summary: 'jobs of the service: list, show, cancel',
     example: 'walden job list',

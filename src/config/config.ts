@@ -30,6 +30,19 @@ export interface ClusterConfig {
   readonly spoolDirectory: string;
   readonly walCompressionLevel: number;
   readonly backupCompressionLevel: number;
+  /** Undefined where WAL comes by archive_command only. */
+  readonly receive: ReceiveConfig | undefined;
   readonly walPushTimeoutSeconds: number;
   readonly walFetchTimeoutSeconds: number;
+}
+
+/** How WAL is received over the replication protocol. */
+export interface ReceiveConfig {
+  /** May hold a password. */
+  readonly conninfo: string;
+  readonly slot: string;
+  /** Over that of the conninfo. */
+  readonly applicationName: string | undefined;
+  readonly acknowledge: 'repository' | 'spool';
+  readonly spoolLimitBytes: number;
 }

@@ -7,7 +7,7 @@ import { clusterName, repositoryName } from '../repository/names.ts';
 import { camelCased } from './camel-case.ts';
 import { checkPlaces } from './check-places.ts';
 import { type CheckedSection, type CheckedSections, checkSections } from './check-sections.ts';
-import type { ClusterConfig, Config, RepositoryConfig } from './config.ts';
+import type { ClusterConfig, Config, ReceiveConfig, RepositoryConfig } from './config.ts';
 import { CONFIG_FLAG, CONFIG_VARIABLE, DEFAULT_CONFIG_PATH } from './option-table.ts';
 import { ConfigProblems } from './problems.ts';
 import { didYouMean } from './suggest.ts';
@@ -15,6 +15,9 @@ import { readToml } from './toml-file.ts';
 
 /** As bech32 writes 32 bytes; its checksum is looked at when the repository is opened. */
 const RECIPIENT = /^age1[02-9ac-hj-np-z]{58}$/;
+/** As PostgreSQL takes it (ReplicationSlotValidateName). */
+const MAX_SLOT_LENGTH = 63;
+const SLOT = /^[a-z0-9_]{1,63}$/;
 /** With the key of Walden they are what fits into a header. */
 const MAX_RECIPIENTS = 15;
 
@@ -88,6 +91,7 @@ function assemble(sections: CheckedSections, source: string, problems: ConfigPro
   for (const section of sections.clusters) {
     checkRepositories(section, sections.repositoryNames, problems);
     checkRequired(section, repositories, problems);
+    checkSlot(section, problems);
     const name = checkedName(clusterName, section, problems);
     if (name === undefined || service === undefined) continue;
     clusters.set(name, clusterConfig(name, section, { repositories, stateDirectory: service.values.state_directory }));
@@ -125,9 +129,27 @@ function clusterConfig(
     spoolDirectory: join(values.spool_directory ?? join(stateDirectory, 'spool'), name),
     walCompressionLevel: values.wal_compression_level,
     backupCompressionLevel: values.backup_compression_level,
+    receive: values.receive === true ? receiveConfig(name, values) : undefined,
     walPushTimeoutSeconds: values.wal_push_timeout,
     walFetchTimeoutSeconds: values.wal_fetch_timeout,
   };
+}
+
+function receiveConfig(name: ClusterName, values: CheckedSection<'cluster'>['values']): ReceiveConfig {
+  return {
+    conninfo: values.replication_conninfo ?? values.conninfo,
+    slot: values.slot ?? `walden_${name.replaceAll('-', '_')}`.slice(0, MAX_SLOT_LENGTH),
+    applicationName: values.application_name,
+    acknowledge: values.acknowledge ?? 'repository',
+    spoolLimitBytes: values.receive_spool_limit * 1_000_000,
+  };
+}
+
+function checkSlot(section: CheckedSection<'cluster'>, problems: ConfigProblems): void {
+  const { slot } = section.values;
+  if (slot === undefined || SLOT.test(slot)) return;
+  const fact = `${JSON.stringify(slot)} cannot be the name of a slot: 1 to ${MAX_SLOT_LENGTH} of a-z, 0-9 and _`;
+  problems.add(section.lineOf('slot'), `cluster.${section.name}.slot`, fact);
 }
 
 function checkRepositories(

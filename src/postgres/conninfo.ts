@@ -2,10 +2,12 @@ import { readFileSync } from 'node:fs';
 import type { ClientConfig } from 'pg';
 import { systemErrorCode, WaldenError } from '../errors.ts';
 
+const TARGET = 'target_session_attrs';
+
 /** Keywords of libpq that mean something here; others are refused rather than ignored. */
 const KEYWORDS = new Set([
   ...['host', 'hostaddr', 'port', 'user', 'password', 'dbname', 'application_name', 'connect_timeout', 'options'],
-  ...['sslmode', 'sslrootcert', 'sslcert', 'sslkey'],
+  ...['sslmode', 'sslrootcert', 'sslcert', 'sslkey', TARGET],
 ]);
 const SSL_MODES = new Set(['disable', 'allow', 'prefer', 'require', 'verify-ca', 'verify-full']);
 
@@ -19,7 +21,49 @@ const URI =
  * @throws CONFIG_INVALID, which never repeats the text: it may hold a password
  */
 export function parseConninfo(conninfo: string): ClientConfig {
-  const values = /^postgres(ql)?:\/\//.test(conninfo) ? parseUri(conninfo) : parsePairs(conninfo);
+  const values = valuesOf(conninfo);
+  if (values.has(TARGET)) throw invalid(`the keyword ${TARGET} is for several hosts, and means nothing here`);
+  return clientConfig(values);
+}
+
+/** Several hosts of one cluster, in the order in which they are tried. */
+export interface HostList {
+  readonly hosts: readonly ClientConfig[];
+  /** Which of them will do. */
+  readonly target: 'any' | 'read-write';
+}
+
+/**
+ * The same for `host=a,b port=1,2`, as libpq takes it: as many ports as hosts, or one for all; `target_session_attrs` is
+ * `any` or `read-write`. @throws CONFIG_INVALID
+ */
+export function parseHostList(conninfo: string): HostList {
+  const values = valuesOf(conninfo);
+  const target = values.get(TARGET) ?? 'any';
+  if (target !== 'any' && target !== 'read-write') throw invalid(`${TARGET} is neither any nor read-write`);
+  const [names, addresses, ports] = ['host', 'hostaddr', 'port'].map((key) => values.get(key)?.split(','));
+  const count = Math.max(names?.length ?? 1, addresses?.length ?? 1);
+  const hosts = Array.from({ length: count }, (_, index) => {
+    const one = new Map(values);
+    for (const [key, list] of Object.entries({ host: names, hostaddr: addresses, port: ports })) {
+      if (list === undefined) continue;
+      const value = list.length === 1 && key === 'port' ? list[0] : list[index];
+      if (value === undefined || (key !== 'port' && list.length !== count))
+        throw invalid(`it has not as many of ${key}`);
+      if (value === '') one.delete(key);
+      else one.set(key, value);
+    }
+    return clientConfig(one);
+  });
+  if ((ports?.length ?? 1) > count) throw invalid('it has more ports than hosts');
+  return { hosts, target };
+}
+
+function valuesOf(conninfo: string): ReadonlyMap<string, string> {
+  return /^postgres(ql)?:\/\//.test(conninfo) ? parseUri(conninfo) : parsePairs(conninfo);
+}
+
+function clientConfig(values: ReadonlyMap<string, string>): ClientConfig {
   const host = values.get('hostaddr') ?? values.get('host');
   const port = numberOf(values, 'port', 65535);
   const timeout = numberOf(values, 'connect_timeout', 86400);

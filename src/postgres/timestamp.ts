@@ -18,6 +18,11 @@ export function microsFromPostgres(value: bigint): Micros {
   return Math.min(Number.MAX_SAFE_INTEGER, Math.max(Number.MIN_SAFE_INTEGER, moment)) as Micros;
 }
 
+/** The inverse, as the replication protocol wants it. */
+export function postgresFromMicros(value: Micros): bigint {
+  return BigInt(value) - BigInt(POSTGRES_EPOCH_MICROS);
+}
+
 export function microsFromDate(value: Date): Micros {
   return (value.getTime() * 1000) as Micros;
 }

@@ -51,6 +51,12 @@ export function segmentBytes(value: number): SegmentBytes {
   return value as SegmentBytes;
 }
 
+/** As SHOW wal_segment_size tells it: `16MB`, `1GB`. @throws FORMAT_INVALID */
+export function parseSegmentSize(text: string): SegmentBytes {
+  const [, number = '', unit] = /^(\d{1,4})(MB|GB)$/.exec(text) ?? [];
+  return segmentBytes(Number(number) * (unit === 'GB' ? 1 << 30 : 1 << 20));
+}
+
 /** The number of the segment that holds this position, counted from the beginning of the WAL. */
 export function segmentNumber(position: Lsn, size: SegmentBytes): bigint {
   return position / BigInt(size);

@@ -130,6 +130,44 @@ export const JobDocument = Type.Object({
 });
 export const JobList = Type.Object({ jobs: Type.Array(JobDocument) });
 
+/** How WAL comes in over the replication protocol. */
+export const ReceiverDocument = Type.Object({
+  state: Type.Union([
+    Type.Literal('stopped'),
+    Type.Literal('connecting'),
+    Type.Literal('streaming'),
+    Type.Literal('waiting'),
+  ]),
+  host: Nullable(Type.String()),
+  slot: Type.String(),
+  acknowledge: Type.Union([Type.Literal('repository'), Type.Literal('spool')]),
+  timeline: Nullable(Type.Integer()),
+  receivedLsn: Nullable(LsnText),
+  /** Up to where it is fsynced in the spool. */
+  flushedLsn: Nullable(LsnText),
+  /** What the server was told; its slot keeps what is behind. */
+  acknowledgedLsn: Nullable(LsnText),
+  serverLsn: Nullable(LsnText),
+  /** What the server has and the spool has not. */
+  lagBytes: Nullable(Type.Integer()),
+  /** Since when that is so; 0 where nothing is missing. */
+  lagSeconds: Nullable(Type.Number()),
+  /** WAL that the slot keeps on the server. */
+  retainedBytes: Nullable(Type.Integer()),
+  /** Received, and not in every required repository yet. */
+  waitingFiles: Type.Integer(),
+  failure: Nullable(Type.Object({ error: ErrorBody, since: Moment })),
+  /** The last WAL that the server no longer had. */
+  gap: Nullable(Type.Object({ first: Type.String(), last: Type.String(), noticedAt: Moment })),
+});
+
+export const ReceiverAnswer = Type.Object({
+  cluster: Type.String(),
+  receiver: ReceiverDocument,
+  /** Files of the spool that were put aside. */
+  kept: Type.Array(Type.String()),
+});
+
 export const ClusterStatus = Type.Object({
   name: Type.String(),
   systemIdentifier: Nullable(Type.String()),
@@ -163,6 +201,8 @@ export const ClusterStatus = Type.Object({
       Type.Object({ name: Type.String(), error: ErrorBody, firstAt: Moment, lastAt: Moment, attempts: Type.Integer() }),
     ),
   }),
+  /** Null where the configuration has none. */
+  receiver: Nullable(ReceiverDocument),
   jobs: Type.Array(JobDocument),
 });
 export const Status = Type.Object({
@@ -251,6 +291,8 @@ export type ErrorBodyDocument = Static<typeof ErrorBody>;
 export type PingDocument = Static<typeof Ping>;
 export type StatusDocument = Static<typeof Status>;
 export type ClusterStatusDocument = Static<typeof ClusterStatus>;
+export type ReceiverDocument = Static<typeof ReceiverDocument>;
+export type ReceiverAnswerDocument = Static<typeof ReceiverAnswer>;
 export type RecoverableWindowDocument = Static<typeof RecoverableWindow>;
 export type WalListDocument = Static<typeof WalList>;
 export type WalGapsDocument = Static<typeof WalGaps>;

@@ -13,8 +13,12 @@ import { byPreference, type Repository } from '../repository/repository.ts';
 import type { ArchiveContext } from '../wal/archive-context.ts';
 import { WalFetcher } from '../wal/fetch.ts';
 import { WalPusher } from '../wal/push.ts';
+import { WalReceiver } from '../wal/receive/receiver.ts';
 import { Spool } from '../wal/spool.ts';
 import type { ServiceDeps } from './deps.ts';
+
+/** A server that keeps silent is asked after this time, and lost after three of them. */
+const SILENCE_MS = 10_000;
 
 interface OpenedCluster {
   readonly context: ArchiveContext;
@@ -40,6 +44,8 @@ export class ClusterRoom {
   readonly #recognised = new Set<Repository>();
   /** One for each repository that is not required: what they lack is brought to them in the background. */
   readonly fillers: readonly RepositoryFiller[];
+  /** Where WAL is received over the replication protocol. */
+  readonly receiver: WalReceiver | undefined;
 
   constructor(deps: ServiceDeps, config: ClusterConfig) {
     this.#deps = deps;
@@ -56,6 +62,7 @@ export class ClusterRoom {
         ({ name }) => !config.required.includes(name) && deps.config.repositories.get(name)?.access !== 'read-only',
       )
       .map((target) => this.#fillerOf(target));
+    this.receiver = this.#receiverOf(config);
   }
 
   get stagingDirectory(): string {
@@ -134,9 +141,12 @@ export class ClusterRoom {
   async stop(): Promise<void> {
     this.#stopped = true;
     await Promise.all(this.fillers.map((filler) => filler.stop()));
+    // What it handed on and has not begun yet is refused by the pusher, which stops at the same time.
+    const received = this.receiver?.stop();
     // A cluster that could not be opened has nothing to stop.
     const opened = await this.#opened?.catch(() => undefined);
     await opened?.pusher.stop();
+    await received;
     await opened?.fetcher.stop();
   }
 
@@ -146,6 +156,18 @@ export class ClusterRoom {
     if (passedOver === undefined) this.#deps.log.info({ cluster, repository }, message);
     else this.#deps.log.warn({ cluster, repository, error: errorToDocument(passedOver) }, message);
   };
+
+  #receiverOf({ receive, spoolDirectory }: ClusterConfig): WalReceiver | undefined {
+    if (receive === undefined) return undefined;
+    const { clock, log } = this.#deps;
+    // Repositories that are away, or not recognised yet, must not keep WAL out of the spool.
+    const open = (): Promise<ArchiveContext> => this.context();
+    const archive = async (file: string, path: string): Promise<void> => {
+      const pusher = await this.pusher();
+      await pusher.pushFrom(file, path);
+    };
+    return new WalReceiver({ clock, log, open, archive }, { ...receive, spoolDirectory, silenceMs: SILENCE_MS });
+  }
 
   #fillerOf(target: Repository): RepositoryFiller {
     const { catalog, pool, clock, instance, log } = this.#deps;

@@ -235,7 +235,7 @@ describe.each(testedVersions)('a backup of PostgreSQL %i', (version) => {
     expect(await errorCode(setup.take({ identity: foreign }))).toBe('SERVER_MISMATCH');
     const copy = newDirectory('copy-');
     execFileSync('cp', ['-r', join(server.dataDirectory, 'global'), copy]);
-    const cluster = { name: MAIN, dataDirectory: copy, conninfo: server.conninfo };
+    const cluster = { name: MAIN, dataDirectory: copy, conninfo: server.conninfo, receive: undefined };
     expect(await errorCode(setup.take({ cluster }))).toBe('SERVER_MISMATCH');
     expect(await errorCode(setup.take({ label: 'two\nlines' }))).toBe('USAGE');
   }, 60_000);

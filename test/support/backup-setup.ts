@@ -64,7 +64,7 @@ export async function setUpBackup(
     },
   };
   const request = (overrides: Partial<BackupRequest> = {}): BackupRequest => ({
-    cluster: { name: MAIN, dataDirectory: server.dataDirectory, conninfo: server.conninfo },
+    cluster: { name: MAIN, dataDirectory: server.dataDirectory, conninfo: server.conninfo, receive: undefined },
     identity,
     workers: 2,
     compressionLevel: 1,

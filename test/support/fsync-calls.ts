@@ -8,6 +8,20 @@ export async function spyOnFsync(): Promise<MockInstance<FileHandle['sync']>> {
   return vi.spyOn(Object.getPrototypeOf(handle) as FileHandle, 'sync');
 }
 
+/** The same of `datasync`. */
+export async function spyOnDatasync(): Promise<MockInstance<FileHandle['datasync']>> {
+  const handle = await open('/dev/null');
+  await handle.close();
+  return vi.spyOn(Object.getPrototypeOf(handle) as FileHandle, 'datasync');
+}
+
+/** The same of `writev`. */
+export async function spyOnWritev(): Promise<MockInstance<FileHandle['writev']>> {
+  const handle = await open('/dev/null');
+  await handle.close();
+  return vi.spyOn(Object.getPrototypeOf(handle) as FileHandle, 'writev');
+}
+
 /** As Node says that the device failed. */
 export function fsyncError(): Error {
   return Object.assign(new Error('EIO: i/o error, fsync'), { code: 'EIO', errno: -5, syscall: 'fsync' });

@@ -22,6 +22,8 @@ export interface ServerOptions {
   readonly settings?: Settings;
   /** For example `--wal-segsize=1` or `-k`. */
   readonly initdbArguments?: readonly string[];
+  /** Where it listens on 127.0.0.1 as well, for what only TCP can do; a unix socket only by default. */
+  readonly tcpPort?: number;
 }
 
 export interface RestoredOptions {
@@ -87,7 +89,8 @@ export async function startServer(options: ServerOptions): Promise<TestServer> {
   const directory = newDirectory(`pg${options.version}-`);
   const dataDirectory = join(directory, 'data');
   await initialise(dataDirectory, options);
-  const server = new LocalServer(options.version, dataDirectory, directory, {});
+  const tcp = options.tcpPort === undefined ? {} : { listen_addresses: '127.0.0.1', port: options.tcpPort };
+  const server = new LocalServer(options.version, dataDirectory, directory, tcp);
   await server.start();
   return server;
 }
@@ -139,8 +142,12 @@ class LocalServer implements TestServer {
     this.#logFile = join(socketDirectory, 'server.log');
   }
 
+  get #port(): number {
+    return Number(this.#settings['port'] ?? 5432);
+  }
+
   get conninfo(): string {
-    return `host=${this.socketDirectory} port=5432 user=postgres dbname=postgres`;
+    return `host=${this.socketDirectory} port=${this.#port} user=postgres dbname=postgres`;
   }
 
   get pid(): number | undefined {
@@ -154,7 +161,7 @@ class LocalServer implements TestServer {
   async client(): Promise<pg.Client> {
     const client = new pg.Client({
       host: this.socketDirectory,
-      port: 5432,
+      port: this.#port,
       user: 'postgres',
       database: 'postgres',
       connectionTimeoutMillis: CONNECT_DEADLINE_MS,
@@ -194,7 +201,7 @@ class LocalServer implements TestServer {
   }
 
   async #spawn(): Promise<void> {
-    const settings: Settings = { ...this.#settings, listen_addresses: '', port: 5432 };
+    const settings: Settings = { listen_addresses: '', port: 5432, ...this.#settings };
     const flags = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
     const log = await open(this.#logFile, 'a');
     try {

@@ -11,26 +11,30 @@ interface Planned {
   times: number;
 }
 
-/** Stands before a server on 127.0.0.1 whose protocol nobody in between can read, such as SSH. */
+/** Stands before a server on 127.0.0.1, or on a unix socket, whose protocol nobody in between reads, such as SSH. */
 export class TcpFaultProxy {
   /** How many faults have happened. */
   struck = 0;
+  /** At most so many bytes go on at once, so that messages are cut wherever it happens. */
+  pieceBytes = Number.POSITIVE_INFINITY;
   readonly #server: Server;
   readonly #clients = new Set<Socket>();
   readonly #silenced = new Set<Socket>();
   #planned: Planned | undefined;
 
-  static async start(target: number): Promise<TcpFaultProxy> {
+  /** @param target a port, or the path of a socket */
+  static async start(target: number | string): Promise<TcpFaultProxy> {
     const proxy = new TcpFaultProxy(target);
     await new Promise<void>((resolve) => proxy.#server.listen(0, '127.0.0.1', resolve));
     return proxy;
   }
 
-  private constructor(target: number) {
+  private constructor(target: number | string) {
+    const place = typeof target === 'string' ? { path: target } : { port: target, host: '127.0.0.1', noDelay: true };
     this.#server = createServer({ noDelay: true }, (client) => {
       this.#clients.add(client);
       client.once('close', () => this.#clients.delete(client));
-      const server = connect({ port: target, host: '127.0.0.1', noDelay: true });
+      const server = connect(place);
       this.#relay(client, server, client, 'up');
       this.#relay(server, client, client, 'down');
     });
@@ -75,13 +79,21 @@ export class TcpFaultProxy {
       if (this.#silenced.has(client)) return;
       const last = bytes.length - 1;
       if (fault === 'change') bytes[last] = (bytes[last] ?? 0) ^ 0xff;
-      if (to.write(bytes)) return;
+      if (this.#forward(to, bytes)) return;
       from.pause();
       to.once('drain', () => from.resume());
     });
     // Whichever side ends or fails, the other does too.
     from.on('error', () => undefined);
     from.once('close', () => to.destroy());
+  }
+
+  #forward(to: Socket, bytes: Buffer): boolean {
+    let hasRoom = true;
+    for (let at = 0; at < bytes.length; at += this.pieceBytes) {
+      hasRoom = to.write(bytes.subarray(at, Math.min(bytes.length, at + this.pieceBytes)));
+    }
+    return hasRoom;
   }
 
   #next(direction: Direction, bytes: number): TcpFault | undefined {

@@ -1,6 +1,7 @@
 import type { ClusterStatusDocument, RecoverableWindowDocument, StatusDocument } from '../../service/api.ts';
 import { backupSummary } from './backups.ts';
 import { runningLines } from './jobs.ts';
+import { receiverLines } from './receiver.ts';
 import { count, formatAge, formatDuration, formatMoment, secondsBetween } from './units.ts';
 import { describeRun } from './wal.ts';
 
@@ -26,6 +27,7 @@ function clusterLines(cluster: ClusterStatusDocument, now: Date): string[] {
         : []),
       ...repositoryLines(cluster.name, repository, now).map((line) => (several ? `  ${line}` : line)),
     ]),
+    ...(cluster.receiver === null ? [] : receiverLines(cluster.receiver, now)),
     ...waitingLines(cluster.wal, now),
     ...refusalLines(cluster.wal.refusals, now),
     ...cluster.jobs.filter(({ state }) => state === 'running').flatMap((job) => runningLines(job, now)),

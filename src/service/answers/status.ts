@@ -9,14 +9,16 @@ import { viewArchive } from '../../wal/view-archive.ts';
 import type { ClusterStatusDocument } from '../api.ts';
 import type { JobRunner } from '../jobs.ts';
 import type { ClusterRoom } from '../cluster-room.ts';
+import type { ServiceDeps } from '../deps.ts';
 import { backupDocument, jobDocument, momentOrNull } from './documents.ts';
+import { receiverDocument } from './receiver.ts';
 import { recoverableWindows } from './windows.ts';
 
 const RECENT_JOBS = 100;
 
 /** What an operator asks first: from when to when, with which holes, and is anything stuck. */
 export async function clusterStatus(
-  catalog: Catalog,
+  { catalog, clock }: Pick<ServiceDeps, 'catalog' | 'clock'>,
   jobs: JobRunner,
   room: ClusterRoom,
 ): Promise<ClusterStatusDocument> {
@@ -39,6 +41,7 @@ export async function clusterStatus(
         attempts,
       })),
     },
+    receiver: receiverDocument(room, clock.now()),
     jobs: recent
       .filter(({ record }) => record.cluster === cluster.name && record.state === 'running')
       .map((view) => jobDocument(view)),

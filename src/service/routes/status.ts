@@ -22,7 +22,7 @@ export function statusRoutes(server: Server, rooms: ServiceRooms): void {
     async (request) => {
       const { cluster } = request.query;
       const chosen = cluster === undefined ? [...rooms.clusters.values()] : [clusterRoom(rooms, cluster)];
-      const clusters = await Promise.all(chosen.map((room) => clusterStatus(deps.catalog, rooms.jobs, room)));
+      const clusters = await Promise.all(chosen.map((room) => clusterStatus(deps, rooms.jobs, room)));
       return { version: deps.version, catalogRebuild: rooms.rebuild?.job ?? null, clusters };
     },
   );

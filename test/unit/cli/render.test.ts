@@ -5,7 +5,7 @@ import { progressText } from '../../../src/cli/render/progress-bar.ts';
 import { renderStatus } from '../../../src/cli/render/status.ts';
 import { renderTable } from '../../../src/cli/render/table.ts';
 import { formatAge, formatBytes, formatDuration } from '../../../src/cli/render/units.ts';
-import type { BackupDocument, StatusDocument } from '../../../src/service/api.ts';
+import type { BackupDocument, ReceiverDocument, StatusDocument } from '../../../src/service/api.ts';
 
 const NOW = new Date('2026-11-22T12:00:00Z');
 const BACKUP: BackupDocument = {
@@ -74,6 +74,7 @@ function status(change: Partial<StatusDocument['clusters'][number]> = {}): Statu
           },
         ],
         wal: { ready: 0, oldestReadyAt: null, refusals: [] },
+        receiver: null,
         jobs: [],
         ...change,
       },
@@ -93,6 +94,43 @@ describe('showing the status', () => {
       '  Last backup: 20261122T021500F, complete, finished 9 h 39 min ago, 1.5 GiB stored',
       '  Last WAL: 00000001000000000000000A, archived 12 s ago',
       '  WAL that waits: none',
+    ]);
+  });
+
+  it('says how far the receiver is, what is wrong with it, and what was lost', () => {
+    const receiver: ReceiverDocument = {
+      ...{ state: 'streaming', host: 'db1', slot: 'walden_main', acknowledge: 'repository', timeline: 2 },
+      ...{ receivedLsn: '0/A0000A0', flushedLsn: '0/A000080', acknowledgedLsn: '0/9000000', serverLsn: '0/A000180' },
+      ...{ lagBytes: 256, lagSeconds: 2.4, retainedBytes: 16 * 1024 ** 2 + 384, waitingFiles: 1 },
+      ...{ failure: null, gap: null },
+    };
+    const lines = (change: Partial<ReceiverDocument> = {}): readonly string[] =>
+      renderStatus(status({ receiver: { ...receiver, ...change } }), NOW)
+        .split('\n')
+        .slice(8, -1);
+    expect(lines()).toEqual([
+      '  Receiver: streaming from db1, slot walden_main, timeline 2',
+      '    received 0/A0000A0, in the spool 0/A000080, 256 B behind for 2 s',
+      '    acknowledged 0/9000000: the slot keeps 16 MiB on the server',
+      '    1 received file on the way into the repositories',
+    ]);
+    expect(lines({ lagBytes: 0, lagSeconds: 0, waitingFiles: 0 })[1]).toContain('behind by nothing');
+    const error = { code: 'STORAGE_FULL', message: 'the spool is full', hint: 'free space', details: {} };
+    expect(
+      lines({
+        ...{ state: 'waiting', receivedLsn: null, flushedLsn: null, acknowledgedLsn: null, waitingFiles: 0 },
+        failure: { error, since: '2026-11-22T11:59:00.000000Z' },
+        gap: {
+          ...{ first: '000000020000000000000003', last: '000000020000000000000004' },
+          noticedAt: '2026-11-22T11:58:00.000000Z',
+        },
+      }),
+    ).toEqual([
+      '  Receiver: waiting from db1, slot walden_main, timeline 2',
+      '    TROUBLE, first noticed 1 min ago: the spool is full (STORAGE_FULL)',
+      '      HINT: free space',
+      '    LOST: WAL from 000000020000000000000003 to 000000020000000000000004, noticed 2 min ago',
+      '      HINT: take a backup; nothing can be restored across this hole',
     ]);
   });
 

@@ -71,10 +71,35 @@ describe('reading a configuration', () => {
         spoolDirectory: '/var/lib/walden/spool/main',
         walCompressionLevel: 1,
         backupCompressionLevel: 3,
+        receive: undefined,
         walPushTimeoutSeconds: 60,
         walFetchTimeoutSeconds: 60,
       },
     ]);
+  });
+
+  it('receives WAL where it is told to, from the server of conninfo unless another is named', () => {
+    const receive = (lines: string): unknown =>
+      [...parseConfig(`${SMALLEST}${lines}`, 'x').clusters.values()][0]?.receive;
+    expect(receive('receive = false\nslot = "mine"\n')).toBeUndefined();
+    expect(receive('receive = true\n')).toEqual({
+      ...{ conninfo: 'host=/var/run/postgresql user=postgres', slot: 'walden_main', applicationName: undefined },
+      ...{ acknowledge: 'repository', spoolLimitBytes: 4_096_000_000 },
+    });
+    const lines = ['replication_conninfo = "host=db1 user=receiver"', 'slot = "mine"', 'application_name = "archive"'];
+    expect(
+      receive(['receive = true', ...lines, 'acknowledge = "spool"', 'receive_spool_limit = 1\n'].join('\n')),
+    ).toEqual({
+      ...{ conninfo: 'host=db1 user=receiver', slot: 'mine', applicationName: 'archive' },
+      ...{ acknowledge: 'spool', spoolLimitBytes: 1_000_000 },
+    });
+    const dashed = SMALLEST.replace('[cluster.main]', '[cluster.my-db-1]');
+    const config = parseConfig(`${dashed}receive = true\n`, 'x');
+    expect([...config.clusters.values()][0]?.receive?.slot).toBe('walden_my_db_1');
+  });
+
+  it.each(['walden-main', 'Walden', 'x'.repeat(64)])('refuses the slot %s', (slot) => {
+    expect(refusal(`${SMALLEST}slot = "${slot}"\n`).message).toContain('cannot be the name of a slot');
   });
 
   it('appends the name of the cluster to a spool directory that is given', () => {

@@ -15,6 +15,7 @@ const CLUSTER: ClusterConfig = {
   spoolDirectory: '/spool/$(touch x)/main',
   walCompressionLevel: 1,
   backupCompressionLevel: 3,
+  receive: undefined,
   walPushTimeoutSeconds: 30,
   walFetchTimeoutSeconds: 90,
 };

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { isWaldenError } from '../../../src/errors.ts';
-import { parseConninfo } from '../../../src/postgres/conninfo.ts';
+import { parseConninfo, parseHostList } from '../../../src/postgres/conninfo.ts';
 
 const NO_TLS = { ssl: false };
 
@@ -70,4 +70,45 @@ describe('parseConninfo', () => {
     }
     throw new Error('it was taken');
   });
+});
+
+describe('parseHostList', () => {
+  const places = (conninfo: string): unknown =>
+    parseHostList(conninfo).hosts.map(({ host, port, user }) => [host, port, user]);
+
+  it('reads one host as parseConninfo does', () => {
+    const conninfo = 'host=db1 port=5433 user=receiver password=secret';
+    expect(parseHostList(conninfo)).toEqual({ hosts: [parseConninfo(conninfo)], target: 'any' });
+    expect(places('postgresql://receiver@db1:5433/app')).toEqual([['db1', 5433, 'receiver']]);
+  });
+
+  it('reads several, with a port for each or one for all', () => {
+    expect(places('host=db1,db2 port=1,2 user=r')).toEqual([
+      ['db1', 1, 'r'],
+      ['db2', 2, 'r'],
+    ]);
+    expect(places('host=db1,db2 port=7')).toEqual([
+      ['db1', 7, undefined],
+      ['db2', 7, undefined],
+    ]);
+    expect(places('host=db1,db2 hostaddr=192.0.2.1,192.0.2.2')).toEqual([
+      ['192.0.2.1', undefined, undefined],
+      ['192.0.2.2', undefined, undefined],
+    ]);
+  });
+
+  it('says which of them will do', () => {
+    expect(parseHostList('host=a,b target_session_attrs=read-write').target).toBe('read-write');
+    expect(() => parseHostList('host=a,b target_session_attrs=standby')).toThrow('neither any nor read-write');
+    expect(() => parseConninfo('host=a target_session_attrs=any')).toThrow('means nothing here');
+  });
+
+  it.each(['host=a,b port=1,2,3', 'host=a,b,c port=1,2', 'host=a port=1,2', 'host=a,b hostaddr=192.0.2.1'])(
+    'refuses %s',
+    (conninfo) => {
+      expect(() => parseHostList(conninfo)).toThrow(
+        expect.toSatisfy((error: unknown) => isWaldenError(error, 'CONFIG_INVALID')) as Error,
+      );
+    },
+  );
 });

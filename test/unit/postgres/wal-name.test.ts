@@ -1,6 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { formatLsn, lsn, parseLsn, systemIdentifier, timelineId } from '../../../src/postgres/lsn.ts';
-import { parseWalName, segmentBytes, segmentName, segmentNumberOfName } from '../../../src/postgres/wal-name.ts';
+import {
+  parseSegmentSize,
+  parseWalName,
+  segmentBytes,
+  segmentName,
+  segmentNumberOfName,
+} from '../../../src/postgres/wal-name.ts';
 
 const MIB_16 = segmentBytes(16 << 20);
 
@@ -81,5 +87,20 @@ describe('segment names', () => {
 
   it.each([0, 1 << 19, (1 << 20) + 1, 3 << 20, 2 ** 31, -(1 << 20)])('refuse a segment of %d bytes', (bytes) => {
     expect(() => segmentBytes(bytes)).toThrow(/is not a WAL segment size/);
+  });
+});
+
+describe('the segment size of a setting', () => {
+  it.each([
+    ['1MB', 1 << 20],
+    ['16MB', 16 << 20],
+    ['512MB', 512 << 20],
+    ['1GB', 1 << 30],
+  ])('%s', (text, bytes) => {
+    expect(parseSegmentSize(text)).toBe(bytes);
+  });
+
+  it.each(['', '16', '16kB', '3MB', '2GB', '-1MB'])('%j is none', (text) => {
+    expect(() => parseSegmentSize(text)).toThrow('is not a WAL segment size');
   });
 });

@@ -1,0 +1,175 @@
+import { constants } from 'node:fs';
+import { copyFile, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { localIoError } from '../../errors.ts';
+import { makeDirectories, syncDirectory, syncFile } from '../../platform/files.ts';
+import { parseWalName, type WalFileName } from '../../postgres/wal-name.ts';
+
+const DIRECTORY_MODE = 0o750;
+const FILE_MODE = 0o640;
+const PARTIAL = '.partial';
+
+/** A segment that was being received; how much of it is there says nothing about how much of it is safe. */
+export interface PartialSegment {
+  readonly segment: WalFileName;
+  readonly bytes: number;
+}
+
+/**
+ * Where received WAL waits until it is durable in every repository that the cluster requires. Unlike the rest of the spool it
+ * may be all that is left of acknowledged WAL, so that everything here is fsynced, and nothing is removed but what is stored.
+ *
+ *   receive/<segment>.partial   the segment being received: as many bytes as have come
+ *   receive/done/<file>         whole segments, and history files
+ *   receive/kept/<file>.<n>     what the server did not go on with: never read, never removed
+ */
+export class ReceiveSpool {
+  readonly directory: string;
+  readonly #done: string;
+  readonly #kept: string;
+
+  /** @param directory of the cluster's spool */
+  constructor(directory: string) {
+    this.directory = join(directory, 'receive');
+    this.#done = join(this.directory, 'done');
+    this.#kept = join(this.directory, 'kept');
+  }
+
+  /** Makes the directories and removes what a killed service had staged. @throws LOCAL_IO, STORAGE_FULL, as all here */
+  async open(): Promise<void> {
+    await this.#attempt('make', async () => {
+      for (const directory of [this.directory, this.#done, this.#kept]) {
+        await makeDirectories(directory, DIRECTORY_MODE);
+        for (const entry of await readdir(directory)) {
+          if (entry.startsWith('.')) await rm(join(directory, entry), { force: true });
+        }
+      }
+    });
+  }
+
+  /** In ascending order of name. */
+  async partials(): Promise<readonly PartialSegment[]> {
+    return await this.#attempt('read', async () => {
+      const names = (await readdir(this.directory)).filter((entry) => entry.endsWith(PARTIAL)).sort();
+      return await Promise.all(
+        names.map(async (name) => ({
+          segment: parseWalName(name.slice(0, -PARTIAL.length)).name,
+          bytes: (await stat(join(this.directory, name))).size,
+        })),
+      );
+    });
+  }
+
+  /** What waits to be archived, in ascending order of name. */
+  async finished(): Promise<readonly WalFileName[]> {
+    return await this.#attempt('read', async () => {
+      const names = await readdir(this.#done);
+      return names
+        .filter((entry) => !entry.startsWith('.'))
+        .map((entry) => parseWalName(entry).name)
+        .sort();
+    });
+  }
+
+  partialPath(segment: WalFileName): string {
+    return join(this.directory, `${segment}${PARTIAL}`);
+  }
+
+  finishedPath(file: WalFileName): string {
+    return join(this.#done, file);
+  }
+
+  /** Makes the name of a new partial segment durable. */
+  async syncName(): Promise<void> {
+    await this.#attempt('sync', async () => {
+      await syncDirectory(this.directory);
+    });
+  }
+
+  /** A segment that is whole and synced goes where it waits. */
+  async finish(segment: WalFileName): Promise<void> {
+    await this.#attempt(`finish ${segment} in`, async () => {
+      await rename(this.partialPath(segment), this.finishedPath(segment));
+      // First where it is now: a crash in between leaves it under both names, never under none.
+      await syncDirectory(this.#done);
+      await syncDirectory(this.directory);
+    });
+  }
+
+  /** A file that came whole. */
+  async store(file: WalFileName, content: Buffer): Promise<void> {
+    await this.#attempt(`store ${file} in`, async () => {
+      const staged = join(this.#done, `.${file}`);
+      const handle = await open(staged, 'w', FILE_MODE);
+      try {
+        await handle.writeFile(content);
+        await handle.sync();
+      } finally {
+        await handle.close();
+      }
+      await rename(staged, this.finishedPath(file));
+      await syncDirectory(this.#done);
+    });
+  }
+
+  /** A partial segment goes where nothing touches it. @returns its path */
+  async keep(segment: WalFileName): Promise<string> {
+    return await this.#attempt(`keep ${segment} in`, async () => {
+      const kept = await this.#freePath(`${segment}${PARTIAL}`);
+      await rename(this.partialPath(segment), kept);
+      await syncDirectory(this.#kept);
+      await syncDirectory(this.directory);
+      return kept;
+    });
+  }
+
+  /** The same of a whole file. */
+  async keepFinished(file: WalFileName): Promise<string> {
+    return await this.#attempt(`keep ${file} in`, async () => {
+      const kept = await this.#freePath(file);
+      await rename(this.finishedPath(file), kept);
+      await syncDirectory(this.#kept);
+      await syncDirectory(this.#done);
+      return kept;
+    });
+  }
+
+  /** The same of a copy, before other bytes are written over it. @returns its path */
+  async keepCopy(segment: WalFileName): Promise<string> {
+    return await this.#attempt(`keep ${segment} in`, async () => {
+      const kept = await this.#freePath(`${segment}${PARTIAL}`);
+      const staged = join(this.#kept, `.${segment}`);
+      await copyFile(this.partialPath(segment), staged);
+      await syncFile(staged);
+      await rename(staged, kept);
+      await syncDirectory(this.#kept);
+      return kept;
+    });
+  }
+
+  /** Only once it is durable in every repository that the cluster requires. */
+  async remove(file: WalFileName): Promise<void> {
+    await this.#attempt(`remove ${file} from`, async () => {
+      await rm(this.finishedPath(file), { force: true });
+    });
+  }
+
+  async #freePath(file: string): Promise<string> {
+    const taken = new Set(await readdir(this.#kept));
+    let number = 1;
+    while (taken.has(`${file}.${number}`)) number += 1;
+    return join(this.#kept, `${file}.${number}`);
+  }
+
+  async #attempt<Result>(what: string, work: () => Promise<Result>): Promise<Result> {
+    try {
+      return await work();
+    } catch (error) {
+      throw localIoError(error, `unable to ${what} the spool ${this.directory}`);
+    }
+  }
+}
+
+/** For reading and writing, made when it is not there; nothing in it is cut off. */
+export const OPEN_PARTIAL = constants.O_RDWR | constants.O_CREAT;
+export const PARTIAL_MODE = FILE_MODE;

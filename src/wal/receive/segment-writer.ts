@@ -1,0 +1,216 @@
+import { type FileHandle, open } from 'node:fs/promises';
+import { localIoError, toWaldenError, type WaldenError } from '../../errors.ts';
+import { type Lsn, lsn, type TimelineId } from '../../postgres/lsn.ts';
+import { type SegmentBytes, segmentName, segmentNumber, type WalFileName } from '../../postgres/wal-name.ts';
+import { OPEN_PARTIAL, PARTIAL_MODE, type ReceiveSpool } from './receive-spool.ts';
+
+/** No more is taken while so much waits to be written. */
+const WAITING_BYTES = 8 * 1024 * 1024;
+/** `writev` takes no more pieces than this (IOV_MAX). */
+const MAX_PIECES = 1024;
+
+export interface SegmentWriterPlace {
+  readonly spool: ReceiveSpool;
+  readonly timeline: TimelineId;
+  readonly segmentBytes: SegmentBytes;
+  /** Of a segment. */
+  readonly start: Lsn;
+}
+
+export interface SegmentWriterEvents {
+  /** Everything before is safe on this host. Comes after `finished` where a segment ends. */
+  readonly flushed: (position: Lsn) => void;
+  readonly finished: (segment: WalFileName) => void;
+  /** The spool held other bytes than the server sends now; a copy of them is at this path. */
+  readonly differed: (segment: WalFileName, keptAt: string) => void;
+  /** Nothing more is written. */
+  readonly failed: (error: WaldenError) => void;
+}
+
+interface OpenSegment {
+  readonly name: WalFileName;
+  readonly handle: FileHandle;
+  /** How much of an earlier session is there; 0 once it is known to differ. */
+  oldBytes: number;
+}
+
+/**
+ * Writes streamed WAL into the segments of the spool: while one piece is synced the next ones gather, and then all of them are
+ * written and synced at once.
+ *
+ * A session begins with the segment it was cut off in, from that segment's start, and everything is written once more: what
+ * an earlier one left is neither believed nor cut off. Bytes that were never synced are overwritten, and so are those whose
+ * fsync failed, which the kernel takes for clean; what was acknowledged stays readable until the same bytes replace it.
+ */
+export class SegmentWriter {
+  readonly #place: SegmentWriterPlace;
+  readonly #events: SegmentWriterEvents;
+  #waiting: Buffer[] = [];
+  #waitingBytes = 0;
+  #written: Lsn;
+  #flushed: Lsn;
+  #segment: OpenSegment | undefined;
+  #working: Promise<void> | undefined;
+  #batch: Promise<void> | undefined;
+  #failure: WaldenError | undefined;
+
+  constructor(place: SegmentWriterPlace, events: SegmentWriterEvents) {
+    this.#place = place;
+    this.#events = events;
+    this.#written = place.start;
+    this.#flushed = place.start;
+  }
+
+  /** Everything before was given to the operating system. */
+  get written(): Lsn {
+    return this.#written;
+  }
+
+  /** Everything before is safe on this host. */
+  get flushed(): Lsn {
+    return this.#flushed;
+  }
+
+  /** Whether more may be appended now. */
+  get hasRoom(): boolean {
+    return this.#waitingBytes < WAITING_BYTES;
+  }
+
+  /** Resolves when what is being written now is safe, or could not be written. */
+  async batchWritten(): Promise<void> {
+    // Whose failure it is hears of it by itself.
+    await this.#batch?.catch(() => undefined);
+  }
+
+  /** The next bytes, which nobody may change afterwards. */
+  append(bytes: Buffer): void {
+    if (this.#failure !== undefined || bytes.length === 0) return;
+    this.#waiting.push(bytes);
+    this.#waitingBytes += bytes.length;
+    this.#working ??= this.#work();
+  }
+
+  /** Resolves when all that was appended is safe. @throws LOCAL_IO, STORAGE_FULL when that failed */
+  async drained(): Promise<void> {
+    while (this.#working !== undefined) await this.#working;
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  /** Ends what is being written, and closes the segment. */
+  async close(): Promise<void> {
+    while (this.#working !== undefined) await this.#working;
+    const { handle } = this.#segment ?? {};
+    this.#segment = undefined;
+    // Everything in it that matters was synced: a failure to close tells nothing more.
+    await handle?.close().catch(() => undefined);
+  }
+
+  async #work(): Promise<void> {
+    try {
+      while (this.#waitingBytes > 0) {
+        this.#batch = this.#writeBatch();
+        await this.#batch;
+      }
+    } catch (error) {
+      this.#failure = toWaldenError(error);
+      this.#waiting = [];
+      this.#waitingBytes = 0;
+      this.#events.failed(this.#failure);
+    } finally {
+      this.#working = undefined;
+    }
+  }
+
+  /** As much as waits, up to the end of the segment: written, synced, told. */
+  async #writeBatch(): Promise<void> {
+    const { segmentBytes } = this.#place;
+    const offset = Number(this.#written % BigInt(segmentBytes));
+    const { pieces, bytes } = this.#takeBatch(segmentBytes - offset);
+    const segment = (this.#segment ??= await this.#open());
+    try {
+      await this.#compare(segment, pieces, offset);
+      await writeAll(segment.handle, pieces, offset);
+      this.#written = lsn(this.#written + BigInt(bytes));
+      await segment.handle.datasync();
+    } catch (error) {
+      throw localIoError(error, `unable to write ${this.#place.spool.partialPath(segment.name)}`, {
+        hint: 'PostgreSQL keeps the WAL in its slot until this works',
+      });
+    }
+    if (offset + bytes === segmentBytes) await this.#finish(segment);
+    this.#flushed = this.#written;
+    this.#events.flushed(this.#flushed);
+  }
+
+  #takeBatch(most: number): { readonly pieces: Buffer[]; readonly bytes: number } {
+    const pieces: Buffer[] = [];
+    let bytes = 0;
+    while (bytes < most && pieces.length < MAX_PIECES) {
+      const next = this.#waiting.shift();
+      if (next === undefined) break;
+      const fits = next.subarray(0, most - bytes);
+      if (fits.length < next.length) this.#waiting.unshift(next.subarray(fits.length));
+      pieces.push(fits);
+      bytes += fits.length;
+    }
+    this.#waitingBytes -= bytes;
+    return { pieces, bytes };
+  }
+
+  async #open(): Promise<OpenSegment> {
+    const { spool, timeline, segmentBytes } = this.#place;
+    const name = segmentName(timeline, segmentNumber(this.#written, segmentBytes), segmentBytes);
+    const path = spool.partialPath(name);
+    try {
+      const handle = await open(path, OPEN_PARTIAL, PARTIAL_MODE);
+      const { size } = await handle.stat();
+      await spool.syncName();
+      return { name, handle, oldBytes: size };
+    } catch (error) {
+      throw localIoError(error, `unable to open ${path}`);
+    }
+  }
+
+  async #finish(segment: OpenSegment): Promise<void> {
+    this.#segment = undefined;
+    await segment.handle.close();
+    await this.#place.spool.finish(segment.name);
+    this.#events.finished(segment.name);
+  }
+
+  /** Whatever the reason that the bytes are others now: those that are there may have been acknowledged. */
+  async #compare(segment: OpenSegment, pieces: readonly Buffer[], offset: number): Promise<void> {
+    let at = offset;
+    for (const piece of pieces) {
+      if (at >= segment.oldBytes) return;
+      const old = Buffer.allocUnsafe(Math.min(piece.length, segment.oldBytes - at));
+      const { bytesRead } = await segment.handle.read(old, 0, old.length, at);
+      if (old.compare(piece, 0, bytesRead, 0, bytesRead) !== 0) {
+        const kept = await this.#place.spool.keepCopy(segment.name);
+        segment.oldBytes = 0;
+        this.#events.differed(segment.name, kept);
+      }
+      at += piece.length;
+    }
+  }
+}
+
+async function writeAll(handle: FileHandle, pieces: readonly Buffer[], offset: number): Promise<void> {
+  let left = pieces;
+  let at = offset;
+  while (left.length > 0) {
+    const { bytesWritten } = await handle.writev([...left], at);
+    at += bytesWritten;
+    left = without(left, bytesWritten);
+  }
+}
+
+/** What is left of the pieces behind so many bytes. */
+function without(pieces: readonly Buffer[], bytes: number): readonly Buffer[] {
+  let skip = bytes;
+  return pieces.flatMap((piece) => {
+    const skipped = Math.min(skip, piece.length);
+    skip -= skipped;
+    return skipped === piece.length ? [] : [piece.subarray(skipped)];
+  });
+}

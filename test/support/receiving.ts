@@ -1,0 +1,107 @@
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Lsn, parseLsn } from '../../src/postgres/lsn.ts';
+import type { ReceiverDocument, StatusDocument } from '../../src/service/api.ts';
+import { switchSegment } from './archiving.ts';
+import { prepareLoad } from './load.ts';
+import { type ServerOptions, startServer, type TestServer } from './postgres-server.ts';
+import type { Scene } from './scene.ts';
+import { segmentObject } from './stored.ts';
+import { until } from './until.ts';
+import { createWalden, type WaldenHarness, type WaldenOptions } from './walden.ts';
+
+export const SLOT = 'walden_main';
+
+export interface ReceivingOptions extends ServerOptions {
+  readonly walden?: Omit<WaldenOptions, 'clusters'>;
+  /** Of the cluster, besides `receive = true`. */
+  readonly lines?: readonly string[];
+}
+
+/** As `startScene`, but WAL comes only by the receiver; segments are small. */
+export async function startReceiving(options: ReceivingOptions): Promise<Scene> {
+  const server = await startServer({ initdbArguments: ['--wal-segsize=1'], ...options });
+  const walden = createWalden({
+    ...options.walden,
+    clusters: { main: server },
+    clusterSettings: ['receive = true', ...(options.lines ?? [])],
+  });
+  await walden.start();
+  await streaming(walden);
+  await prepareLoad(server);
+  await server.query('create table marks (mark text primary key)');
+  return {
+    server,
+    walden,
+    async dispose() {
+      await server.dispose();
+      await walden.kill();
+    },
+  };
+}
+
+export async function receiverOf(walden: WaldenHarness): Promise<ReceiverDocument> {
+  const { clusters } = (await walden.json('status', 'main')) as StatusDocument;
+  const receiver = clusters[0]?.receiver ?? null;
+  if (receiver === null) throw new Error('the status shows no receiver');
+  return receiver;
+}
+
+export async function streaming(walden: WaldenHarness): Promise<ReceiverDocument> {
+  return await receiverThat(walden, 'the receiver to stream', ({ state }) => state === 'streaming');
+}
+
+export async function receiverThat(
+  walden: WaldenHarness,
+  what: string,
+  condition: (receiver: ReceiverDocument) => boolean,
+): Promise<ReceiverDocument> {
+  return await until(
+    async () => {
+      const receiver = await receiverOf(walden);
+      return condition(receiver) ? receiver : undefined;
+    },
+    { what, everyMs: 100, explain: () => walden.log() },
+  );
+}
+
+/** Ends the current segment and waits until it is in the repository. */
+export async function receivedNow(server: TestServer, walden: WaldenHarness): Promise<string> {
+  const segment = await switchSegment(server);
+  await inRepository(walden, segment);
+  return segment;
+}
+
+/** Receives from others from the next start of the service on. */
+export function receiveFrom(walden: WaldenHarness, conninfo: string): void {
+  const lines = readFileSync(walden.configFile, 'utf8').split('\n');
+  const others = lines.filter((line) => line !== '' && !line.startsWith('replication_conninfo'));
+  writeFileSync(walden.configFile, [...others, `replication_conninfo = "${conninfo}"`, ''].join('\n'));
+}
+
+export async function inRepository(walden: WaldenHarness, segment: string): Promise<void> {
+  await until(() => existsSync(segmentObject(walden, segment)), {
+    what: `${segment} to be in the repository`,
+    explain: () => walden.log(),
+  });
+}
+
+export function receiveDirectory(walden: WaldenHarness): string {
+  return join(walden.stateDirectory, 'spool', 'main', 'receive');
+}
+
+/** The segment that is being received, as far as it stands in the spool. */
+export function partialOf(walden: WaldenHarness): { readonly segment: string; readonly bytes: Buffer } {
+  const directory = receiveDirectory(walden);
+  const name = readdirSync(directory)
+    .filter((entry) => entry.endsWith('.partial'))
+    .sort()
+    .at(-1);
+  if (name === undefined) throw new Error(`${directory} holds no partial segment`);
+  return { segment: name.slice(0, 24), bytes: readFileSync(join(directory, name)) };
+}
+
+/** What the server was told to be safe, as its slot says. */
+export async function slotPosition(server: TestServer): Promise<Lsn> {
+  return parseLsn(await server.value('select restart_lsn from pg_replication_slots where slot_name = $1', [SLOT]));
+}

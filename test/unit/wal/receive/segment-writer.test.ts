@@ -1,0 +1,230 @@
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { isWaldenError, type WaldenError } from '../../../../src/errors.ts';
+import { type Lsn, lsn, type TimelineId } from '../../../../src/postgres/lsn.ts';
+import { segmentBytes, type WalFileName } from '../../../../src/postgres/wal-name.ts';
+import { ReceiveSpool } from '../../../../src/wal/receive/receive-spool.ts';
+import { SegmentWriter } from '../../../../src/wal/receive/segment-writer.ts';
+import { fsyncError, spyOnDatasync, spyOnWritev } from '../../../support/fsync-calls.ts';
+import { newDirectory } from '../../../support/sandbox.ts';
+
+const SIZE = segmentBytes(1 << 20);
+const START = lsn(5n * BigInt(SIZE));
+const FIFTH = '000000010000000000000005' as WalFileName;
+const SIXTH = '000000010000000000000006' as WalFileName;
+
+interface Setup {
+  readonly spool: ReceiveSpool;
+  readonly writer: SegmentWriter;
+  readonly flushed: Lsn[];
+  readonly finished: WalFileName[];
+  readonly kept: string[];
+  readonly failures: WaldenError[];
+}
+
+async function setUp(directory = newDirectory('spool')): Promise<Setup> {
+  const spool = new ReceiveSpool(directory);
+  await spool.open();
+  const seen = {
+    flushed: [] as Lsn[],
+    finished: [] as WalFileName[],
+    kept: [] as string[],
+    failures: [] as WaldenError[],
+  };
+  const writer = new SegmentWriter(
+    { spool, timeline: 1 as TimelineId, segmentBytes: SIZE, start: START },
+    {
+      flushed: (position) => seen.flushed.push(position),
+      finished: (name) => seen.finished.push(name),
+      differed: (_segment, path) => seen.kept.push(path),
+      failed: (error) => seen.failures.push(error),
+    },
+  );
+  return { spool, writer, ...seen };
+}
+
+/** Pieces as a stream brings them: of any length, some longer than a segment would be from there on. */
+function appendInPieces(writer: SegmentWriter, bytes: Buffer, lengths: readonly number[]): void {
+  let at = 0;
+  for (const length of lengths) {
+    writer.append(bytes.subarray(at, at + length));
+    at += length;
+  }
+  writer.append(bytes.subarray(at));
+}
+
+describe('writing received WAL', () => {
+  const wal = randomBytes(2.5 * SIZE);
+
+  it('makes the segments of any pieces, whole ones among those that wait', async () => {
+    const lengths = fc.array(fc.integer({ min: 1, max: 400_000 }), { maxLength: 12 });
+    await fc.assert(
+      fc.asyncProperty(lengths, async (pieces) => {
+        const { spool, writer, flushed, finished } = await setUp();
+        appendInPieces(writer, wal, pieces);
+        await writer.drained();
+        await writer.close();
+        expect(finished).toEqual([FIFTH, SIXTH]);
+        expect(await spool.finished()).toEqual([FIFTH, SIXTH]);
+        const parts = [spool.finishedPath(FIFTH), spool.finishedPath(SIXTH), spool.partialPath(SEVENTH)];
+        expect(Buffer.concat(parts.map((path) => readFileSync(path))).equals(wal)).toBe(true);
+        expect(flushed.at(-1)).toBe(START + BigInt(wal.length));
+        expect([...flushed].sort((a, b) => (a < b ? -1 : 1))).toEqual(flushed);
+      }),
+      { numRuns: 15 },
+    );
+  });
+  const SEVENTH = '000000010000000000000007' as WalFileName;
+
+  it('says that a segment is finished before it says that its end is safe, when it stands there already', async () => {
+    const spool = new ReceiveSpool(newDirectory('spool'));
+    await spool.open();
+    const told: string[] = [];
+    const writer = new SegmentWriter(
+      { spool, timeline: 1 as TimelineId, segmentBytes: SIZE, start: START },
+      {
+        flushed: () => told.push('flushed'),
+        finished: (name) => told.push(...readdirSync(join(spool.directory, 'done')), name),
+        differed: () => undefined,
+        failed: () => undefined,
+      },
+    );
+    writer.append(wal.subarray(0, SIZE));
+    await writer.drained();
+    expect(told).toEqual([FIFTH, FIFTH, 'flushed']);
+    await writer.close();
+  });
+
+  it('begins a segment that was cut off anew, and cuts nothing off before the same bytes have come', async () => {
+    const { spool, writer, kept } = await setUp();
+    writeFileSync(spool.partialPath(FIFTH), wal.subarray(0, 300_000));
+    writer.append(wal.subarray(0, 100_000));
+    await writer.drained();
+    await writer.close();
+    expect(readFileSync(spool.partialPath(FIFTH)).equals(wal.subarray(0, 300_000))).toBe(true);
+    expect(writer.flushed).toBe(START + 100_000n);
+    expect(kept).toEqual([]);
+  });
+
+  it('keeps a copy of what is there when other bytes come', async () => {
+    const { spool, writer, kept } = await setUp();
+    const old = Buffer.from(wal.subarray(0, 300_000));
+    old[250_000] = (old[250_000] ?? 0) ^ 1;
+    writeFileSync(spool.partialPath(FIFTH), old);
+    writer.append(wal.subarray(0, 200_000));
+    await writer.drained();
+    expect(kept).toEqual([]);
+    writer.append(wal.subarray(200_000, 400_000));
+    writer.append(wal.subarray(400_000, SIZE));
+    await writer.drained();
+    expect(kept).toEqual([join(spool.directory, 'kept', `${FIFTH}.partial.1`)]);
+    expect(readFileSync(kept[0]!).equals(old)).toBe(true);
+    expect(readFileSync(spool.finishedPath(FIFTH)).equals(wal.subarray(0, SIZE))).toBe(true);
+    await writer.close();
+  });
+
+  it('says that bytes are safe when their fsync has ended, and writes at once what gathered meanwhile', async () => {
+    const spy = await spyOnDatasync();
+    try {
+      const { writer, flushed } = await setUp();
+      let end = (): void => undefined;
+      const begun = new Promise<void>((resolve) => {
+        spy.mockImplementationOnce(async () => {
+          resolve();
+          await new Promise<void>((ended) => (end = ended));
+        });
+      });
+      writer.append(wal.subarray(0, 1000));
+      await begun;
+      for (let at = 1000; at < 5000; at += 1000) writer.append(wal.subarray(at, at + 1000));
+      expect(writer.written).toBe(START + 1000n);
+      expect(flushed).toEqual([]);
+      end();
+      await writer.drained();
+      expect(flushed).toEqual([START + 1000n, START + 5000n]);
+      expect(spy).toHaveBeenCalledTimes(2);
+      await writer.close();
+    } finally {
+      spy.mockRestore();
+    }
+  });
+
+  it('believes no fsync after one that failed, but writes everything anew', async () => {
+    const spy = await spyOnDatasync();
+    const directory = newDirectory('spool');
+    try {
+      const first = await setUp(directory);
+      first.writer.append(wal.subarray(0, 1000));
+      await first.writer.drained();
+      spy.mockImplementationOnce(() => Promise.reject(fsyncError()));
+      first.writer.append(wal.subarray(1000, 3000));
+      await expect(first.writer.drained()).rejects.toMatchObject({ code: 'LOCAL_IO' });
+      await first.writer.close();
+      expect(first.flushed).toEqual([START + 1000n]);
+      const writes = await spyOnWritev();
+      const second = await setUp(directory);
+      second.writer.append(wal.subarray(0, 3000));
+      await second.writer.drained();
+      expect(
+        writes.mock.calls.map(([pieces, position]) => [Buffer.concat(pieces as Buffer[]).length, position]),
+      ).toEqual([[3000, 0]]);
+      writes.mockRestore();
+      expect(second.flushed).toEqual([START + 3000n]);
+      expect(second.kept).toEqual([]);
+      await second.writer.close();
+    } finally {
+      spy.mockRestore();
+    }
+  });
+
+  it('a disk that refuses ends it: what was not written is never said to be safe', async () => {
+    const { spool, writer, flushed, failures } = await setUp();
+    writer.append(wal.subarray(0, 1000));
+    await writer.drained();
+    // Its place is taken by something that no segment can be moved onto.
+    rmSync(join(spool.directory, 'done'), { recursive: true });
+    writeFileSync(join(spool.directory, 'done'), '');
+    writer.append(wal.subarray(1000, SIZE + 500));
+    await expect(writer.drained()).rejects.toMatchObject({ code: 'LOCAL_IO' });
+    writer.append(wal.subarray(SIZE + 500, SIZE + 600));
+    await expect(writer.drained()).rejects.toMatchObject({ code: 'LOCAL_IO' });
+    await writer.close();
+    expect(failures.map((error) => isWaldenError(error, 'LOCAL_IO'))).toEqual([true]);
+    expect(flushed).toEqual([START + 1000n]);
+    expect(writer.flushed).toBe(START + 1000n);
+  });
+});
+
+describe('the spool of the receiver', () => {
+  it('tells its whole files and its partial ones apart, and sweeps what was staged', async () => {
+    const { spool } = await setUp();
+    await spool.store('00000002.history' as WalFileName, Buffer.from('1\t0/5000000\tno reason\n'));
+    writeFileSync(spool.partialPath(SIXTH), 'bytes');
+    writeFileSync(spool.finishedPath(FIFTH), 'bytes');
+    writeFileSync(join(spool.directory, 'done', '.00000003.history'), 'torn');
+    await spool.open();
+    expect(await spool.finished()).toEqual(['000000010000000000000005', '00000002.history']);
+    expect(await spool.partials()).toEqual([{ segment: SIXTH, bytes: 5 }]);
+    expect(readdirSync(join(spool.directory, 'done'))).not.toContain('.00000003.history');
+  });
+
+  it('never writes over what is kept', async () => {
+    const { spool } = await setUp();
+    const kept: string[] = [];
+    for (const text of ['one', 'two']) {
+      writeFileSync(spool.partialPath(FIFTH), text);
+      kept.push(await spool.keep(FIFTH));
+    }
+    expect(kept.map((path) => readFileSync(path, 'utf8'))).toEqual(['one', 'two']);
+    expect(await spool.partials()).toEqual([]);
+  });
+
+  it('a file that has no name of WAL is told, not passed over', async () => {
+    const { spool } = await setUp();
+    mkdirSync(join(spool.directory, 'done', 'notes'));
+    await expect(spool.finished()).rejects.toMatchObject({ code: 'FORMAT_INVALID' });
+  });
+});
