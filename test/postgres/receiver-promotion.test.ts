@@ -15,6 +15,7 @@ import {
   receiverThat,
   startReceiving,
   streaming,
+  gapsOfArchived,
 } from '../support/receiving.ts';
 import { leaveMark, marksOf, restoreAndStart, type Scene } from '../support/scene.ts';
 import { filesBelow } from '../support/stored.ts';
@@ -62,7 +63,7 @@ describe.each(testedVersions)('receiving across a promotion, PostgreSQL %i', (ve
     );
     await leaveMark(standby, 'b');
     await receivedNow(standby, walden);
-    expect(await walden.json('wal', 'gaps', 'main')).toMatchObject({ gaps: [] });
+    expect(await gapsOfArchived(walden)).toMatchObject({ gaps: [] });
     const restored = await restoreAndStart(scene, []);
     expect(await marksOf(restored)).toEqual(['a', 'b']);
     await restored.dispose();
@@ -126,7 +127,7 @@ describe.each(testedVersions)('receiving across a promotion, PostgreSQL %i', (ve
     await receiverThat(walden, 'timeline 3', ({ state, timeline }) => state === 'streaming' && timeline === 3);
     await leaveMark(standby, 'd');
     await receivedNow(standby, walden);
-    expect(await walden.json('wal', 'gaps', 'main')).toMatchObject({ gaps: [] });
+    expect(await gapsOfArchived(walden)).toMatchObject({ gaps: [] });
     const restored = await restoreAndStart(scene, []);
     expect(await marksOf(restored)).toEqual(['a', 'b', 'c', 'd']);
     await restored.dispose();

@@ -72,6 +72,15 @@ export async function receivedNow(server: TestServer, walden: WaldenHarness): Pr
   return segment;
 }
 
+/**
+ * The gaps once all that was received is in the repository. The last segment may be there before others: several are stored at
+ * a time, and each that failed is tried again at a time of its own.
+ */
+export async function gapsOfArchived(walden: WaldenHarness): Promise<unknown> {
+  await receiverThat(walden, 'everything received to be stored', ({ waitingFiles }) => waitingFiles === 0);
+  return await walden.json('wal', 'gaps', 'main');
+}
+
 /** Receives from others from the next start of the service on. */
 export function receiveFrom(walden: WaldenHarness, conninfo: string): void {
   const lines = readFileSync(walden.configFile, 'utf8').split('\n');

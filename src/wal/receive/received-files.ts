@@ -12,6 +12,8 @@ import type { ReceiveSpool } from './receive-spool.ts';
 
 const FIRST_WAIT_MS = 1_000;
 const LONGEST_WAIT_MS = 60_000;
+/** What will be so the next time too. */
+const REFUSED = ['ARCHIVE_DUPLICATE', 'FORMAT_INVALID', 'SERVER_MISMATCH'] as const;
 
 export interface ReceivedFilesOptions {
   readonly spool: ReceiveSpool;
@@ -32,6 +34,8 @@ export class ReceivedFiles {
   readonly #waiting = new Map<WalFileName, Promise<void>>();
   readonly #stop = new AbortController();
   readonly #failures = new Map<WalFileName, WaldenError>();
+  /** Ends the pauses of those that failed. */
+  #again = new AbortController();
 
   constructor(options: ReceivedFilesOptions) {
     this.#options = options;
@@ -44,8 +48,7 @@ export class ReceivedFiles {
 
   /** Those that the repositories will not take, however often they are tried. */
   get refused(): readonly WalFileName[] {
-    const codes = ['ARCHIVE_DUPLICATE', 'FORMAT_INVALID', 'SERVER_MISMATCH'] as const;
-    return [...this.#failures].filter(([, error]) => isWaldenError(error, ...codes)).map(([file]) => file);
+    return [...this.#failures].filter(([, error]) => isWaldenError(error, ...REFUSED)).map(([file]) => file);
   }
 
   /** Where the first segment begins that is not everywhere yet; undefined when all are. */
@@ -81,6 +84,9 @@ export class ReceivedFiles {
         await spool.remove(file);
         this.#failures.delete(file);
         this.#waiting.delete(file);
+        // What kept others from the repositories may be over too.
+        this.#again.abort();
+        this.#again = new AbortController();
         archived();
         return;
       } catch (error) {
@@ -89,7 +95,9 @@ export class ReceivedFiles {
         const failure = toWaldenError(error);
         this.#failures.set(file, failure);
         failed(file, failure);
-        await clock.sleep(waitAfter(failures), this.#stop.signal).catch(() => undefined);
+        const { signal } = this.#stop;
+        const ended = isWaldenError(failure, ...REFUSED) ? signal : AbortSignal.any([signal, this.#again.signal]);
+        await clock.sleep(waitAfter(failures), ended).catch(() => undefined);
       }
     }
   }
