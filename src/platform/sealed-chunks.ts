@@ -1,6 +1,6 @@
 import { createCipheriv, createDecipheriv } from 'node:crypto';
 import { WaldenError } from '../errors.ts';
-import { madeForAMoment } from './young-garbage.ts';
+import { madeForAMoment } from './collector.ts';
 
 /**
  * Bytes in chunks of 64 KiB, each sealed with ChaCha20-Poly1305 under its number and whether it is the last one: so none can be

@@ -1,3 +1,5 @@
+import { madeShared } from './collector.ts';
+
 const STEP_BYTES = 1024 * 1024;
 
 /**
@@ -17,14 +19,19 @@ export class SharedRooms {
   /** For so many bytes or more. Pages of it that are never written cost nothing. */
   take(bytes: number): SharedArrayBuffer {
     const found = this.#free.find(({ byteLength }) => byteLength >= bytes);
-    if (found === undefined) return new SharedArrayBuffer(Math.ceil(bytes / STEP_BYTES) * STEP_BYTES);
+    if (found === undefined) return newRoom(Math.ceil(bytes / STEP_BYTES) * STEP_BYTES);
     this.#free = this.#free.filter((room) => room !== found);
     return found;
   }
 
-  /** Nobody reads or writes it any more. What is not given back is the collector's. */
+  /** Nobody reads or writes it any more. What is not given back, after a failure say, is the collector's. */
   give(room: SharedArrayBuffer): void {
     // The last ones fit best what comes next.
     this.#free = [room, ...this.#free].slice(0, this.#kept);
   }
+}
+
+function newRoom(bytes: number): SharedArrayBuffer {
+  madeShared(bytes);
+  return new SharedArrayBuffer(bytes);
 }
