@@ -79,6 +79,8 @@ describe.each(testedVersions)('outages, PostgreSQL %i', (version) => {
     await walden.run('backup', 'main', '--no-wait', '--compression-level', '19', '--workers', '1');
     const base = join(walden.repositoryPath(), 'main', 'base');
     const known = new Set((await backups()).filter(({ state }) => state === 'complete').map(({ id }) => id));
+    // Before it has begun, there is nothing to find.
+    await until(async () => (await backups()).some(({ id }) => !known.has(id)), { what: 'the backup to have begun' });
     await walden.kill();
     await walden.start();
     const dead = (await backups()).filter(({ id }) => !known.has(id));
