@@ -32,8 +32,8 @@ export class LentBytes {
   }
 
   /**
-   * When every put has succeeded: whether each did so at its first attempt. One that was given up before may still be sending,
-   * and must not send what is written here next.
+   * When every store has answered, be it that the key is taken: whether each did so at the first attempt. One that was given up
+   * before may still be sending, and must not send what is written here next.
    */
   get isFree(): boolean {
     return this.#bodies.every(({ readings }) => readings <= 1);
