@@ -22,6 +22,8 @@ export class StoreHealth {
   readonly #clock: Clock;
   #failure: (StoreFailure & { readonly lastAt: Date }) | undefined;
   #latencyMs: number | undefined;
+  /** Begins at nothing, so that one slow call - the first one, in a process that just began - does not make a store far. */
+  #distanceMs = 0;
 
   constructor(clock: Clock = systemClock) {
     this.#clock = clock;
@@ -41,8 +43,7 @@ export class StoreHealth {
 
   /** 0 for the nearest; what was not measured counts as near, so that the configured order decides. */
   get nearness(): number {
-    const latency = this.#latencyMs ?? 0;
-    const found = NEARNESS_MS.findIndex((bound) => latency < bound);
+    const found = NEARNESS_MS.findIndex((bound) => this.#distanceMs < bound);
     return found < 0 ? NEARNESS_MS.length : found;
   }
 
@@ -58,7 +59,11 @@ export class StoreHealth {
     if (isWaldenError(error, 'INTERRUPTED')) return;
     if (usedKeys || !isWaldenError(this.#failure?.error, ...KEYS_FAIL)) this.#failure = undefined;
     if (operation === 'put' || operation === 'remove' || operation === 'list') return;
-    this.#latencyMs =
-      this.#latencyMs === undefined ? milliseconds : this.#latencyMs * (1 - WEIGHT) + milliseconds * WEIGHT;
+    this.#latencyMs = this.#latencyMs === undefined ? milliseconds : smoothed(this.#latencyMs, milliseconds);
+    this.#distanceMs = smoothed(this.#distanceMs, milliseconds);
   };
+}
+
+function smoothed(before: number, milliseconds: number): number {
+  return before * (1 - WEIGHT) + milliseconds * WEIGHT;
 }

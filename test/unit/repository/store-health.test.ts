@@ -46,9 +46,18 @@ describe('the choice among repositories', () => {
   it('puts the near before the far, but not for a little', () => {
     const { all } = repositories('far', 'near', 'nearer');
     observe(all[0], 80);
+    observe(all[0], 80);
     observe(all[1], 12);
     observe(all[2], 3);
     expect(order(all)).toBe('near nearer far');
+  });
+
+  it('does not take one for far whose first call was slow', () => {
+    const { all } = repositories('local', 'other');
+    observe(all[0], 60);
+    observe(all[1], 2);
+    expect(order(all)).toBe('local other');
+    expect(all[0]!.health.latencyMs).toBe(60);
   });
 
   it('takes an answer for one, whatever it says', () => {
