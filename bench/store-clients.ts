@@ -9,7 +9,7 @@ import { CompleteMultipartUploadCommand, CreateMultipartUploadCommand, UploadPar
 import { ContainerClient, StorageSharedKeyCredential } from '@azure/storage-blob';
 import { Storage } from '@google-cloud/storage';
 import ssh2, { type SFTPWrapper } from 'ssh2';
-import { bodyOfStored } from '../src/repository/object-bytes.ts';
+import { bodyOfBytes, bodyOfStored } from '../src/repository/object-bytes.ts';
 import type { Sha256Hex, StorageDriver } from '../storage-drivers/driver.ts';
 import { objectKey } from '../storage-drivers/object-key.ts';
 import type { DriverOptions } from '../storage-drivers/registry.ts';
@@ -20,6 +20,8 @@ export interface SourceFile {
   readonly path: string;
   readonly bytes: number;
   readonly sha256: Sha256Hex;
+  /** Of what is in memory as well, and is sent from there. */
+  readonly content?: Buffer;
 }
 
 /** Moves files to a store and back; what comes back is in memory, or in a file where the store's program wants one. */
@@ -38,7 +40,9 @@ const SIDE_BY_SIDE = 4;
 export function waldenClient(driver: StorageDriver, toFiles: boolean): StoreClient {
   return {
     async upload(name, file) {
-      await driver.put(objectKey(name), bodyOfStored(file.path, file), { ifExists: 'fail' });
+      const { path, bytes, sha256, content } = file;
+      if (content === undefined) await driver.put(objectKey(name), bodyOfStored(path, file), { ifExists: 'fail' });
+      else await driver.put(objectKey(name), bodyOfBytes(content, sha256), { ifExists: 'fail', largestBytes: bytes });
     },
     async download(name, file, directory) {
       const stream = await driver.get(objectKey(name));
@@ -86,9 +90,9 @@ async function s3Client(options: Extract<DriverOptions, { driver: 's3' }>): Prom
     Key: `${options.prefix ?? ''}/${name}`,
   });
   return {
-    async upload(name, { path, bytes }) {
-      if (bytes <= SINGLE_BYTES) {
-        await client.send(new PutObjectCommand({ ...at(name), Body: await readFile(path) }));
+    async upload(name, { path, bytes, content }) {
+      if (content !== undefined || bytes <= SINGLE_BYTES) {
+        await client.send(new PutObjectCommand({ ...at(name), Body: content ?? (await readFile(path)) }));
         return;
       }
       const { UploadId } = await client.send(new CreateMultipartUploadCommand(at(name)));
@@ -127,9 +131,9 @@ async function azureClient(options: Extract<DriverOptions, { driver: 'azure' }>)
   const client = new ContainerClient(`${endpoint}/${container}`, credential);
   const sizes = { blockSize: PART_BYTES, concurrency: SIDE_BY_SIDE };
   return {
-    async upload(name, { path, bytes }) {
+    async upload(name, { path, content }) {
       const blob = client.getBlockBlobClient(`${prefix}/${name}`);
-      if (bytes <= SINGLE_BYTES) await blob.uploadData(await readFile(path), sizes);
+      if (content !== undefined) await blob.uploadData(content, sizes);
       else await blob.uploadFile(path, { ...sizes, maxSingleShotSize: SINGLE_BYTES });
     },
     async download(name, file) {
@@ -144,9 +148,11 @@ async function azureClient(options: Extract<DriverOptions, { driver: 'azure' }>)
 function gcsClient({ endpoint = '', bucket, prefix = '' }: Extract<DriverOptions, { driver: 'gcs' }>): StoreClient {
   const store = new Storage({ apiEndpoint: endpoint, projectId: 'walden' }).bucket(bucket);
   return {
-    async upload(name, { path }) {
+    async upload(name, { path, content }) {
       // In one request, which is faster than a session.
-      await store.upload(path, { destination: `${prefix}/${name}`, resumable: false, validation: false });
+      const options = { resumable: false, validation: false };
+      if (content !== undefined) await store.file(`${prefix}/${name}`).save(content, options);
+      else await store.upload(path, { ...options, destination: `${prefix}/${name}` });
     },
     async download(name, file) {
       const [bytes] = await store.file(`${prefix}/${name}`).download({ validation: false });

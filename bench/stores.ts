@@ -20,10 +20,13 @@ const MEBIBYTE = 1024 ** 2;
 /** What the store of the bench holds in memory by its end. */
 const RGW_BYTES = 6 * 1024 ** 3;
 
-/** What is moved: as many at a time as the service moves of them with two workers. */
+/**
+ * What is moved: as many at a time as the service moves of them with two workers. Packs of a backup are files; segments are
+ * compressed into memory, and no other file of their name can be larger.
+ */
 const LOADS = [
-  { what: '64 MiB', bytes: 64 * MEBIBYTE, count: 4, up: 2, down: 2 },
-  { what: '16 MB', bytes: 16 * MEBIBYTE, count: 12, up: 4, down: 2 },
+  { what: '64 MiB', bytes: 64 * MEBIBYTE, count: 4, up: 2, down: 2, inMemory: false },
+  { what: '16 MB', bytes: 16 * MEBIBYTE, count: 12, up: 4, down: 2, inMemory: true },
 ] as const;
 
 /** The bytes of a repository to and from each kind of store that is far, beside the SDK of that store. */
@@ -38,8 +41,7 @@ export async function benchStores(rounds: Rounds): Promise<void> {
     const store = await start();
     console.log(`\nstores: ${what}, files of 64 MiB and of 16 MB, up and down, MB/s`);
     try {
-      settleDisk(sources);
-      const results = await inTurn(contendersOf(store, loads), rounds);
+      const results = await inTurn(contendersOf(store, loads, sources), rounds);
       printFigures(what, results);
       const figures = loads.flatMap((load) => [`${load.what} up`, `${load.what} down`]);
       printBars(
@@ -99,8 +101,9 @@ async function startSftp(): Promise<BenchStore> {
   };
 }
 
-function contendersOf(store: BenchStore, loads: Loads): readonly Contender[] {
+function contendersOf(store: BenchStore, loads: Loads, sources: string): readonly Contender[] {
   const run = async (open: (options: DriverOptions) => Promise<StoreClient>): Promise<Figures> => {
+    settleDisk(sources);
     const options = store.options();
     const driver = await openDriver(options, { instance: 'bench', access: 'read-write' });
     const client = await open(options);
@@ -148,11 +151,12 @@ async function move(
   return figures;
 }
 
-function makeFiles(directory: string, { what, bytes, count }: (typeof LOADS)[number]): readonly SourceFile[] {
+function makeFiles(directory: string, { what, bytes, count, inMemory }: (typeof LOADS)[number]): readonly SourceFile[] {
   return Array.from({ length: count }, (_, index) => {
     const content = randomBytes(bytes);
     const path = join(directory, `${what.replace(' ', '-')}-${index}`);
     writeFileSync(path, content);
-    return { path, bytes, sha256: createHash('sha256').update(content).digest('hex') as Sha256Hex };
+    const sha256 = createHash('sha256').update(content).digest('hex') as Sha256Hex;
+    return { path, bytes, sha256, ...(inMemory ? { content } : {}) };
   });
 }

@@ -1,9 +1,11 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import type { BlockBlobClient, BlockBlobCommitBlockListOptions } from '@azure/storage-blob';
 import { WaldenError } from '../../src/errors.ts';
 import type { ObjectBody } from '../driver.ts';
 import { retry, type RetryPolicy } from '../retry.ts';
-import { type Part, sendInParts, sendWhole, UploadMemory } from '../upload.ts';
+import type { Digests } from '../upload/digests.ts';
+import { sendInParts, sendWhole } from '../upload/upload.ts';
+import { UploadMemory } from '../upload/upload-memory.ts';
 import type { AzureOptions } from './azure-options.ts';
 
 const MIB = 1024 * 1024;
@@ -62,15 +64,16 @@ export class AzureUploads {
   }
 
   async #sendWhole(blob: BlockBlobClient, body: ObjectBody, upload: Upload): Promise<void> {
-    await sendWhole(body, { memory: this.#memory, signal: upload.signal }, async (bytes) => {
-      const md5 = md5Of(bytes);
+    const { signal } = upload;
+    await sendWhole(body, { memory: this.#memory, signal, digests: ['md5'] }, async ({ bytes, length, digests }) => {
+      const md5 = md5Of(digests);
       // The SDK passes the checksum of this request on, though its types know it for parts only.
       const options = {
         ...this.#options(upload),
         blobHTTPHeaders: { blobContentMD5: md5 },
         transactionalContentMD5: md5,
       };
-      await blob.upload(bytes, bytes.length, options);
+      await blob.upload(bytes(), length, options);
     });
   }
 
@@ -84,13 +87,13 @@ export class AzureUploads {
     const writer = randomBytes(16).toString('hex');
     const names: string[] = [];
     const partBytes = Math.max(this.#sizes.partBytes, Math.ceil(body.size / MOST_PARTS));
-    const limits = { memory: this.#memory, signal, partBytes, concurrency: PARTS_AT_A_TIME };
-    await sendInParts(body, limits, async ({ number, bytes }: Part) => {
+    const way = { memory: this.#memory, signal, partBytes, concurrency: PARTS_AT_A_TIME, digests: ['md5'] } as const;
+    await sendInParts(body, way, async ({ number, length, bytes, digests }) => {
       const name = Buffer.from(`${writer}${String(number).padStart(6, '0')}`).toString('base64');
       names.push(name);
-      const options = { ...this.#partOptions(upload), transactionalContentMD5: md5Of(bytes) };
+      const options = { ...this.#partOptions(upload), transactionalContentMD5: md5Of(digests) };
       const stage = (): Promise<unknown> =>
-        blob.stageBlock(name, bytes, bytes.length, options).catch((error: unknown) => {
+        blob.stageBlock(name, bytes(), length, options).catch((error: unknown) => {
           throw failure(error);
         });
       await retry(stage, PART_RETRIES, { signal });
@@ -116,8 +119,8 @@ export class AzureUploads {
   }
 }
 
-function md5Of(bytes: Buffer): Buffer {
-  return createHash('md5').update(bytes).digest();
+function md5Of({ md5 = '' }: Digests): Buffer {
+  return Buffer.from(md5, 'hex');
 }
 
 function tagOf(tag: string): readonly [string, string] {

@@ -15,7 +15,8 @@ import type {
 import { exactly } from '../exact-stream.ts';
 import { KeyPrefix } from '../key-prefix.ts';
 import type { StoreAccess } from '../registry.ts';
-import { sendInParts, sendWhole, UploadMemory } from '../upload.ts';
+import { sendInParts, sendWhole } from '../upload/upload.ts';
+import { UploadMemory } from '../upload/upload-memory.ts';
 import { type GcsAnswer, GcsClient, parsed } from './gcs-client.ts';
 import { answerError, type Attempt, connectionError, failure, member } from './gcs-errors.ts';
 import { type GcsOptions, metadataOf } from './gcs-options.ts';
@@ -85,8 +86,8 @@ export class GcsDriver implements StorageDriver {
     try {
       if (body.size > this.#sizes.singlePutBytes) await this.#putInParts(object, body, attempt);
       else {
-        await sendWhole(body, { memory: this.#memory, signal }, (bytes) =>
-          uploadWhole(this.#client, object, bytes, attempt),
+        await sendWhole(body, { memory: this.#memory, signal, digests: ['md5'] }, (piece) =>
+          uploadWhole(this.#client, object, piece, attempt),
         );
       }
     } catch (error) {
@@ -176,6 +177,7 @@ export class GcsDriver implements StorageDriver {
           signal: attempt.signal,
           partBytes: this.#sizes.partBytes,
           concurrency: PARTS_IN_HAND,
+          wholeDigests: ['md5'],
         },
         (part) => upload.send(part),
       );

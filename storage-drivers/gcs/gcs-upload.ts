@@ -1,7 +1,8 @@
-import { createHash, type Hash, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import type { WaldenError } from '../../src/errors.ts';
 import { retry, type RetryPolicy } from '../retry.ts';
-import type { Part } from '../upload.ts';
+import type { Digests } from '../upload/digests.ts';
+import type { Part, Piece } from '../upload/upload.ts';
 import { type GcsAnswer, type GcsClient, parsed } from './gcs-client.ts';
 import { type Attempt, failure, member } from './gcs-errors.ts';
 
@@ -29,10 +30,10 @@ const NOTHING = Buffer.alloc(0);
 export async function uploadWhole(
   client: GcsClient,
   object: NewObject,
-  bytes: Buffer,
+  { bytes, digests }: Piece,
   attempt: Attempt,
 ): Promise<void> {
-  const md5Hash = createHash('md5').update(bytes).digest('base64');
+  const md5Hash = md5Of(digests);
   const boundary = randomUUID();
   const metadata = JSON.stringify({ ...object.metadata, name: object.name, contentType: CONTENT_TYPE, md5Hash });
   const head =
@@ -43,7 +44,7 @@ export async function uploadWhole(
       method: 'POST',
       url: client.uploadUrl({ ...object.query, uploadType: 'multipart', fields: FIELDS }),
       headers: { 'content-type': `multipart/related; boundary=${boundary}` },
-      body: [Buffer.from(head), bytes, Buffer.from(`\r\n--${boundary}--\r\n`)],
+      body: [Buffer.from(head), bytes(), Buffer.from(`\r\n--${boundary}--\r\n`)],
     },
     attempt,
   );
@@ -61,7 +62,6 @@ export class ResumableUpload {
   readonly #size: number;
   /** Whoever knows it may write to the session: it is in no message. */
   readonly #session: URL;
-  readonly #md5: Hash = createHash('md5');
   #turn: Promise<void> = Promise.resolve();
 
   static async begin(client: GcsClient, object: NewObject, attempt: Attempt): Promise<ResumableUpload> {
@@ -107,8 +107,7 @@ export class ResumableUpload {
   }
 
   async #send(part: Part): Promise<void> {
-    this.#md5.update(part.bytes);
-    const md5 = part.isLast ? this.#md5.digest('base64') : undefined;
+    const md5 = part.isLast ? md5Of(part.whole) : undefined;
     let begun = false;
     await retry(
       async () => {
@@ -123,11 +122,11 @@ export class ResumableUpload {
 
   /** The store may keep less of a part than it was sent: the rest follows. */
   async #sendFrom(from: number | 'complete', part: Part, md5: string | undefined): Promise<void> {
-    const end = part.offset + part.bytes.length;
+    const end = part.offset + part.length;
     for (let at = from; at !== 'complete';) {
       if (at === end && !part.isLast) return;
       if (at < part.offset || at > end) throw this.#failure(`the store holds ${at} bytes of it`);
-      const next = await this.#put(part.bytes.subarray(at - part.offset), at, md5);
+      const next = await this.#put(part.bytes().subarray(at - part.offset), at, md5);
       if (next === at) throw this.#failure(`the store stays at ${at} bytes`);
       at = next;
     }
@@ -170,6 +169,11 @@ export class ResumableUpload {
   #failure(fact: string): WaldenError {
     return failure('STORAGE_UNAVAILABLE', this.#attempt, fact);
   }
+}
+
+/** As the store writes it. */
+function md5Of({ md5 = '' }: Digests): string {
+  return Buffer.from(md5, 'hex').toString('base64');
 }
 
 /** Without a range the store holds nothing yet. */

@@ -15,7 +15,8 @@ import type {
 import { KeyPrefix } from '../key-prefix.ts';
 import type { StoreAccess } from '../registry.ts';
 import { retry } from '../retry.ts';
-import { sendWhole, UploadMemory } from '../upload.ts';
+import { sendWhole } from '../upload/upload.ts';
+import { UploadMemory } from '../upload/upload-memory.ts';
 import { beginCall, type S3Call } from './s3-bucket.ts';
 import { openClient } from './s3-client.ts';
 import { assertLockable, assertUnlocked, retentionFrom } from './s3-lock.ts';
@@ -23,7 +24,7 @@ import { putInParts, REQUEST_RETRIES } from './s3-multipart.ts';
 import type { S3Options } from './s3-options.ts';
 import { createsOnly, PROBE } from './s3-probe.ts';
 import { readObject } from './s3-read.ts';
-import { S3Requests } from './s3-requests.ts';
+import { digestsFor, S3Requests } from './s3-requests.ts';
 import { ABANDONED_MS, sweepUploads } from './s3-uploads.ts';
 
 const MEBIBYTE = 1024 ** 2;
@@ -116,9 +117,10 @@ export class S3Driver implements StorageDriver {
     const conditional = this.#conditional;
     const retention = temporary || this.#lock === undefined ? undefined : retentionFrom(this.#lock, systemClock.now());
     if (body.size <= this.#sizes.singlePutBytes) {
-      await sendWhole(body, { memory: this.#memory, signal }, async (bytes, sha256) => {
+      const digests = digestsFor(retention);
+      await sendWhole(body, { memory: this.#memory, signal, digests }, async (piece) => {
         if (onlyNew && !conditional) await this.#assertFree(key, call);
-        await this.#requests.put(name, bytes, { ...call, sha256, retention, onlyNew: onlyNew && conditional });
+        await this.#requests.put(name, piece, { ...call, retention, onlyNew: onlyNew && conditional });
       });
       return;
     }

@@ -2,10 +2,11 @@ import { randomUUID } from 'node:crypto';
 import { WaldenError } from '../../src/errors.ts';
 import type { ObjectBody } from '../driver.ts';
 import { retry, type RetryPolicy } from '../retry.ts';
-import { sendInParts, type UploadMemory } from '../upload.ts';
+import { sendInParts } from '../upload/upload.ts';
+import type { UploadMemory } from '../upload/upload-memory.ts';
 import type { S3Call } from './s3-bucket.ts';
 import { lockVersion } from './s3-lock.ts';
-import type { S3Found, S3Put, S3Requests, S3Upload } from './s3-requests.ts';
+import { digestsFor, type S3Found, type S3Put, type S3Requests, type S3Upload } from './s3-requests.ts';
 
 const MEBIBYTE = 1024 ** 2;
 /** S3's limit for one upload. */
@@ -41,9 +42,9 @@ export async function putInParts(
   try {
     const tags: string[] = [];
     const sizes = { partBytes: partSize(body.size, partBytes), concurrency: CONCURRENT_PARTS };
-    await sendInParts(body, { memory, signal: call.signal, ...sizes }, async ({ number, bytes }) => {
-      const part = { number, bytes, retention, ...call };
-      tags[number - 1] = await retry(() => requests.uploadPart(upload, part), REQUEST_RETRIES, call);
+    const digests = digestsFor(retention);
+    await sendInParts(body, { memory, signal: call.signal, ...sizes, digests }, async (part) => {
+      tags[part.number - 1] = await retry(() => requests.uploadPart(upload, part, call), REQUEST_RETRIES, call);
     });
     const completion = { ...call, onlyNew: onlyNew && conditional };
     await retry(() => complete(requests, upload, tags, mark, completion), REQUEST_RETRIES, call);

@@ -18,11 +18,11 @@ const UNKNOWN_CONDITION: readonly unknown[] = [400, 501];
  */
 export async function createsOnly(requests: S3Requests, prefix: KeyPrefix, signal: AbortSignal): Promise<boolean> {
   const put = async (onlyNew: boolean): Promise<void> => {
-    const sha256 = createHash('sha256').update(TEXT).digest('hex');
-    await requests.put(`${prefix.text}${PROBE}`, TEXT, {
+    const digests = { sha256: createHash('sha256').update(TEXT).digest('hex') };
+    const piece = { length: TEXT.length, digests, bytes: () => TEXT };
+    await requests.put(`${prefix.text}${PROBE}`, piece, {
       attempted: `store ${PROBE}`,
       signal,
-      sha256,
       onlyNew,
       retention: undefined,
     });

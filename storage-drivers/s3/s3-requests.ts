@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import {
   AbortMultipartUploadCommand,
@@ -15,6 +14,8 @@ import {
   UploadPartCommand,
 } from '@aws-sdk/client-s3';
 import { WaldenError } from '../../src/errors.ts';
+import type { Algorithm, Digests } from '../upload/digests.ts';
+import type { Part, Piece } from '../upload/upload.ts';
 import { S3Bucket, type S3Call, type S3Page } from './s3-bucket.ts';
 import { retentionHeaders, type S3Locked, type S3Retention } from './s3-lock.ts';
 import { objectSettings } from './s3-object-settings.ts';
@@ -35,11 +36,6 @@ export interface S3Found extends S3Locked {
 export interface S3Upload {
   readonly name: string;
   readonly id: string;
-}
-
-export interface S3Part {
-  readonly number: number;
-  readonly bytes: Buffer;
 }
 
 export interface S3Body {
@@ -71,27 +67,16 @@ export class S3Requests {
   }
 
   /** @throws STORAGE_OBJECT_EXISTS with `onlyNew`, where the store knows conditions */
-  async put(
-    name: string,
-    bytes: Buffer,
-    { sha256, onlyNew, retention, ...call }: S3Call & S3Put & { readonly sha256: string },
-  ): Promise<void> {
+  async put(name: string, { bytes, digests }: Piece, { onlyNew, retention, ...call }: S3Call & S3Put): Promise<void> {
     const command = new PutObjectCommand({
       ...this.bucket.at(name),
       ...this.#settings,
       ...(onlyNew ? { IfNoneMatch: '*' } : {}),
       ...retentionHeaders(retention),
-      ...md5Header(bytes, retention),
-      Body: bytes,
+      ...md5Header(digests),
+      Body: bytes(),
     });
-    // The signature covers this header: with it the bytes are hashed once, by us, and checked by the store.
-    command.middlewareStack.add(
-      (next) => (step) => {
-        if (hasHeaders(step.request)) step.request.headers['x-amz-content-sha256'] = sha256;
-        return next(step);
-      },
-      { step: 'build' },
-    );
+    command.middlewareStack.add((next) => (step) => next(hashedAs(step, digests)), { step: 'build' });
     await this.bucket.ask('PutObject', call, (client, http) => client.send(command, http));
   }
 
@@ -181,16 +166,14 @@ export class S3Requests {
   }
 
   /** The tag of the part, by which the upload is completed. */
-  async uploadPart(
-    upload: S3Upload,
-    { number, bytes, retention, ...call }: S3Call & S3Part & Pick<S3Put, 'retention'>,
-  ): Promise<string> {
+  async uploadPart(upload: S3Upload, { number, bytes, digests }: Part, call: S3Call): Promise<string> {
     const command = new UploadPartCommand({
       ...this.#of(upload),
-      ...md5Header(bytes, retention),
+      ...md5Header(digests),
       PartNumber: number,
-      Body: bytes,
+      Body: bytes(),
     });
+    command.middlewareStack.add((next) => (step) => next(hashedAs(step, digests)), { step: 'build' });
     const { ETag } = await this.bucket.ask('UploadPart', call, (client, http) => client.send(command, http));
     return this.bucket.told(ETag, 'the tag of a part');
   }
@@ -238,8 +221,18 @@ export class S3Requests {
 }
 
 /** S3 wants a checksum of its own kinds for what it locks, besides the signature's. */
-function md5Header(bytes: Buffer, retention: S3Retention | undefined): { readonly ContentMD5?: string } {
-  return retention === undefined ? {} : { ContentMD5: createHash('md5').update(bytes).digest('base64') };
+export function digestsFor(retention: S3Retention | undefined): readonly Algorithm[] {
+  return retention === undefined ? ['sha256'] : ['sha256', 'md5'];
+}
+
+function md5Header({ md5 }: Digests): { readonly ContentMD5?: string } {
+  return md5 === undefined ? {} : { ContentMD5: Buffer.from(md5, 'hex').toString('base64') };
+}
+
+/** The signature covers this header: with it the bytes are hashed once, by us, and checked by the store. */
+function hashedAs<Step extends { readonly request: unknown }>(step: Step, { sha256 }: Digests): Step {
+  if (hasHeaders(step.request) && sha256 !== undefined) step.request.headers['x-amz-content-sha256'] = sha256;
+  return step;
 }
 
 /** The SDK does not say of what kind its requests are. */

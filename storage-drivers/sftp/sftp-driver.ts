@@ -15,7 +15,7 @@ import type {
 import { exactly } from '../exact-stream.ts';
 import { objectKey } from '../object-key.ts';
 import type { StoreAccess } from '../registry.ts';
-import { UploadMemory } from '../upload.ts';
+import { UploadMemory } from '../upload/upload-memory.ts';
 import { openRepository, type Repository } from './open-repository.ts';
 import { create, replace } from './publish.ts';
 import { readAhead } from './read-ahead.ts';

@@ -1,9 +1,14 @@
 import { WaldenError } from '../../src/errors.ts';
 import type { ObjectBody } from '../driver.ts';
-import { sendInParts, sendWhole, type UploadMemory } from '../upload.ts';
+import { sendInParts, sendWhole } from '../upload/upload.ts';
+import type { UploadMemory } from '../upload/upload-memory.ts';
 import type { Handle, RemoteFiles } from './remote-files.ts';
-import { requestsInFlight } from './requests-in-flight.ts';
 import { SftpStatus, statusOf } from './sftp-errors.ts';
+
+/** Read and hashed at once, and written in smaller requests. */
+const PART_BYTES = 1024 * 1024;
+/** With two on their way, the window that OpenSSH gives a channel is full; one more is being read. */
+const CONCURRENT_PARTS = 3;
 
 /**
  * Writes a body into a new file and makes it durable.
@@ -15,17 +20,27 @@ export async function writeBody(
   body: ObjectBody,
   memory: UploadMemory,
 ): Promise<void> {
-  const { signal, writeBytes: partBytes } = files;
+  const { signal, writeBytes } = files;
   await writeFile(files, path, body.size, async (handle) => {
-    if (body.size <= partBytes) {
-      await sendWhole(body, { memory, signal }, (bytes) => files.write(handle, bytes, 0));
+    if (body.size <= writeBytes) {
+      await sendWhole(body, { memory, signal }, ({ bytes }) => files.write(handle, bytes(), 0));
       return;
     }
-    const concurrency = requestsInFlight(partBytes);
-    await sendInParts(body, { memory, signal, partBytes, concurrency }, ({ bytes, offset }) =>
-      files.write(handle, bytes, offset),
+    const parts = { partBytes: PART_BYTES, concurrency: CONCURRENT_PARTS };
+    await sendInParts(body, { memory, signal, ...parts }, ({ bytes, offset }) =>
+      writeAll(files, handle, bytes(), offset),
     );
   });
+}
+
+/** In as many requests as it takes, all of which have ended when this does. */
+async function writeAll(files: RemoteFiles, handle: Handle, bytes: Buffer, offset: number): Promise<void> {
+  const writes: Promise<void>[] = [];
+  for (let at = 0; at < bytes.length; at += files.writeBytes) {
+    writes.push(files.write(handle, bytes.subarray(at, at + files.writeBytes), offset + at));
+  }
+  const failed = (await Promise.allSettled(writes)).find(({ status }) => status === 'rejected');
+  if (failed?.status === 'rejected') throw failed.reason;
 }
 
 /** Writes a few bytes into a new file and makes it durable. */

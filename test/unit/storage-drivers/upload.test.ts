@@ -6,7 +6,8 @@ import { setImmediate } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { WaldenError } from '../../../src/errors.ts';
 import { bodyOfBytes } from '../../../src/repository/object-bytes.ts';
-import { type Part, sendInParts, sendWhole, UploadMemory } from '../../../storage-drivers/upload.ts';
+import { type Part, sendInParts, sendWhole } from '../../../storage-drivers/upload/upload.ts';
+import { type Allotment, UploadMemory } from '../../../storage-drivers/upload/upload-memory.ts';
 import { bodyOf, fileBody, sha256Of } from '../../support/bodies.ts';
 import { newDirectory } from '../../support/sandbox.ts';
 
@@ -40,11 +41,12 @@ function gate(): { readonly opened: Promise<void>; readonly open: () => void } {
 describe('a body that is sent in parts', () => {
   it.each([100, 300, 999, 1000, 5000])('comes whole and in order (parts of %i)', async (partBytes) => {
     const parts = await partsOf(BYTES, partBytes);
-    expect(Buffer.concat(parts.map(({ bytes }) => bytes)).equals(BYTES)).toBe(true);
+    expect(Buffer.concat(parts.map(({ bytes }) => bytes())).equals(BYTES)).toBe(true);
     expect(parts.map(({ number }) => number)).toEqual(parts.map((_, index) => index + 1));
     expect(parts.map(({ offset }) => offset)).toEqual(parts.map((_, index) => index * partBytes));
     expect(parts.map(({ isLast }) => isLast)).toEqual(parts.map((_, index) => index === parts.length - 1));
-    for (const { bytes } of parts.slice(0, -1)) expect(bytes).toHaveLength(partBytes);
+    for (const { bytes, length } of parts.slice(0, -1))
+      expect([bytes().length, length]).toEqual([partBytes, partBytes]);
   });
 
   it.each([
@@ -118,8 +120,8 @@ describe('a body that is sent in parts', () => {
       );
       await expect(failing).rejects.toMatchObject({ code: 'STORAGE_FULL' });
     }
-    expect(await sendWhole(bodyOf(BYTES), { memory }, (bytes) => Promise.resolve(bytes.length))).toBe(1000);
-    (await memory.take(100))();
+    expect(await sendWhole(bodyOf(BYTES), { memory }, ({ length }) => Promise.resolve(length))).toBe(1000);
+    (await memory.take(100)).release(true);
   });
 });
 
@@ -128,11 +130,11 @@ describe('a body in memory', () => {
 
   it('comes whole and in order, from where it is', async () => {
     const streamless = { ...body, open: () => Readable.from([]) };
-    const whole = await sendWhole(streamless, { memory: room() }, (bytes) => Promise.resolve(bytes));
+    const whole = await sendWhole(streamless, { memory: room() }, ({ bytes }) => Promise.resolve(bytes()));
     expect([whole, whole.buffer]).toEqual([BYTES, BYTES.buffer]);
     const parts: Buffer[] = [];
     await sendInParts(streamless, { memory: room(), partBytes: 300, concurrency: 3 }, ({ bytes }) => {
-      parts.push(bytes);
+      parts.push(bytes());
       return Promise.resolve();
     });
     expect(parts.map(({ length }) => length)).toEqual([300, 300, 300, 100]);
@@ -155,10 +157,10 @@ describe('a body in a file', () => {
 
   it('comes whole and in order, without a stream', async () => {
     const streamless = { ...body, open: () => Readable.from([]) };
-    expect(await sendWhole(streamless, { memory: room() }, (bytes) => Promise.resolve(bytes))).toEqual(BYTES);
+    expect(await sendWhole(streamless, { memory: room() }, ({ bytes }) => Promise.resolve(bytes()))).toEqual(BYTES);
     const parts: Buffer[] = [];
     await sendInParts(streamless, { memory: room(), partBytes: 300, concurrency: 3 }, ({ bytes }) => {
-      parts.push(bytes);
+      parts.push(bytes());
       return Promise.resolve();
     });
     expect(parts.map(({ length }) => length)).toEqual([300, 300, 300, 100]);
@@ -183,7 +185,7 @@ describe('a body in a file', () => {
     const memory = room(1000);
     const gone = { ...body, path: `${path}.gone` };
     await expect(sendWhole(gone, { memory }, () => Promise.resolve())).rejects.toThrow('ENOENT');
-    (await memory.take(1000))();
+    (await memory.take(1000)).release(true);
   });
 });
 
@@ -191,7 +193,7 @@ describe('memory for uploads', () => {
   it('costs no more to give back the more there is of it', async () => {
     const memory = room(96 * 1024 * 1024);
     for (let turn = 0; turn < 100; turn += 1) {
-      (await memory.take(1))();
+      (await memory.take(1)).release(true);
       // Lets the deadline of this test come.
       await setImmediate();
     }
@@ -200,12 +202,12 @@ describe('memory for uploads', () => {
   it('never gives more than there is of it, nor keeps what is larger waiting', async () => {
     const memory = room(10_001);
     const first = await memory.take(5_000);
-    let second: (() => void) | undefined;
-    const waiting = memory.take(5_002).then((release) => (second = release));
+    let second: Allotment | undefined;
+    const waiting = memory.take(5_002).then((allotment) => (second = allotment));
     await setImmediate();
     expect(second).toBeUndefined();
-    first();
-    (await waiting)();
-    (await memory.take(20_000))();
+    first.release(true);
+    (await waiting).release(true);
+    (await memory.take(20_000)).release(true);
   });
 });

@@ -1,0 +1,38 @@
+import { createHash, type Hash } from 'node:crypto';
+
+export type Algorithm = 'sha256' | 'md5';
+
+/** In hex, lower case; those that were asked for. */
+export type Digests = Readonly<Partial<Record<Algorithm, string>>>;
+
+/** What is to be known of a body. */
+export interface WantedDigests {
+  /** Of all of it. */
+  readonly whole?: readonly Algorithm[];
+  /** Of each piece by itself. */
+  readonly each?: readonly Algorithm[];
+}
+
+/** Hashes of a body that passes piece by piece, on this thread. */
+export class RunningDigests {
+  readonly #whole: ReadonlyMap<Algorithm, Hash>;
+  readonly #each: readonly Algorithm[];
+
+  constructor({ whole = [], each = [] }: WantedDigests) {
+    this.#whole = new Map(whole.map((algorithm) => [algorithm, createHash(algorithm)]));
+    this.#each = each;
+  }
+
+  /** The digests of this piece by itself. */
+  add(bytes: Uint8Array): Digests {
+    for (const hash of this.#whole.values()) hash.update(bytes);
+    return Object.fromEntries(
+      this.#each.map((algorithm) => [algorithm, createHash(algorithm).update(bytes).digest('hex')]),
+    );
+  }
+
+  /** Those of the whole, once. */
+  finish(): Digests {
+    return Object.fromEntries([...this.#whole].map(([algorithm, hash]) => [algorithm, hash.digest('hex')]));
+  }
+}

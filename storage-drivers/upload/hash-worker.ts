@@ -1,0 +1,40 @@
+import { parentPort } from 'node:worker_threads';
+import { type Digests, RunningDigests, type WantedDigests } from './digests.ts';
+
+/** The thread behind hash-thread.ts: bodies by number, each with its hashes so far. */
+
+/** `begin` and `forget` have no answer. */
+export type HashRequest =
+  | { readonly kind: 'begin'; readonly body: number; readonly wanted: WantedDigests }
+  | {
+      readonly kind: 'add';
+      readonly body: number;
+      readonly memory: SharedArrayBuffer;
+      readonly offset: number;
+      readonly length: number;
+    }
+  | { readonly kind: 'finish'; readonly body: number }
+  | { readonly kind: 'forget'; readonly body: number };
+
+const bodies = new Map<number, RunningDigests>();
+
+parentPort?.on('message', (request: HashRequest) => {
+  const digests = answer(request);
+  if (digests !== undefined) parentPort?.postMessage(digests);
+});
+
+function answer(request: HashRequest): Digests | undefined {
+  const body = bodies.get(request.body);
+  switch (request.kind) {
+    case 'begin':
+      bodies.set(request.body, new RunningDigests(request.wanted));
+      return undefined;
+    case 'add':
+      return body?.add(new Uint8Array(request.memory, request.offset, request.length)) ?? {};
+    case 'finish':
+      return body?.finish() ?? {};
+    case 'forget':
+      bodies.delete(request.body);
+      return undefined;
+  }
+}
