@@ -3,6 +3,7 @@ import { createWriteStream } from 'node:fs';
 import { open, readFile } from 'node:fs/promises';
 import { Agent } from 'node:http';
 import { join } from 'node:path';
+import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { GetObjectCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
 import { CompleteMultipartUploadCommand, CreateMultipartUploadCommand, UploadPartCommand } from '@aws-sdk/client-s3';
@@ -37,6 +38,31 @@ const PART_BYTES = 16 * MEBIBYTE;
 const SINGLE_BYTES = 32 * MEBIBYTE;
 const SIDE_BY_SIDE = 4;
 
+/** Memory that downloads come into, used again and again, as the service's is: new memory for each costs more than the rest. */
+class Landing {
+  readonly #free: Buffer[] = [];
+
+  /** @param bring says how many bytes it brought */
+  async use(file: SourceFile, bring: (memory: Buffer) => Promise<number>): Promise<void> {
+    const found = this.#free.findIndex(({ length }) => length === file.bytes);
+    const [memory = Buffer.allocUnsafeSlow(file.bytes)] = found < 0 ? [] : this.#free.splice(found, 1);
+    const bytes = await bring(memory);
+    this.#free.push(memory);
+    if (bytes !== file.bytes) throw new Error(`${bytes} of ${file.bytes} bytes of ${file.path} came back`);
+  }
+}
+
+const landing = new Landing();
+
+async function land(stream: Readable, memory: Buffer): Promise<number> {
+  let length = 0;
+  for await (const chunk of stream as AsyncIterable<Uint8Array>) {
+    memory.set(chunk, length);
+    length += chunk.byteLength;
+  }
+  return length;
+}
+
 export function waldenClient(driver: StorageDriver, toFiles: boolean): StoreClient {
   return {
     async upload(name, file) {
@@ -50,9 +76,7 @@ export function waldenClient(driver: StorageDriver, toFiles: boolean): StoreClie
         await pipeline(stream, createWriteStream(join(directory, name)));
         return;
       }
-      const chunks: Uint8Array[] = [];
-      for await (const chunk of stream as AsyncIterable<Uint8Array>) chunks.push(chunk);
-      assertWhole(Buffer.concat(chunks), file);
+      await landing.use(file, async (memory) => land(stream, memory));
     },
     close: () => driver.close(),
   };
@@ -110,13 +134,14 @@ async function s3Client(options: Extract<DriverOptions, { driver: 's3' }>): Prom
       );
     },
     async download(name, file) {
-      const ranges = await inParts(file.bytes, async (offset, length) => {
-        const Range = `bytes=${offset}-${offset + length - 1}`;
-        const { Body } = await client.send(new GetObjectCommand({ ...at(name), Range }));
-        return (await Body?.transformToByteArray()) ?? new Uint8Array();
+      await landing.use(file, async (memory) => {
+        const lengths = await inParts(file.bytes, async (offset, length) => {
+          const Range = `bytes=${offset}-${offset + length - 1}`;
+          const { Body } = await client.send(new GetObjectCommand({ ...at(name), Range }));
+          return await land(Body as Readable, memory.subarray(offset, offset + length));
+        });
+        return lengths.reduce((sum, length) => sum + length);
       });
-      const [first = new Uint8Array(), ...others] = ranges;
-      assertWhole(others.length === 0 ? first : Buffer.concat(ranges), file);
     },
     close() {
       client.destroy();
@@ -138,7 +163,7 @@ async function azureClient(options: Extract<DriverOptions, { driver: 'azure' }>)
     },
     async download(name, file) {
       const blob = client.getBlockBlobClient(`${prefix}/${name}`);
-      assertWhole(await blob.downloadToBuffer(0, file.bytes, sizes), file);
+      await landing.use(file, async (memory) => (await blob.downloadToBuffer(memory, 0, file.bytes, sizes)).length);
     },
     close: () => Promise.resolve(),
   };
@@ -155,8 +180,8 @@ function gcsClient({ endpoint = '', bucket, prefix = '' }: Extract<DriverOptions
       else await store.upload(path, { ...options, destination: `${prefix}/${name}` });
     },
     async download(name, file) {
-      const [bytes] = await store.file(`${prefix}/${name}`).download({ validation: false });
-      assertWhole(bytes, file);
+      const stream = store.file(`${prefix}/${name}`).createReadStream({ validation: false });
+      await landing.use(file, (memory) => land(stream, memory));
     },
     close: () => Promise.resolve(),
   };
@@ -244,8 +269,4 @@ export async function sideBySide<Item>(
     for (const item of waiting) await work(item);
   };
   await Promise.all(Array.from({ length: most }, one));
-}
-
-function assertWhole({ length }: Uint8Array, { path, bytes }: SourceFile): void {
-  if (length !== bytes) throw new Error(`${length} of ${bytes} bytes of ${path} came back`);
 }

@@ -25,8 +25,8 @@ const RGW_BYTES = 6 * 1024 ** 3;
  * compressed into memory, and no other file of their name can be larger.
  */
 const LOADS = [
-  { what: '64 MiB', bytes: 64 * MEBIBYTE, count: 4, up: 2, down: 2, inMemory: false },
-  { what: '16 MB', bytes: 16 * MEBIBYTE, count: 12, up: 4, down: 2, inMemory: true },
+  { what: '64 MiB', bytes: 64 * MEBIBYTE, count: 8, up: 2, down: 2, inMemory: false },
+  { what: '16 MB', bytes: 16 * MEBIBYTE, count: 32, up: 4, down: 2, inMemory: true },
 ] as const;
 
 /** The bytes of a repository to and from each kind of store that is far, beside the SDK of that store. */
@@ -157,6 +157,13 @@ function makeFiles(directory: string, { what, bytes, count, inMemory }: (typeof 
     const path = join(directory, `${what.replace(' ', '-')}-${index}`);
     writeFileSync(path, content);
     const sha256 = createHash('sha256').update(content).digest('hex') as Sha256Hex;
-    return { path, bytes, sha256, ...(inMemory ? { content } : {}) };
+    return { path, bytes, sha256, ...(inMemory ? { content: inSharedMemory(content) } : {}) };
   });
+}
+
+/** Where workers put what they have compressed. */
+function inSharedMemory(content: Buffer): Buffer {
+  const shared = Buffer.from(new SharedArrayBuffer(content.length));
+  content.copy(shared);
+  return shared;
 }

@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream';
 import { WaldenError } from '../src/errors.ts';
+import { madeForAMoment } from '../src/platform/collector.ts';
 
 /**
  * A stream of exactly `length` bytes of `source`: it fails with STORAGE_SIZE rather than end early, and with INTERRUPTED
@@ -12,7 +13,7 @@ export function exactly(
   translate: (error: unknown) => unknown = (error) => error,
   signal?: AbortSignal,
 ): Readable {
-  const stream = Readable.from(counted(source, length, what, translate, signal), { objectMode: false });
+  const stream = Readable.from(counted(source, length, what, translate, signal));
   return source instanceof Readable ? endingWith(source, stream) : stream;
 }
 
@@ -44,6 +45,7 @@ async function* counted(
         throw new WaldenError('INTERRUPTED', `gave up to read ${what}`, { cause: signal.reason });
       }
       bytes += chunk.byteLength;
+      madeForAMoment(chunk.byteLength);
       yield chunk;
     }
   } catch (error) {

@@ -53,7 +53,7 @@ export function driverWithDeadlines(inner: StorageDriver, { answerMs, putMs }: S
       });
       // The inner stream fails by itself when it ends early.
       const chunks = timed(stream as AsyncIterable<Uint8Array>, answerMs, `go on with ${key}`);
-      const outer = endingWith(stream, Readable.from(chunks, { objectMode: false }));
+      const outer = endingWith(stream, Readable.from(chunks));
       outer.once('close', () => {
         call.end();
       });

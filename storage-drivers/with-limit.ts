@@ -50,7 +50,7 @@ function limited(source: Readable, bandwidth: Bandwidth, signal: AbortSignal | u
       yield chunk;
     }
   }
-  return endingWith(source, Readable.from(chunks(), { objectMode: false }));
+  return endingWith(source, Readable.from(chunks()));
 }
 
 /** Whoever takes first goes first; each begins when what was taken before has had its time. */

@@ -22,7 +22,7 @@ export function driverWithResumption(inner: StorageDriver): StorageDriver {
     async get(key, options = {}) {
       const first = await inner.get(key, options);
       if (openFile !== undefined) return first;
-      return endingWith(first, Readable.from(resumed(inner, key, options, first), { objectMode: false }));
+      return endingWith(first, Readable.from(resumed(inner, key, options, first)));
     },
     stat: (key, options) => inner.stat(key, options),
     async *list(prefix, options = {}) {
