@@ -65,8 +65,7 @@ export class LocalDriver implements StorageDriver {
         // The directory may be there because an earlier start made it, and died before its name was durable.
         await syncAncestors(resolve(root));
       }
-      if (!(await stat(root)).isDirectory())
-        throw new WaldenError('STORAGE_UNAVAILABLE', `${root} is no directory`);
+      if (!(await stat(root)).isDirectory()) throw new WaldenError('STORAGE_UNAVAILABLE', `${root} is no directory`);
     } catch (error) {
       throw localError(error, `open the repository directory ${root}`);
     }

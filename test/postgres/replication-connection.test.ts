@@ -28,7 +28,12 @@ describe.each(testedVersions)('a replication connection, PostgreSQL %i', (versio
 
   beforeAll(async () => {
     tcpPort = await freePort();
-    const settings = { wal_keep_size: '200MB', wal_level: 'logical', max_replication_slots: 20, password_encryption: 'scram-sha-256' };
+    const settings = {
+      wal_keep_size: '200MB',
+      wal_level: 'logical',
+      max_replication_slots: 20,
+      password_encryption: 'scram-sha-256',
+    };
     server = await startServer({ version, initdbArguments: ['--wal-segsize=1'], settings, tcpPort });
     await prepareLoad(server);
     proxy = await TcpFaultProxy.start(join(server.socketDirectory, `.s.PGSQL.${tcpPort}`));
