@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Client } from 'pg';
 import { type Settings, startServer, type TestServer } from '../test/support/postgres-server.ts';
 import { SLOT } from '../test/support/receiving.ts';
 import { newDirectory, removeDirectory } from '../test/support/sandbox.ts';
@@ -34,7 +35,7 @@ interface Source {
   readonly last: string;
 }
 
-/** WAL that has gathered on the server, from the start of the receiver until the last segment of it is safe. */
+/** WAL that has gathered on the server, from when the receiver begins until the last segment of it is safe. */
 export async function benchCatchUp(rounds: Rounds): Promise<void> {
   console.log(`\nreceiver: catching up ${SEGMENTS} segments of 16 MB, half of their bytes compressible`);
   const server = await startServer({ version: 15, settings: SETTINGS });
@@ -66,18 +67,20 @@ async function byWalden({ server, last }: Source): Promise<Figures> {
   const moved = `select restart_lsn - '0/0'::pg_lsn >= $2::numeric as moved from pg_replication_slots where slot_name = $1`;
   try {
     await beginAgain(server, SLOT);
-    return await measured(
-      () => walden.pid,
-      async () => {
-        await walden.start();
-        await until(async () => (await client.query<{ moved: boolean }>(moved, [SLOT, endOf(last)])).rows[0]?.moved, {
-          what: 'Walden to catch up',
-          explain: () => walden.log(),
-          ...WATCH,
-        });
-        if (!existsSync(segmentObject(walden, last))) throw new Error(`${last} is not in the repository`);
-      },
-    );
+    const started = walden.start();
+    // Told below.
+    started.catch(() => undefined);
+    await begun(client);
+    const figures = await measured(walden.pid, async () => {
+      await until(async () => (await client.query<{ moved: boolean }>(moved, [SLOT, endOf(last)])).rows[0]?.moved, {
+        what: 'Walden to catch up',
+        explain: () => walden.log(),
+        ...WATCH,
+      });
+    });
+    await started;
+    if (!existsSync(segmentObject(walden, last))) throw new Error(`${last} is not in the repository`);
+    return figures;
   } finally {
     await client.end();
     await walden.stop();
@@ -89,21 +92,29 @@ async function byWalden({ server, last }: Source): Promise<Figures> {
 /** Until the last segment has its name: it is fsynced before, and so is each segment before the next one is begun. */
 async function byReceivewal({ server, last }: Source): Promise<Figures> {
   const directory = newDirectory('receivewal');
-  let peer: ReturnType<typeof startReceivewal> | undefined;
+  const client = await server.client();
+  await beginAgain(server, PEER_SLOT);
+  const peer = startReceivewal(server, { directory });
   try {
-    await beginAgain(server, PEER_SLOT);
-    return await measured(
-      () => peer?.pid,
-      async () => {
-        peer = startReceivewal(server, { directory });
-        await until(() => existsSync(join(directory, last)), { what: 'pg_receivewal to catch up', ...WATCH });
-      },
-    );
+    await begun(client);
+    return await measured(peer.pid, async () => {
+      await until(() => existsSync(join(directory, last)), { what: 'pg_receivewal to catch up', ...WATCH });
+    });
   } finally {
-    await peer?.stop();
+    await client.end();
+    await peer.stop();
     await dropSlot(server, PEER_SLOT);
     removeDirectory(directory);
   }
+}
+
+/** A service has been up for long: what its start takes does not count. */
+async function begun(client: Client): Promise<void> {
+  const senders = 'select count(*)::int as senders from pg_stat_replication';
+  await until(async () => (await client.query<{ senders: number }>(senders)).rows[0]?.senders === 1, {
+    what: 'the receiver to begin',
+    ...WATCH,
+  });
 }
 
 async function beginAgain(server: TestServer, slot: string): Promise<void> {
@@ -111,8 +122,8 @@ async function beginAgain(server: TestServer, slot: string): Promise<void> {
   settleDisk(join(server.dataDirectory, 'pg_wal'));
 }
 
-async function measured(pid: () => number | undefined, work: () => Promise<void>): Promise<Figures> {
-  const meter = new UsageMeter((_words, seen) => (seen === pid() ? 'own' : undefined));
+async function measured(receiver: number | undefined, work: () => Promise<void>): Promise<Figures> {
+  const meter = new UsageMeter((_words, pid) => (pid === receiver ? 'own' : undefined));
   const begin = performance.now();
   await work();
   const seconds = (performance.now() - begin) / 1000;
