@@ -12,6 +12,7 @@ const PARTS = {
   encryption: async (rounds: Rounds) => (await import('./encryption.ts')).benchEncryption(rounds),
   catalog: async (rounds: Rounds) => (await import('./catalog.ts')).benchCatalog(rounds),
   stores: async (rounds: Rounds) => (await import('./stores.ts')).benchStores(rounds),
+  receiver: async (rounds: Rounds) => (await import('./receiver.ts')).benchReceiver(rounds),
   startup: async (rounds: Rounds) => (await import('./startup.ts')).benchStartup(rounds),
 };
 type Part = keyof typeof PARTS;

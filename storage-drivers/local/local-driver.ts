@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
-import { type FileHandle, link, lstat, mkdir, open, rename, unlink } from 'node:fs/promises';
+import { type FileHandle, link, lstat, mkdir, open, rename, stat, unlink } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
 import { systemErrorCode, WaldenError } from '../../src/errors.ts';
@@ -65,8 +65,7 @@ export class LocalDriver implements StorageDriver {
         // The directory may be there because an earlier start made it, and died before its name was durable.
         await syncAncestors(resolve(root));
       }
-      if (!(await lstat(join(root, '.'))).isDirectory())
-        throw new WaldenError('STORAGE_UNAVAILABLE', `${root} is no directory`);
+      if (!(await stat(root)).isDirectory()) throw new WaldenError('STORAGE_UNAVAILABLE', `${root} is no directory`);
     } catch (error) {
       throw localError(error, `open the repository directory ${root}`);
     }
@@ -266,7 +265,7 @@ export class LocalDriver implements StorageDriver {
     let cause: unknown;
     try {
       if (this.#identity === undefined) {
-        await lstat(join(this.#root, '.'));
+        await stat(this.#root);
         return;
       }
       if ((await markerIdentity(markerPath(this.#root))) === this.#identity) return;

@@ -188,6 +188,21 @@ describe('open', () => {
     expect(existsSync(root)).toBe(false);
   });
 
+  it('takes a link to a directory for that directory', async () => {
+    await store(driver, KEY, 'one');
+    renameSync(root, `${root}.disk`);
+    symlinkSync(`${root}.disk`, root);
+    for (const access of ['read-write', 'read-only'] as const) {
+      const linked = await open(access);
+      expect(await textOf(linked, KEY)).toBe('one');
+      expect(await keysOf(linked)).toEqual([KEY]);
+    }
+    // What is not there is not begun anew behind the link.
+    rmSync(`${root}.disk`, { recursive: true });
+    await expect(open()).rejects.toMatchObject(UNAVAILABLE);
+    await expect(open('read-only')).rejects.toMatchObject(UNAVAILABLE);
+  });
+
   it('reads a copy that has no staging directory, and leaves it as it is', async () => {
     await store(driver, KEY, 'kept');
     rmSync(join(root, '.staging'), { recursive: true });

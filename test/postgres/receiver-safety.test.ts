@@ -6,7 +6,7 @@ import { lsn, parseLsn, type TimelineId } from '../../src/postgres/lsn.ts';
 import { ReplicationConnection } from '../../src/postgres/replication/connection.ts';
 import { archiveInto, archiveNow, switchSegment } from '../support/archiving.ts';
 import { nameOf, prepareLoad, startLoad, transfersIn } from '../support/load.ts';
-import { startRestored, startServer } from '../support/postgres-server.ts';
+import { startServer } from '../support/postgres-server.ts';
 import {
   gapsOfArchived,
   partialOf,
@@ -15,18 +15,19 @@ import {
   receiveFrom,
   receiverOf,
   receiverThat,
+  restoreWithTail,
   SLOT,
   startReceiving,
   streaming,
+  waitForReceiver,
 } from '../support/receiving.ts';
-import { assertSound, freshTarget, type Scene } from '../support/scene.ts';
+import type { Scene } from '../support/scene.ts';
 import { filesBelow } from '../support/stored.ts';
 import { TcpFaultProxy } from '../support/tcp-fault-proxy.ts';
 import { newestVersion, testedVersions } from '../support/tested-versions.ts';
 import { until } from '../support/until.ts';
 import { createWalden } from '../support/walden.ts';
 
-const SEGMENT_BYTES = 1024 * 1024;
 const SPOOL = 'acknowledge = "spool"';
 
 describe.each(testedVersions)('a synchronous standby, PostgreSQL %i', (version) => {
@@ -37,11 +38,7 @@ describe.each(testedVersions)('a synchronous standby, PostgreSQL %i', (version) 
     scene = await startReceiving({ version, lines: [SPOOL, 'application_name = "archive"'] });
     const { server, walden } = scene;
     await walden.run('backup', 'main');
-    await server.query(`alter system set synchronous_standby_names = 'archive'`);
-    await server.query('select pg_reload_conf()');
-    await until(async () => (await server.value('select sync_state from pg_stat_replication')) === 'sync', {
-      what: 'the receiver to be a synchronous standby',
-    });
+    await waitForReceiver(server, 'archive');
     const load = await startLoad(server);
     await load.advance(400);
     await walden.kill();
@@ -53,13 +50,7 @@ describe.each(testedVersions)('a synchronous standby, PostgreSQL %i', (version) 
     expect(acknowledged.length).toBeGreaterThanOrEqual(800);
     // What was whole goes into the repository without the server.
     await walden.start();
-    await receiverThat(walden, 'the spool to be archived', ({ waitingFiles }) => waitingFiles === 0);
-    const to = freshTarget();
-    await walden.run('restore', 'main', '--to', to);
-    const { segment, bytes } = partialOf(walden);
-    writeFileSync(join(to, 'pg_wal', segment), Buffer.concat([bytes], SEGMENT_BYTES));
-    const restored = await startRestored(to, { version });
-    await assertSound(restored);
+    const restored = await restoreWithTail(scene);
     const found = await transfersIn(restored);
     expect(acknowledged.map(nameOf).filter((name) => !found.has(name))).toEqual([]);
     await restored.dispose();

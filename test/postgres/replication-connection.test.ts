@@ -28,7 +28,12 @@ describe.each(testedVersions)('a replication connection, PostgreSQL %i', (versio
 
   beforeAll(async () => {
     tcpPort = await freePort();
-    const settings = { wal_keep_size: '200MB', max_replication_slots: 20, password_encryption: 'scram-sha-256' };
+    const settings = {
+      wal_keep_size: '200MB',
+      wal_level: 'logical',
+      max_replication_slots: 20,
+      password_encryption: 'scram-sha-256',
+    };
     server = await startServer({ version, initdbArguments: ['--wal-segsize=1'], settings, tcpPort });
     await prepareLoad(server);
     proxy = await TcpFaultProxy.start(join(server.socketDirectory, `.s.PGSQL.${tcpPort}`));
@@ -101,6 +106,15 @@ describe.each(testedVersions)('a replication connection, PostgreSQL %i', (versio
     await connection.dropSlot('walden_main');
     await connection.dropSlot('walden_main');
     expect(await server.value('select count(*) from pg_replication_slots')).toBe('0');
+  });
+
+  it('refuses a logical slot, which is not its own', async () => {
+    const connection = await connect();
+    await server.query(`select pg_create_logical_replication_slot('decoding', 'pgoutput')`);
+    const refused: unknown = await connection.readSlot('decoding').catch((error: unknown) => error);
+    expect(isWaldenError(refused, 'SERVER_QUERY')).toBe(true);
+    expect(String(refused)).toContain('logical');
+    await connection.dropSlot('decoding');
   });
 
   it('a refused command tells the SQLSTATE, and the next one is answered', async () => {

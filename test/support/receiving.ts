@@ -4,13 +4,14 @@ import { type Lsn, parseLsn } from '../../src/postgres/lsn.ts';
 import type { ReceiverDocument, StatusDocument } from '../../src/service/api.ts';
 import { switchSegment } from './archiving.ts';
 import { prepareLoad } from './load.ts';
-import { type ServerOptions, startServer, type TestServer } from './postgres-server.ts';
-import type { Scene } from './scene.ts';
+import { type ServerOptions, startRestored, startServer, type TestServer } from './postgres-server.ts';
+import { assertSound, freshTarget, type Scene } from './scene.ts';
 import { segmentObject } from './stored.ts';
 import { until } from './until.ts';
 import { createWalden, type WaldenHarness, type WaldenOptions } from './walden.ts';
 
 export const SLOT = 'walden_main';
+const SEGMENT_BYTES = 1024 * 1024;
 
 export interface ReceivingOptions extends ServerOptions {
   readonly walden?: Omit<WaldenOptions, 'clusters'>;
@@ -88,9 +89,9 @@ export function receiveFrom(walden: WaldenHarness, conninfo: string): void {
   writeFileSync(walden.configFile, [...others, `replication_conninfo = "${conninfo}"`, ''].join('\n'));
 }
 
-export async function inRepository(walden: WaldenHarness, segment: string): Promise<void> {
-  await until(() => existsSync(segmentObject(walden, segment)), {
-    what: `${segment} to be in the repository`,
+export async function inRepository(walden: WaldenHarness, segment: string, repository = 'local'): Promise<void> {
+  await until(() => existsSync(segmentObject(walden, segment, repository)), {
+    what: `${segment} to be in the repository ${repository}`,
     explain: () => walden.log(),
   });
 }
@@ -108,6 +109,30 @@ export function partialOf(walden: WaldenHarness): { readonly segment: string; re
     .at(-1);
   if (name === undefined) throw new Error(`${directory} holds no partial segment`);
   return { segment: name.slice(0, 24), bytes: readFileSync(join(directory, name)) };
+}
+
+/** Has the server's commits wait for the receiver, which calls itself so. */
+export async function waitForReceiver(server: TestServer, applicationName: string): Promise<void> {
+  await server.query(`alter system set synchronous_standby_names = '${applicationName}'`);
+  await server.query('select pg_reload_conf()');
+  await until(async () => (await server.value('select sync_state from pg_stat_replication')) === 'sync', {
+    what: 'the receiver to be a synchronous standby',
+  });
+}
+
+/**
+ * What an operator does when the server is lost: a restore, with what had come of the last segment in its pg_wal. The service
+ * runs.
+ */
+export async function restoreWithTail({ server, walden }: Scene): Promise<TestServer> {
+  await receiverThat(walden, 'the spool to be archived', ({ waitingFiles }) => waitingFiles === 0);
+  const to = freshTarget();
+  await walden.run('restore', 'main', '--to', to);
+  const { segment, bytes } = partialOf(walden);
+  writeFileSync(join(to, 'pg_wal', segment), Buffer.concat([bytes], SEGMENT_BYTES));
+  const restored = await startRestored(to, { version: server.version });
+  await assertSound(restored);
+  return restored;
 }
 
 /** What the server was told to be safe, as its slot says. */

@@ -81,12 +81,12 @@ export class ReplicationConnection {
     }
   }
 
-  /** Undefined when there is no such slot. */
+  /** Undefined when there is no such slot. @throws SERVER_QUERY when it is a logical one, as PostgreSQL 15 and newer */
   async readSlot(slot: string): Promise<PhysicalSlot | undefined> {
     const version = Number(await this.show('server_version_num'));
     if (version < 150_000) return await this.#readSlotBySql(slot);
     const [row] = await this.#command(`READ_REPLICATION_SLOT ${quotedSlot(slot)}`);
-    return slotOf(optionalText(row, 'slot_type'), optionalText(row, 'restart_lsn'));
+    return slotOf(slot, optionalText(row, 'slot_type'), optionalText(row, 'restart_lsn'));
   }
 
   /** A slot that is not there is success. */
@@ -174,8 +174,9 @@ export class ReplicationConnection {
         text: 'select slot_type as type, restart_lsn::text as restart from pg_replication_slots where slot_name = $1',
         values: [slot],
       });
-      return slotOf(rows[0]?.type, rows[0]?.restart ?? undefined);
+      return slotOf(slot, rows[0]?.type, rows[0]?.restart ?? undefined);
     } catch (cause) {
+      if (cause instanceof WaldenError) throw cause;
       throw new WaldenError('SERVER_UNREACHABLE', `unable to read the slot ${slot}: ${messageOf(cause)}`, { cause });
     } finally {
       client.connection.stream.destroy();
@@ -183,8 +184,10 @@ export class ReplicationConnection {
   }
 }
 
-function slotOf(type: string | undefined, restart: string | undefined): PhysicalSlot | undefined {
+function slotOf(slot: string, type: string | undefined, restart: string | undefined): PhysicalSlot | undefined {
   if (type === undefined) return undefined;
+  // Somebody else's: it must not be taken for one that keeps nothing, and be dropped.
+  if (type !== 'physical') throw new WaldenError('SERVER_QUERY', `the replication slot ${slot} is a ${type} one`);
   return { restart: restart === undefined ? undefined : parseLsn(restart) };
 }
 

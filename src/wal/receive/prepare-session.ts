@@ -28,6 +28,8 @@ export interface SessionStart {
   readonly isOnlyHost: boolean;
   /** As StartKnown. */
   readonly lost: bigint | undefined;
+  /** The server refused to stream from the slot, whatever it says of it. */
+  readonly slotGivenUp: boolean;
 }
 
 /**
@@ -104,9 +106,9 @@ async function newestTimeline({ catalog, cluster, required }: ArchiveContext): P
 }
 
 /** One that keeps nothing, or that the server gave up, is made anew: nobody else uses it. @returns where its WAL begins */
-async function ensureSlot({ connection, slot, log }: SessionStart): Promise<SlotRestart> {
+async function ensureSlot({ connection, slot, slotGivenUp, log }: SessionStart): Promise<SlotRestart> {
   const found = await connection.readSlot(slot);
-  if (found?.restart !== undefined) return found.restart;
+  if (found?.restart !== undefined && !slotGivenUp) return found.restart;
   if (found !== undefined) {
     await connection.dropSlot(slot);
     log.warn({ slot }, `the replication slot ${slot} kept no WAL, and is made anew`);

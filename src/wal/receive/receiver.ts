@@ -16,6 +16,8 @@ const FIRST_WAIT_MS = 250;
 const LONGEST_WAIT_MS = 15_000;
 /** The server no longer has what was asked for (walsender.c: "requested WAL segment has already been removed"). */
 const UNDEFINED_FILE = '58P01';
+/** From PostgreSQL 18 on: the server has given the slot up, although that may still say where its WAL begins (slot.c). */
+const NOT_IN_PREREQUISITE_STATE = '55000';
 
 interface Host {
   readonly config: HostList['hosts'][number];
@@ -46,6 +48,8 @@ export class WalReceiver {
   #gap: ReceiverGap | undefined;
   /** As StartKnown: kept until a session gets further. */
   #lost: bigint | undefined;
+  /** As SessionStart: kept until a session gets further. */
+  #slotGivenUp = false;
 
   constructor(deps: ReceiverDeps, options: ReceiverOptions) {
     this.#deps = deps;
@@ -184,7 +188,8 @@ export class WalReceiver {
       const { log } = this.#deps;
       const { slot } = this.#options;
       const plan = await prepareSession({
-        ...{ context, connection, spool: this.#spool, files, log, slot, isOnlyHost, lost: this.#lost },
+        ...{ context, connection, spool: this.#spool, files, log, slot, isOnlyHost },
+        ...{ lost: this.#lost, slotGivenUp: this.#slotGivenUp },
       });
       this.#plan = plan;
       this.#noteGap(context, plan);
@@ -221,7 +226,9 @@ export class WalReceiver {
       const { timeline, start } = next;
       log.warn({ cluster, ...next, start: formatLsn(start) }, `the server goes on on timeline ${timeline}`);
     } catch (error) {
-      if (sqlstateOf(error) === UNDEFINED_FILE) this.#lost = session.received / BigInt(segmentBytes);
+      const sqlstate = sqlstateOf(error);
+      if (sqlstate === UNDEFINED_FILE) this.#lost = session.received / BigInt(segmentBytes);
+      if (sqlstate === NOT_IN_PREREQUISITE_STATE) this.#slotGivenUp = true;
       throw error;
     }
   }
@@ -249,6 +256,7 @@ export class WalReceiver {
       this.#state = 'streaming';
       this.#failure = undefined;
       this.#lost = undefined;
+      this.#slotGivenUp = false;
     }
     if (session.flushed >= session.serverEnd) this.#caughtUpAt = microsFromDate(this.#deps.clock.now());
   };

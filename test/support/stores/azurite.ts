@@ -1,10 +1,11 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes, randomUUID } from 'node:crypto';
 import { existsSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { ContainerClient, StorageSharedKeyCredential } from '@azure/storage-blob';
 import type { AzureOptions } from '../../../storage-drivers/azure/azure-options.ts';
+import { keyOf, makeCertificate } from '../certificate.ts';
 import { freePort } from '../free-port.ts';
 import { projectDirectory } from '../project.ts';
 import { newDirectory, removeDirectory, watchProcess } from '../sandbox.ts';
@@ -111,22 +112,6 @@ export const NO_OPTIONS: Omit<AzureOptions, 'container'> = {
   tags: undefined,
   encryptionScope: undefined,
 };
-
-/** A certificate for 127.0.0.1 that signs itself; its path. */
-export function makeCertificate(directory: string, name: string): string {
-  const certificate = join(directory, `${name}.pem`);
-  const words = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2'];
-  const names = ['-subj', `/CN=walden ${name}`, '-addext', 'subjectAltName=IP:127.0.0.1'];
-  execFileSync('openssl', [...words, ...names, '-keyout', keyOf(certificate), '-out', certificate], {
-    stdio: 'ignore',
-    timeout: 30_000,
-  });
-  return certificate;
-}
-
-function keyOf(certificate: string): string {
-  return certificate.replace(/\.pem$/, '.key');
-}
 
 function accepts(port: number): Promise<boolean> {
   return new Promise((resolve) => {
