@@ -23,7 +23,7 @@ export function planDocument(plan: RestorePlan): PlanDocument {
     path: replayed.map(({ timeline, end }) => ({ timeline, end: end === undefined ? null : formatLsn(end) })),
     wal: { first: name(choice.from), last: name(choice.to), segments: Number(choice.to - choice.from + 1n) },
     unfinished: unfinished === undefined ? null : { segment: unfinished.name, end: formatLsn(unfinished.end) },
-    unstoredSegments: plan.fromTail.length,
+    unstoredSegments: plan.fromTail.filter(({ storedIn }) => storedIn === undefined).length,
     restoreBytes: backup.facts.plainBytes,
     storedBytes: backup.facts.storedBytes,
     estimatedSeconds: plan.estimatedSeconds ?? null,

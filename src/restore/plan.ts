@@ -8,13 +8,14 @@ import { microsFromDate } from '../postgres/timestamp.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { PlanDocument, RestoreRequest } from '../service/api.ts';
 import { readSpooledTail, type SpooledTail, type SpooledTailSource } from '../wal/receive/spooled-tail.ts';
-import { newIn, type TailSegment, withTail } from '../wal/tail.ts';
+import { furthest, newIn, type TailSegment, withTail } from '../wal/tail.ts';
 import { viewArchive } from '../wal/view-archive.ts';
 import { archiveLookups } from './archive-lookups.ts';
 import type { Choice } from './choose.ts';
 import { decide } from './decide.ts';
 import { planDocument } from './plan-document.ts';
 import { noBackup } from './refusals.ts';
+import { readStoredTail } from './stored-tail.ts';
 import { lookupsWithTail } from './tail-lookups.ts';
 import { tailNotes } from './tail-notes.ts';
 import { mapTablespaces } from './tablespaces.ts';
@@ -51,7 +52,7 @@ export interface RestorePlan {
   readonly repository: Repository;
   readonly target: TargetChoice;
   readonly choice: Choice;
-  /** Segments that will be replayed and stand in no repository, but in the tail. */
+  /** Segments that will be replayed and are not in the archive, but in the tail. */
   readonly fromTail: readonly TailSegment[];
   /** By the last measured restore. */
   readonly estimatedSeconds: number | undefined;
@@ -59,7 +60,7 @@ export interface RestorePlan {
 }
 
 /**
- * Answers without touching anything but the catalog, the tail and, where the index is not exact, single segments.
+ * Answers without touching anything but the catalog, the tail (in the spool and in the repository) and, where the index is not exact, single segments.
  * @throws USAGE, NOT_FOUND, BACKUP_INVALID; TARGET_UNREACHABLE, ARCHIVE_GAP: why it cannot work and the nearest that can;
  * as checkTarget, where `to` is named
  */
@@ -91,12 +92,16 @@ export async function planRestore(
   const refusals: { readonly repository: Repository; readonly error: WaldenError }[] = [];
   for (const repository of deps.repositories) {
     try {
-      const { choice, fromTail, unused } = await planFrom(deps, repository, cluster, { target, tail }, signal);
+      const {
+        choice,
+        fromTail,
+        notes: tailWords,
+      } = await planFrom(deps, repository, cluster, { target, tail }, signal);
       const passedOver = [
         ...refusals.map((one) => `repository ${one.repository.name} cannot serve it: ${one.error.message}`),
         ...inTrouble(deps.repositories, [repository, ...refusals.map((one) => one.repository)]),
       ];
-      const notes = [...passedOver, ...tail.notes, ...tailNotes(fromTail, unused)];
+      const notes = [...passedOver, ...tail.notes, ...tailWords];
       return await completePlan(deps, { cluster, repository, target, choice, fromTail }, request, notes);
     } catch (error) {
       if (!isWaldenError(error, ...OTHER_MAY_SERVE)) throw error;
@@ -120,18 +125,24 @@ async function planFrom(
   cluster: ClusterName,
   { target, tail }: { readonly target: TargetChoice; readonly tail: SpooledTail },
   signal: AbortSignal | undefined,
-): Promise<Pick<RestorePlan, 'choice' | 'fromTail'> & { readonly unused: readonly TailSegment[] }> {
+): Promise<Pick<RestorePlan, 'choice' | 'fromTail' | 'notes'>> {
   const whole = await viewArchive(deps.catalog, cluster, repository.name);
   if (whole === undefined) throw noBackup({ cluster, repository: repository.name });
   const wanted = target.backup;
   const stored = wanted === undefined ? whole : { ...whole, backups: whole.backups.filter(({ id }) => id === wanted) };
-  const added = newIn(stored, tail.segments);
+  const own = await readStoredTail({ ...deps, repository, cluster }, xidOf(target), signal);
+  const added = newIn(stored, furthest([...tail.segments, ...own.segments]));
   const lookups = archiveLookups({ ...deps, repository, cluster, archive: stored }, signal);
   const choice = await decide(withTail(stored, added), target, lookupsWithTail(lookups, added));
   const isReplayed = ({ timeline, segment }: TailSegment): boolean =>
     choice.spans.some((span) => span.timeline === timeline && span.from <= segment && segment <= span.to);
+  const fromTail = added.filter(isReplayed);
   const unused = target.target.kind === 'latest' ? added.filter((one) => !isReplayed(one)) : [];
-  return { choice, fromTail: added.filter(isReplayed), unused };
+  return { choice, fromTail, notes: [...own.notes, ...tailNotes(fromTail, unused)] };
+}
+
+function xidOf({ target }: TargetChoice): number | undefined {
+  return target.kind === 'xid' ? target.xid : undefined;
 }
 
 async function tailFor(
@@ -141,8 +152,7 @@ async function tailFor(
 ): Promise<SpooledTail> {
   const identity = tail && (await catalog.clusterIdentity(cluster));
   if (tail === undefined || identity === undefined) return { segments: [], notes: [] };
-  const xid = target.target.kind === 'xid' ? target.target.xid : undefined;
-  return await readSpooledTail(tail, { identity, pool, xid });
+  return await readSpooledTail(tail, { identity, pool, xid: xidOf(target) });
 }
 
 async function completePlan(

@@ -154,7 +154,7 @@ async function fill(
   meter.phase('finish');
   for (const directory of written.directories) await syncDirectory(directory);
   const { dataDirectory, owner } = place;
-  await placeTail(deps, plan, { dataDirectory: place.dataDirectory, owner: place.owner });
+  await placeTail(deps, plan, place, signal);
   const { choice, target } = plan;
   const { request, restoreCommand } = order;
   const standby = request.standby ?? false;

@@ -12,9 +12,11 @@ export function tailNotes(
   const [first] = whole;
   const last = whole.at(-1) ?? first;
   return [
-    ...unused.map(
-      ({ name }) => `${name} in the receiver's spool is not replayed: it is behind a hole, or of another timeline`,
-    ),
+    ...unused
+      .filter(({ storedIn }) => storedIn === undefined)
+      .map(
+        ({ name }) => `${name} in the receiver's spool is not replayed: it is behind a hole, or of another timeline`,
+      ),
     ...(first === undefined
       ? []
       : [
@@ -24,7 +26,13 @@ export function tailNotes(
       ? []
       : [
           `segment ${unfinished.name} is unfinished: it is known up to LSN ${formatLsn(unfinished.end)}, ` +
-            "and only this service has it, in the receiver's spool",
+            whereIs(unfinished),
         ]),
   ];
+}
+
+function whereIs({ storedIn }: TailSegment): string {
+  return storedIn === undefined
+    ? "in the receiver's spool, which only this service has"
+    : `as it was stored last in repository ${storedIn}`;
 }

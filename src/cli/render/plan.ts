@@ -24,7 +24,7 @@ export function renderPlan(plan: PlanDocument): string {
 }
 
 function whereIs({ wal, unstoredSegments, unfinished }: PlanDocument): string {
-  if (unstoredSegments === 0) return 'all in the archive';
   const last = unfinished === null ? '' : ', the last one unfinished';
+  if (unstoredSegments === 0) return `all in the archive${last}`;
   return `${wal.segments - unstoredSegments} of them in the archive, ${unstoredSegments} in the spool${last}`;
 }

@@ -5,6 +5,7 @@ import {
   fchownSync,
   fstatSync,
   fsyncSync,
+  ftruncateSync,
   openSync,
   readSync,
   unlinkSync,
@@ -36,9 +37,11 @@ export interface ReadSpooledInput {
   readonly target: FilledFile | undefined;
 }
 
-/** A file to be made: what is usable of the segment, then zeros up to the size of a segment. Durable but for its name. */
+/** A file to be made: what is usable of the segment, then zeros up to the size of a segment. */
 export interface FilledFile {
   readonly path: string;
+  /** Durable but for its name, and no zeros left out: PostgreSQL may take it for later WAL, which must not find the disk full. */
+  readonly isLasting: boolean;
   readonly owner: { readonly uid: number; readonly gid: number } | undefined;
 }
 
@@ -89,7 +92,7 @@ function fill(
   input: ReadSpooledInput,
   source: number,
   walker: SegmentWalker,
-  { path, owner }: FilledFile,
+  { path, owner, isLasting }: FilledFile,
 ): WalIndexFound {
   // Not through a symlink that somebody has put there.
   const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW;
@@ -105,7 +108,12 @@ function fill(
       write(pages.subarray(0, plain));
     });
     const index = walker.finish();
-    // Written, not left out: PostgreSQL may take the file for later WAL, which must not find the disk full.
+    if (!isLasting) {
+      onDisk(`unable to write ${path}`, () => {
+        ftruncateSync(target, input.identity.segmentBytes);
+      });
+      return index;
+    }
     const zeros = Buffer.alloc(CHUNK_BYTES);
     while (written < input.identity.segmentBytes) {
       const rest = zeros.subarray(written % CHUNK_BYTES);

@@ -20,15 +20,13 @@ export interface SpooledTail {
   readonly notes: readonly string[];
 }
 
-export type SpooledName = Pick<TailSegment, 'name' | 'timeline' | 'segment'>;
-
 export interface TailReading {
   readonly identity: ClusterIdentity;
   readonly pool: WorkerPool;
   /** As ReadSpooledInput. */
   readonly xid?: number | undefined;
   /** Which of them become files; all are walked. */
-  readonly targetOf?: (segment: SpooledName) => Promise<FilledFile | undefined>;
+  readonly targetOf?: (name: WalFileName) => Promise<FilledFile | undefined>;
 }
 
 /**
@@ -67,15 +65,15 @@ async function readSegment(
 ): Promise<TailSegment | undefined> {
   const { timeline } = parseWalName(name);
   const segment = segmentNumberOfName(name, identity.segmentBytes);
-  const target = await targetOf?.({ name, timeline, segment });
+  const target = await targetOf?.(name);
   const input = { identity, timeline, segment, xid, target };
   const bytes = usableBytes(name);
   if (bytes !== 0) {
     const source = spool.partialPath(name);
     const read = await pool.run(readSpooledTask, { ...input, source, usableBytes: bytes, isWhole: false });
-    if (read !== undefined) return { name, timeline, segment, isWhole: false, ...read };
+    if (read !== undefined) return { name, timeline, segment, isWhole: false, storedIn: undefined, ...read };
   }
   const source = spool.finishedPath(name);
   const read = await pool.run(readSpooledTask, { ...input, source, usableBytes: undefined, isWhole: true });
-  return read === undefined ? undefined : { name, timeline, segment, isWhole: true, ...read };
+  return read === undefined ? undefined : { name, timeline, segment, isWhole: true, storedIn: undefined, ...read };
 }

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { RepositoryName } from '../../../catalog/catalog.ts';
 import type { Lsn, TimelineId } from '../../../src/postgres/lsn.ts';
 import type { Micros } from '../../../src/postgres/timestamp.ts';
 import { type SegmentBytes, segmentName } from '../../../src/postgres/wal-name.ts';
@@ -7,7 +8,7 @@ import { decide } from '../../../src/restore/decide.ts';
 import type { RecoveryTarget } from '../../../src/restore/target.ts';
 import { lookupsWithTail } from '../../../src/restore/tail-lookups.ts';
 import { tailNotes } from '../../../src/restore/tail-notes.ts';
-import { newIn, type TailSegment, withTail } from '../../../src/wal/tail.ts';
+import { furthest, newIn, type TailSegment, withTail } from '../../../src/wal/tail.ts';
 import { lookupsOf, type SimArchive, type SimRecord, viewOf } from '../../support/recovery-simulator.ts';
 
 const MIB = 1n << 20n;
@@ -42,6 +43,7 @@ function tailSegment(number: number, xid = 0): TailSegment {
     timeline: 1 as TimelineId,
     segment: BigInt(number),
     isWhole: number < 6,
+    storedIn: undefined,
     end: point.end as Lsn,
     lastRecord: point.start as Lsn,
     index: {
@@ -96,9 +98,31 @@ describe('a plan with a tail', () => {
     );
   });
 
+  it('takes an unfinished segment that others follow for a hole', async () => {
+    const unfinished = { ...tailSegment(4), isWhole: false };
+    expect(await told({ kind: 'latest' }, without(4), [unfinished])).toMatchObject({ to: 3n });
+    const time = 55 as Micros;
+    expect(await told({ kind: 'time', time, inclusive: true }, without(4), [unfinished])).toContain(
+      'segment 000000010000000000000004 is missing',
+    );
+    // One that the spool has whole is none.
+    expect(await told({ kind: 'latest' }, without(4), [tailSegment(4)])).toMatchObject({ to: 6n });
+  });
+
   it('leaves out a segment in which no record begins', () => {
     const empty = { ...tailSegment(6), lastRecord: undefined };
     expect(newIn(viewOf(without(6)), [empty])).toEqual([]);
+  });
+
+  it('takes of each segment what goes furthest, wherever it stands', () => {
+    const spooled = tailSegment(6);
+    const stored = { ...spooled, storedIn: 'local' as RepositoryName, end: (spooled.end - 8n) as Lsn };
+    expect(furthest([stored, spooled, tailSegment(5)])).toEqual([tailSegment(5), spooled]);
+    const further = { ...stored, end: (spooled.end + 8n) as Lsn };
+    expect(furthest([spooled, further])).toEqual([further]);
+    expect(tailNotes([further], [stored])).toEqual([
+      `segment ${spooled.name} is unfinished: it is known up to LSN 0/601390, as it was stored last in repository local`,
+    ]);
   });
 
   it('names what it takes from the spool, and what it does not get to', () => {

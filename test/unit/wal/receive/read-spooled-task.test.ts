@@ -58,7 +58,7 @@ describe('reading an unfinished segment', () => {
     const usableBytes = Number(before - builder.start) + 20;
     builder.add(commit(8, 9n));
     const path = targetPath();
-    const target = { path, owner: undefined };
+    const target = { path, owner: undefined, isLasting: true };
     const all = builder.segments[0]!;
     expect(readSpooled(inputOf(builder, all, { usableBytes, target }))).toMatchObject({
       end: before,
@@ -89,7 +89,7 @@ describe('reading an unfinished segment', () => {
   it('makes a file of the size of a segment, for its owner alone', () => {
     const { builder, bytes } = begun(40);
     const path = targetPath();
-    readSpooled(inputOf(builder, bytes, { target: { path, owner: undefined } }));
+    readSpooled(inputOf(builder, bytes, { target: { path, owner: undefined, isLasting: true } }));
     expect(readFileSync(path).equals(Buffer.concat([bytes], SEGMENT))).toBe(true);
     const { mode, blocks } = statSync(path);
     expect(mode & 0o777).toBe(0o600);
@@ -97,10 +97,18 @@ describe('reading an unfinished segment', () => {
     expect(blocks * 512).toBeGreaterThanOrEqual(SEGMENT);
   });
 
+  it('leaves the zeros out of a file that is not to last', () => {
+    const { builder, bytes } = begun(40);
+    const path = targetPath();
+    readSpooled(inputOf(builder, bytes, { target: { path, owner: undefined, isLasting: false } }));
+    expect(readFileSync(path).equals(Buffer.concat([bytes], SEGMENT))).toBe(true);
+    expect(statSync(path).blocks * 512).toBeLessThan(SEGMENT);
+  });
+
   it('makes no file of what is another segment, or is not whole where it should be', () => {
     const { builder, bytes } = begun(40);
     const path = targetPath();
-    const target = { path, owner: undefined };
+    const target = { path, owner: undefined, isLasting: true };
     const other = inputOf(builder, bytes, { target, segment: 9n });
     for (const input of [other, inputOf(builder, bytes, { target, isWhole: true })]) {
       let error: unknown;
@@ -117,7 +125,7 @@ describe('reading an unfinished segment', () => {
   it('says when the file is gone, and makes none then', () => {
     const { builder, bytes } = begun(1);
     const path = targetPath();
-    const gone = { source: join(newDirectory('gone'), 'segment'), target: { path, owner: undefined } };
+    const gone = { source: join(newDirectory('gone'), 'segment'), target: { path, owner: undefined, isLasting: true } };
     expect(readSpooled(inputOf(builder, bytes, gone))).toBeUndefined();
     expect(existsSync(path)).toBe(false);
   });
