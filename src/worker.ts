@@ -7,6 +7,7 @@ import { asWorkerFunction } from './platform/worker-pool.ts';
 import { restoreFiles as restoreFilesWork } from './restore/restore-files-task.ts';
 import { searchSegment as searchSegmentWork } from './restore/search-segment-task.ts';
 import { archiveWalFile as archiveWork, hashFile as hashWork } from './wal/archive-task.ts';
+import { readSpooled as readSpooledWork } from './wal/receive/read-spooled-task.ts';
 import { verifyWalObject as verifyWork } from './wal/verify-task.ts';
 
 export const archiveWalFile = asWorkerFunction(archiveWork);
@@ -17,4 +18,5 @@ export const surveyDataDirectory = asWorkerFunction(surveyWork);
 export const packFiles = asWorkerFunction(packFilesWork);
 export const sealPack = asWorkerFunction(sealPackWork);
 export const restoreFiles = asWorkerFunction(restoreFilesWork);
+export const readSpooled = asWorkerFunction(readSpooledWork);
 export const searchSegment = asWorkerFunction(searchSegmentWork);

@@ -29,7 +29,25 @@ export function checkOption(option: Option, value: TomlValue): CheckedValue | Re
       return value.type === 'switch' ? value.on : { refused: `must be true or false, not ${describe(value)}` };
     case 'lock':
       return checkLock(value);
+    case 'duration':
+      return checkDuration(value, option);
   }
+}
+
+const SECONDS: Readonly<Record<string, number>> = { s: 1, min: 60, h: 3600 };
+
+/** In seconds. */
+function checkDuration(
+  value: TomlValue,
+  { minimumSeconds, maximumSeconds }: { readonly minimumSeconds: number; readonly maximumSeconds: number },
+): number | Refusal {
+  const text = checkText(value);
+  if (typeof text !== 'string') return text;
+  const [, amount, unit = ''] = /^(\d{1,7}) ?(s|min|h)$/.exec(text) ?? [];
+  const seconds = Number(amount) * (SECONDS[unit] ?? Number.NaN);
+  if (seconds >= minimumSeconds && seconds <= maximumSeconds) return seconds;
+  const form = `must be like "5s": a number and s, min or h, ${minimumSeconds} to ${maximumSeconds} seconds in all`;
+  return { refused: `${form}; not ${JSON.stringify(text)}` };
 }
 
 const DAYS: Readonly<Record<string, number>> = { day: 1, week: 7, year: 365 };

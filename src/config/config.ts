@@ -45,4 +45,6 @@ export interface ReceiveConfig {
   readonly applicationName: string | undefined;
   readonly acknowledge: 'repository' | 'spool';
   readonly spoolLimitBytes: number;
+  /** How often the segment that is being received is stored as far as it has come; undefined: never. */
+  readonly partialIntervalSeconds: number | undefined;
 }

@@ -92,6 +92,7 @@ function assemble(sections: CheckedSections, source: string, problems: ConfigPro
     checkRepositories(section, sections.repositoryNames, problems);
     checkRequired(section, repositories, problems);
     checkSlot(section, problems);
+    checkPartialInterval(section, problems);
     const name = checkedName(clusterName, section, problems);
     if (name === undefined || service === undefined) continue;
     clusters.set(name, clusterConfig(name, section, { repositories, stateDirectory: service.values.state_directory }));
@@ -142,6 +143,7 @@ function receiveConfig(name: ClusterName, values: CheckedSection<'cluster'>['val
     applicationName: values.application_name,
     acknowledge: values.acknowledge ?? 'repository',
     spoolLimitBytes: values.receive_spool_limit * 1_000_000,
+    partialIntervalSeconds: values.partial_interval,
   };
 }
 
@@ -150,6 +152,13 @@ function checkSlot(section: CheckedSection<'cluster'>, problems: ConfigProblems)
   if (slot === undefined || SLOT.test(slot)) return;
   const fact = `${JSON.stringify(slot)} cannot be the name of a slot: 1 to ${MAX_SLOT_LENGTH} of a-z, 0-9 and _`;
   problems.add(section.lineOf('slot'), `cluster.${section.name}.slot`, fact);
+}
+
+function checkPartialInterval(section: CheckedSection<'cluster'>, problems: ConfigProblems): void {
+  const { partial_interval: interval, receive } = section.values;
+  if (interval === undefined || receive === true) return;
+  const fact = 'nothing is received that could be stored: it needs receive = true';
+  problems.add(section.lineOf('partial_interval'), `cluster.${section.name}.partial_interval`, fact);
 }
 
 function checkRepositories(

@@ -136,6 +136,14 @@ export const SECTIONS = {
         default: 4096,
         doc: 'How much received WAL may wait in the spool for the repositories. Nothing more is received then, and the slot keeps it on the server.',
       },
+      partial_interval: {
+        type: 'duration',
+        required: false,
+        minimumSeconds: 1,
+        maximumSeconds: 3600,
+        default: { words: 'none: only whole segments are stored' },
+        doc: 'How often the segment that is being received is stored in the required repositories as far as it has come, for the case that the host of Walden and its spool are lost too. Only with `receive = true`. See [receiver.md](receiver.md).',
+      },
       wal_compression_level: { ...COMPRESSION, default: 1, doc: 'zstd level for WAL files.' },
       backup_compression_level: { ...COMPRESSION, default: 3, doc: 'zstd level for base backups.' },
       wal_push_timeout: {
@@ -152,7 +160,7 @@ export const SECTIONS = {
 
 export type SectionKind = keyof typeof SECTIONS;
 
-type ValueOf<O extends Option> = O['type'] extends 'integer'
+type ValueOf<O extends Option> = O['type'] extends 'integer' | 'duration'
   ? number
   : O['type'] extends 'switch'
     ? boolean

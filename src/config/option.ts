@@ -54,7 +54,15 @@ interface LockOption extends OptionBase {
   readonly type: 'lock';
 }
 
-export type Option = PathOption | TextOption | ChoiceOption | IntegerOption | NamesOption | SwitchOption | LockOption;
+/** Whole seconds, written like `5s`, `2min` or `1h`, as PostgreSQL writes them. */
+interface DurationOption extends OptionBase {
+  readonly type: 'duration';
+  readonly minimumSeconds: number;
+  readonly maximumSeconds: number;
+}
+
+export type Option =
+  PathOption | TextOption | ChoiceOption | IntegerOption | NamesOption | SwitchOption | LockOption | DurationOption;
 
 export type Options = Readonly<Record<string, Option>>;
 

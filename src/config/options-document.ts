@@ -92,6 +92,8 @@ function valueWords(option: Option): string {
       return '`true` or `false`';
     case 'lock':
       return 'text like `"compliance 14 days"`: `compliance` or `governance`, and a number of days, weeks or years';
+    case 'duration':
+      return `text like \`"5s"\`: a number and \`s\`, \`min\` or \`h\`, ${option.minimumSeconds} to ${option.maximumSeconds} seconds in all`;
   }
 }
 

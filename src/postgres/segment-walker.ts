@@ -63,6 +63,8 @@ export class SegmentWalker {
   #offset = 0;
   #pageTimeline = 0;
   #ended = false;
+  /** Where the last whole record ends. */
+  #end = 0;
   /** Start of the record before, or -1 where it is not known. */
   #previous = -1;
   /** The record that is cut by the end of a page; `#remaining` is 0 when there is none. */
@@ -103,6 +105,11 @@ export class SegmentWalker {
   /** Where the last record that stands wholly in what was fed begins; undefined when there was none. */
   get lastRecord(): Lsn | undefined {
     return this.#previous < 0 ? undefined : lsn(this.#start + BigInt(this.#previous));
+  }
+
+  /** Where the last record that is whole in what was fed ends; the start of the segment when there was none. */
+  get end(): Lsn {
+    return lsn(this.#start + BigInt(this.#end));
   }
 
   /** @throws FORMAT_INVALID when the file was not a whole segment. */
@@ -210,7 +217,9 @@ export class SegmentWalker {
     this.#remaining -= part;
     if (this.#checked) this.#gather(from, from + part);
     const next = aligned(from + part);
-    if (this.#remaining === 0 && this.#checked) this.#takeGathered(this.#offset + next - pageAt);
+    if (this.#remaining > 0) return next;
+    if (this.#checked) this.#takeGathered(this.#offset + next - pageAt);
+    else this.#end = this.#offset + next - pageAt;
     return next;
   }
 
@@ -244,6 +253,7 @@ export class SegmentWalker {
       return end;
     }
     if (!this.#follows((words[word + 2] ?? 0) >>> 0, (words[word + 3] ?? 0) >>> 0)) return end;
+    this.#end = offset + aligned(length);
     if (recordKind(bytes[position + 17] ?? 0, bytes[position + 16] ?? 0) !== 'other') {
       this.#take(new DataView(view.buffer, position, length), offset + aligned(length));
     }
@@ -266,6 +276,7 @@ export class SegmentWalker {
     if (crc32c(this.#kept, 0, 20, this.#crc) !== record.getUint32(20, true)) {
       this.#stop(this.#recordStart, 'the record there has a wrong checksum');
     } else if (this.#follows(record.getUint32(8, true), record.getUint32(12, true))) {
+      this.#end = endOffset;
       this.#take(record, endOffset);
     }
   }

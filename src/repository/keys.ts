@@ -1,6 +1,7 @@
 import type { BackupId, ClusterName } from '../../catalog/catalog.ts';
 import type { ObjectKey } from '../../storage-drivers/driver.ts';
-import type { ParsedWalName } from '../postgres/wal-name.ts';
+import { type Lsn, lsn } from '../postgres/lsn.ts';
+import type { ParsedWalName, WalFileName } from '../postgres/wal-name.ts';
 
 /** Where everything is kept below the prefix of a repository; docs/formats.md describes the same. */
 
@@ -18,6 +19,28 @@ export function walPrefix(cluster: ClusterName): string {
 export function walKey(cluster: ClusterName, file: ParsedWalName): ObjectKey {
   const folder = file.segment === undefined ? '' : `${file.segment.slice(0, 8)}/${file.segment.slice(8, 16)}/`;
   return `${walPrefix(cluster)}${folder}${file.name}.zst` as ObjectKey;
+}
+
+/** Beside the WAL, not in it: whoever lists the archive must not find what is no file of it. */
+export function unfinishedPrefix(cluster: ClusterName): string {
+  return `${cluster}/unfinished/`;
+}
+
+/** `main/unfinished/00000001/000000010000000A000000FE.0000000AFE012340.zst`: a segment, known up to A/FE012340. */
+export function unfinishedKey(cluster: ClusterName, segment: WalFileName, end: Lsn): ObjectKey {
+  const position = end.toString(16).toUpperCase().padStart(16, '0');
+  return `${unfinishedPrefix(cluster)}${segment.slice(0, 8)}/${segment}.${position}.zst` as ObjectKey;
+}
+
+/** What the name of such an object says; undefined for any other name. */
+export function parseUnfinishedKey(
+  cluster: ClusterName,
+  key: ObjectKey,
+): { readonly segment: WalFileName; readonly end: Lsn } | undefined {
+  const [, segment, position] = /\/([0-9A-F]{24})\.([0-9A-F]{16})\.zst$/.exec(key) ?? [];
+  if (segment === undefined || position === undefined) return undefined;
+  const parsed = { segment: segment as WalFileName, end: lsn(BigInt(`0x${position}`)) };
+  return unfinishedKey(cluster, parsed.segment, parsed.end) === key ? parsed : undefined;
 }
 
 export function backupsPrefix(cluster: ClusterName): string {

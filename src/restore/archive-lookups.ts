@@ -83,6 +83,7 @@ async function searchStored(
   const { key, sha256 } = record;
   return await runOnObject(pool, searchSegmentTask, { driver: repository.driver, key, signal }, (bytes) => ({
     ...{ bytes, object: `${key} of repository ${repository.name}`, identity, timeline, segment, sha256 },
+    kind: 'segment' as const,
     xid: wanted.xid,
     restorePoint: wanted.restorePoint,
   }));

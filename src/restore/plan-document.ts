@@ -12,6 +12,7 @@ export function planDocument(plan: RestorePlan): PlanDocument {
   const { view, backup } = choice.candidate;
   const size = view.archive.segmentBytes;
   const name = (segment: bigint): string => segmentName(timelineOfSegment(view.path, segment, size), segment, size);
+  const unfinished = plan.fromTail.find(({ isWhole }) => !isWhole);
   const replayed = view.path.slice(view.path.findIndex(({ timeline }) => timeline === backup.facts.timeline));
   return {
     cluster,
@@ -21,6 +22,8 @@ export function planDocument(plan: RestorePlan): PlanDocument {
     timeline: view.timeline,
     path: replayed.map(({ timeline, end }) => ({ timeline, end: end === undefined ? null : formatLsn(end) })),
     wal: { first: name(choice.from), last: name(choice.to), segments: Number(choice.to - choice.from + 1n) },
+    unfinished: unfinished === undefined ? null : { segment: unfinished.name, end: formatLsn(unfinished.end) },
+    unstoredSegments: plan.fromTail.filter(({ storedIn }) => storedIn === undefined).length,
     restoreBytes: backup.facts.plainBytes,
     storedBytes: backup.facts.storedBytes,
     estimatedSeconds: plan.estimatedSeconds ?? null,

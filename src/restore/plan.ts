@@ -7,12 +7,17 @@ import type { WorkerPool } from '../platform/worker-pool.ts';
 import { microsFromDate } from '../postgres/timestamp.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { PlanDocument, RestoreRequest } from '../service/api.ts';
+import { readSpooledTail, type SpooledTail, type SpooledTailSource } from '../wal/receive/spooled-tail.ts';
+import { furthest, newIn, type TailSegment, withTail } from '../wal/tail.ts';
 import { viewArchive } from '../wal/view-archive.ts';
 import { archiveLookups } from './archive-lookups.ts';
 import type { Choice } from './choose.ts';
 import { decide } from './decide.ts';
 import { planDocument } from './plan-document.ts';
 import { noBackup } from './refusals.ts';
+import { readStoredTail } from './stored-tail.ts';
+import { lookupsWithTail } from './tail-lookups.ts';
+import { tailNotes } from './tail-notes.ts';
 import { mapTablespaces } from './tablespaces.ts';
 import { parseTarget, type TargetChoice } from './target.ts';
 import { checkTarget } from './target-directory.ts';
@@ -23,6 +28,8 @@ export interface PlanDeps {
   readonly repositories: readonly Repository[];
   readonly pool: WorkerPool;
   readonly clock: Clock;
+  /** What a receiver on this host has that the repositories may not have yet. */
+  readonly tail?: SpooledTailSource | undefined;
 }
 
 /** With these, another repository may still be able to. */
@@ -45,13 +52,15 @@ export interface RestorePlan {
   readonly repository: Repository;
   readonly target: TargetChoice;
   readonly choice: Choice;
+  /** Segments that will be replayed and are not in the archive, but in the tail. */
+  readonly fromTail: readonly TailSegment[];
   /** By the last measured restore. */
   readonly estimatedSeconds: number | undefined;
   readonly notes: readonly string[];
 }
 
 /**
- * Answers without touching anything but the catalog and, where its index is not exact, single segments.
+ * Answers without touching anything but the catalog, the tail (in the spool and in the repository) and, where the index is not exact, single segments.
  * @throws USAGE, NOT_FOUND, BACKUP_INVALID; TARGET_UNREACHABLE, ARCHIVE_GAP: why it cannot work and the nearest that can;
  * as checkTarget, where `to` is named
  */
@@ -78,15 +87,22 @@ export async function planRestore(
 ): Promise<RestorePlan> {
   const target = parseTarget(request.target, microsFromDate(deps.clock.now()));
   await assertBackupUsable(deps, cluster, target);
+  // Before the catalog is asked: what leaves the tail is in the catalog by then.
+  const tail = await tailFor(deps, cluster, target);
   const refusals: { readonly repository: Repository; readonly error: WaldenError }[] = [];
   for (const repository of deps.repositories) {
     try {
-      const choice = await planFrom(deps, repository, cluster, target, signal);
+      const {
+        choice,
+        fromTail,
+        notes: tailWords,
+      } = await planFrom(deps, repository, cluster, { target, tail }, signal);
       const passedOver = [
         ...refusals.map((one) => `repository ${one.repository.name} cannot serve it: ${one.error.message}`),
         ...inTrouble(deps.repositories, [repository, ...refusals.map((one) => one.repository)]),
       ];
-      return await completePlan(deps, { cluster, repository, target, choice }, request, passedOver);
+      const notes = [...passedOver, ...tail.notes, ...tailWords];
+      return await completePlan(deps, { cluster, repository, target, choice, fromTail }, request, notes);
     } catch (error) {
       if (!isWaldenError(error, ...OTHER_MAY_SERVE)) throw error;
       refusals.push({ repository, error });
@@ -107,21 +123,43 @@ async function planFrom(
   deps: PlanDeps,
   repository: Repository,
   cluster: ClusterName,
-  target: TargetChoice,
+  { target, tail }: { readonly target: TargetChoice; readonly tail: SpooledTail },
   signal: AbortSignal | undefined,
-): Promise<Choice> {
+): Promise<Pick<RestorePlan, 'choice' | 'fromTail' | 'notes'>> {
   const whole = await viewArchive(deps.catalog, cluster, repository.name);
   if (whole === undefined) throw noBackup({ cluster, repository: repository.name });
   const wanted = target.backup;
-  const archive = wanted === undefined ? whole : { ...whole, backups: whole.backups.filter(({ id }) => id === wanted) };
-  return await decide(archive, target, archiveLookups({ ...deps, repository, cluster, archive }, signal));
+  const stored = wanted === undefined ? whole : { ...whole, backups: whole.backups.filter(({ id }) => id === wanted) };
+  const own = await readStoredTail({ ...deps, repository, cluster }, xidOf(target), signal);
+  const added = newIn(stored, furthest([...tail.segments, ...own.segments]));
+  const lookups = archiveLookups({ ...deps, repository, cluster, archive: stored }, signal);
+  const choice = await decide(withTail(stored, added), target, lookupsWithTail(lookups, added));
+  const isReplayed = ({ timeline, segment }: TailSegment): boolean =>
+    choice.spans.some((span) => span.timeline === timeline && span.from <= segment && segment <= span.to);
+  const fromTail = added.filter(isReplayed);
+  const unused = target.target.kind === 'latest' ? added.filter((one) => !isReplayed(one)) : [];
+  return { choice, fromTail, notes: [...own.notes, ...tailNotes(fromTail, unused)] };
+}
+
+function xidOf({ target }: TargetChoice): number | undefined {
+  return target.kind === 'xid' ? target.xid : undefined;
+}
+
+async function tailFor(
+  { tail, catalog, pool }: PlanDeps,
+  cluster: ClusterName,
+  target: TargetChoice,
+): Promise<SpooledTail> {
+  const identity = tail && (await catalog.clusterIdentity(cluster));
+  if (tail === undefined || identity === undefined) return { segments: [], notes: [] };
+  return await readSpooledTail(tail, { identity, pool, xid: xidOf(target) });
 }
 
 async function completePlan(
   { catalog }: PlanDeps,
-  decided: Pick<RestorePlan, 'cluster' | 'repository' | 'target' | 'choice'>,
+  decided: Pick<RestorePlan, 'cluster' | 'repository' | 'target' | 'choice' | 'fromTail'>,
   request: RestoreRequest,
-  passedOver: readonly string[],
+  notes: readonly string[],
 ): Promise<RestorePlan> {
   const { facts } = decided.choice.candidate.backup;
   const rate = await measuredRate(catalog);
@@ -130,7 +168,7 @@ async function completePlan(
     estimatedSeconds: rate === undefined ? undefined : facts.plainBytes / rate,
     notes: [
       ...decided.target.notes,
-      ...passedOver,
+      ...notes,
       ...decided.choice.notes,
       ...(await spaceNotes(request.to, facts.plainBytes)),
     ],

@@ -9,6 +9,7 @@ import type { RestoreRequest } from '../service/api.ts';
 import { BackupSources } from './backup-sources.ts';
 import { configureNode } from './configure-node.ts';
 import { OTHER_MAY_SERVE, type PlanDeps, planRestore, type RestorePlan } from './plan.ts';
+import { placeTail } from './place-tail.ts';
 import { planDocument } from './plan-document.ts';
 import { ProgressMeter, type WorkProgress } from '../platform/progress-meter.ts';
 import { mapTablespaces, type TablespacePlace } from './tablespaces.ts';
@@ -153,6 +154,7 @@ async function fill(
   meter.phase('finish');
   for (const directory of written.directories) await syncDirectory(directory);
   const { dataDirectory, owner } = place;
+  await placeTail(deps, plan, place, signal);
   const { choice, target } = plan;
   const { request, restoreCommand } = order;
   const standby = request.standby ?? false;

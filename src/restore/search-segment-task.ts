@@ -6,6 +6,7 @@ import { type ByteSource, readBytes } from '../platform/byte-source.ts';
 import { workerTask } from '../platform/worker-pool.ts';
 import type { Lsn, TimelineId } from '../postgres/lsn.ts';
 import { SegmentWalker } from '../postgres/segment-walker.ts';
+import type { WalIndexFound } from '../postgres/wal-index-builder.ts';
 import { StreamDecompressor } from '../repository/codec.ts';
 import type { WalPlace } from '../wal/archive-view.ts';
 
@@ -20,6 +21,8 @@ export interface SearchSegmentInput {
   readonly identity: ClusterIdentity;
   readonly timeline: TimelineId;
   readonly segment: bigint;
+  /** A partial one is walked as far as its records go. */
+  readonly kind: 'segment' | 'partial';
   /** Of the plain bytes, as recorded. */
   readonly sha256: Sha256Hex;
   readonly xid: number | undefined;
@@ -31,6 +34,9 @@ export interface SearchSegmentOutput {
   readonly transactionEnds: readonly WalPlace[];
   readonly restorePoints: readonly WalPlace[];
   readonly lastRecord: Lsn | undefined;
+  /** Where that ends. */
+  readonly end: Lsn;
+  readonly index: WalIndexFound;
 }
 
 /** @throws CHECKSUM_MISMATCH, FORMAT_INVALID, SERVER_MISMATCH, and what the sender's source throws */
@@ -40,7 +46,7 @@ export async function searchSegment(input: SearchSegmentInput): Promise<SearchSe
     ...input.identity,
     timeline: input.timeline,
     segment: input.segment,
-    kind: 'segment',
+    kind: input.kind,
     onTransaction: ({ xid, end, time }) => {
       if (xid === input.xid) transactionEnds.push({ end, time });
     },
@@ -57,12 +63,14 @@ export async function searchSegment(input: SearchSegmentInput): Promise<SearchSe
   if (hash.digest('hex') !== input.sha256) {
     throw new WaldenError('CHECKSUM_MISMATCH', `${input.object} is not what was archived`);
   }
-  const { restorePoints } = walker.finish();
+  const index = walker.finish();
   return {
     transactionEnds,
-    restorePoints: restorePoints
+    restorePoints: index.restorePoints
       .filter(({ name }) => name === input.restorePoint)
       .map(({ lsn, time }) => ({ end: lsn, time })),
     lastRecord: walker.lastRecord,
+    end: walker.end,
+    index,
   };
 }

@@ -279,6 +279,10 @@ export const PlanDocument = Type.Object({
   /** Timelines that will be replayed, oldest first, with the LSN where each is left (null: the last). */
   path: Type.Array(Type.Object({ timeline: Type.Integer(), end: Nullable(LsnText) })),
   wal: Type.Object({ first: Type.String(), last: Type.String(), segments: Type.Integer() }),
+  /** The last of these segments, when it was still being received: up to where it is known. */
+  unfinished: Nullable(Type.Object({ segment: Type.String(), end: LsnText })),
+  /** How many of these segments are not in the repository, but in the receiver's spool. */
+  unstoredSegments: Type.Integer(),
   restoreBytes: Type.Integer(),
   storedBytes: Type.Integer(),
   /** By the last measured restore; null when there is none. */

@@ -14,6 +14,7 @@ import type { ArchiveContext } from '../wal/archive-context.ts';
 import { WalFetcher } from '../wal/fetch.ts';
 import { WalPusher } from '../wal/push.ts';
 import { WalReceiver } from '../wal/receive/receiver.ts';
+import { UnfinishedUploads } from '../wal/receive/unfinished-uploads.ts';
 import { Spool } from '../wal/spool.ts';
 import type { ServiceDeps } from './deps.ts';
 
@@ -46,6 +47,8 @@ export class ClusterRoom {
   readonly fillers: readonly RepositoryFiller[];
   /** Where WAL is received over the replication protocol. */
   readonly receiver: WalReceiver | undefined;
+  /** Stores what is being received as far as it has come, where that is wanted. */
+  readonly unfinished: UnfinishedUploads | undefined;
 
   constructor(deps: ServiceDeps, config: ClusterConfig) {
     this.#deps = deps;
@@ -63,6 +66,7 @@ export class ClusterRoom {
       )
       .map((target) => this.#fillerOf(target));
     this.receiver = this.#receiverOf(config);
+    this.unfinished = this.#unfinishedOf(config);
   }
 
   get stagingDirectory(): string {
@@ -142,7 +146,7 @@ export class ClusterRoom {
     this.#stopped = true;
     await Promise.all(this.fillers.map((filler) => filler.stop()));
     // What it handed on and has not begun yet is refused by the pusher, which stops at the same time.
-    const received = this.receiver?.stop();
+    const received = Promise.all([this.receiver?.stop(), this.unfinished?.stop()]);
     // A cluster that could not be opened has nothing to stop.
     const opened = await this.#opened?.catch(() => undefined);
     await opened?.pusher.stop();
@@ -167,6 +171,17 @@ export class ClusterRoom {
       await pusher.pushFrom(file, path);
     };
     return new WalReceiver({ clock, log, open, archive }, { ...receive, spoolDirectory, silenceMs: SILENCE_MS });
+  }
+
+  #unfinishedOf({ receive }: ClusterConfig): UnfinishedUploads | undefined {
+    const source = this.receiver?.tail;
+    if (receive?.partialIntervalSeconds === undefined || source === undefined) return undefined;
+    const { clock, log } = this.#deps;
+    const open = async (): Promise<ArchiveContext> => {
+      await this.assertWritable();
+      return await this.context();
+    };
+    return new UnfinishedUploads({ source, intervalMs: receive.partialIntervalSeconds * 1000, clock, log, open });
   }
 
   #fillerOf(target: Repository): RepositoryFiller {

@@ -68,7 +68,10 @@ export async function startService(given: ServiceDeps, log: FastifyBaseLogger): 
   await listenOnSocket(server, deps.config.service.socket);
   deps.log.info({ socket: deps.config.service.socket, clusters: [...clusters.keys()] }, 'ready');
   listening();
-  for (const room of clusters.values()) await room.receiver?.start();
+  for (const room of clusters.values()) {
+    await room.receiver?.start();
+    room.unfinished?.start();
+  }
   void (rebuild?.ended ?? Promise.resolve()).then(() => {
     for (const room of clusters.values()) room.startFillers();
   });

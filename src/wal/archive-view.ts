@@ -17,6 +17,8 @@ export interface ArchiveView {
   /** Of the history files; timeline 1 has none. */
   readonly histories: readonly Ancestry[];
   readonly ranges: readonly WalRange[];
+  /** Those of the ranges, of one segment each, whose segment has not come to its end: only the last of a path can be that. */
+  readonly unfinished?: readonly WalRange[];
 }
 
 /** The archive seen along the path to one timeline. */
@@ -52,9 +54,26 @@ function pathView(archive: ArchiveView, ancestry: Ancestry): PathView {
     archive,
     timeline: ancestry.timeline,
     path,
-    runs: coveredRuns(path, archive.ranges, archive.segmentBytes),
+    runs: runsAlong(path, archive),
     backups: archive.backups.filter((backup) => liesOn(path, backup)).sort(newestFirst),
   };
+}
+
+/** An unfinished segment that others follow was never completed: what is missing of it is a hole. */
+function runsAlong(
+  path: readonly PathStep[],
+  { ranges, unfinished, segmentBytes }: ArchiveView,
+): readonly CoveredRun[] {
+  const runs = coveredRuns(path, ranges, segmentBytes);
+  const broken = unfinished?.filter(({ timeline, first: segment }) =>
+    runs.some(({ spans, to }) => {
+      const isIn = spans.some((span) => span.timeline === timeline && span.from <= segment && segment <= span.to);
+      return isIn && segment < to;
+    }),
+  );
+  if (broken === undefined || broken.length === 0) return runs;
+  const left = ranges.filter((range) => !broken.includes(range));
+  return coveredRuns(path, left, segmentBytes);
 }
 
 /** PostgreSQL refuses a backup that ends after the fork: "requested timeline is not a child of this server's history". */

@@ -7,8 +7,8 @@ import type { ObjectBody, Sha256Hex } from '../../storage-drivers/driver.ts';
 import { LentBytes } from '../../storage-drivers/lent-bytes.ts';
 import { syncFile } from '../platform/files.ts';
 import { SharedRooms } from '../platform/shared-rooms.ts';
-import { microsFromDate } from '../postgres/timestamp.ts';
-import { type ParsedWalName, segmentNumberOfName } from '../postgres/wal-name.ts';
+import { type Micros, microsFromDate } from '../postgres/timestamp.ts';
+import { type ParsedWalName, segmentNumberOfName, type WalFileName } from '../postgres/wal-name.ts';
 import { walKey } from '../repository/keys.ts';
 import { bodyOfFile } from '../repository/object-bytes.ts';
 import { placeToStage, type Repository } from '../repository/repository.ts';
@@ -57,13 +57,26 @@ async function archiveInto(
   file: ParsedWalName,
   source: string,
 ): Promise<void> {
+  await stageWalObject(context, repositories, { name: file.name, source }, async (output, archivedAt, bodyOf) => {
+    await putInto(context, repositories, recordOf(context, file, { output, archivedAt }), bodyOf);
+  });
+}
+
+/**
+ * Validates a file and makes its object, which is there while `put` runs.
+ * @throws as storeWalFile, and what `put` throws
+ */
+export async function stageWalObject(
+  context: Pick<ArchiveContext, 'identity' | 'compressionLevel' | 'clock' | 'pool' | 'stagingDirectory'>,
+  repositories: readonly Repository[],
+  { name, source }: { readonly name: WalFileName; readonly source: string },
+  put: (output: ArchiveOutput, archivedAt: Micros, bodyOf: () => ObjectBody) => Promise<void>,
+): Promise<void> {
   const { identity, compressionLevel } = context;
   const place = placeToStage(repositories);
   const archivedAt = microsFromDate(context.clock.now());
-  const input = { source, name: file.name, identity, compressionLevel, archivedAt };
-  const putAll: PutAll = async (output, bodyOf) => {
-    await putInto(context, repositories, recordOf(context, file, { output, archivedAt }), bodyOf);
-  };
+  const input = { source, name, identity, compressionLevel, archivedAt };
+  const putAll: PutAll = (output, bodyOf) => put(output, archivedAt, bodyOf);
   // Segments of more than the usual size would take too much memory.
   if (place === undefined && identity.segmentBytes <= FRAME_BYTES) await throughMemory(context, input, putAll);
   else await throughFile(context, input, place ?? context.stagingDirectory, putAll);
@@ -77,7 +90,7 @@ type PutAll = (output: ArchiveOutput, bodyOf: () => ObjectBody) => Promise<void>
 
 /** What is sent is then what was compressed and hashed: no disk comes between. */
 async function throughMemory(
-  { pool }: ArchiveContext,
+  { pool }: Pick<ArchiveContext, 'pool'>,
   input: Omit<ArchiveInput, 'into'>,
   putAll: PutAll,
 ): Promise<void> {
@@ -90,7 +103,7 @@ async function throughMemory(
 
 /** Where a store can link it, or it is too large for the memory. */
 async function throughFile(
-  { pool }: ArchiveContext,
+  { pool }: Pick<ArchiveContext, 'pool'>,
   input: Omit<ArchiveInput, 'into'>,
   directory: string,
   putAll: PutAll,

@@ -15,7 +15,7 @@ export interface Piece {
   /** Of this piece alone, as asked for. */
   readonly digests: Digests;
   /** For one attempt to send it: whoever asks again may hold it while the first still does. */
-  bytes(): Buffer;
+  readonly bytes: () => Buffer;
 }
 
 export interface Part extends Piece {

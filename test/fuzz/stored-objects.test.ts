@@ -79,7 +79,10 @@ function verify(chunks: Iterable<Uint8Array>, target?: string): Promise<number> 
 
 function search(chunks: Iterable<Uint8Array>, plain: Uint8Array): Promise<number> {
   const input = { object: 'it', identity: BUILT, timeline: timelineId(1), segment: 3n, sha256: sha256(plain) };
-  return feed((bytes) => searchSegment({ bytes, ...input, xid: 1003, restorePoint: undefined }), chunks);
+  return feed(
+    (bytes) => searchSegment({ bytes, ...input, kind: 'segment', xid: 1003, restorePoint: undefined }),
+    chunks,
+  );
 }
 
 describe('a stored WAL file', () => {

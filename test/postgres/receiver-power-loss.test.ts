@@ -5,7 +5,7 @@ import { nameOf, startLoad, transfersIn } from '../support/load.ts';
 import {
   gapsOfArchived,
   receiveDirectory,
-  restoreWithTail,
+  restoreAtOnce,
   startReceiving,
   streaming,
   waitForReceiver,
@@ -46,7 +46,7 @@ describe('a synchronous standby whose host loses its power', () => {
     const acknowledged = await load.stop({ tolerant: true });
     expect(acknowledged.length).toBeGreaterThanOrEqual(300 * LOSSES);
     await walden.start();
-    const restored = await restoreWithTail(scene);
+    const restored = await restoreAtOnce(scene);
     const found = await transfersIn(restored);
     expect(acknowledged.map(nameOf).filter((name) => !found.has(name))).toEqual([]);
     expect(await gapsOfArchived(walden)).toMatchObject({ gaps: [] });

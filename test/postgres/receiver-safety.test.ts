@@ -15,13 +15,13 @@ import {
   receiveFrom,
   receiverOf,
   receiverThat,
-  restoreWithTail,
+  restoreAtOnce,
   SLOT,
   startReceiving,
   streaming,
   waitForReceiver,
 } from '../support/receiving.ts';
-import type { Scene } from '../support/scene.ts';
+import { freshTarget, type Scene } from '../support/scene.ts';
 import { filesBelow } from '../support/stored.ts';
 import { TcpFaultProxy } from '../support/tcp-fault-proxy.ts';
 import { newestVersion, testedVersions } from '../support/tested-versions.ts';
@@ -48,9 +48,9 @@ describe.each(testedVersions)('a synchronous standby, PostgreSQL %i', (version) 
     await server.kill();
     const acknowledged = await load.stop({ tolerant: true });
     expect(acknowledged.length).toBeGreaterThanOrEqual(800);
-    // What was whole goes into the repository without the server.
+    // At once: what is whole in the spool need not be in the repository yet, and the last segment never will.
     await walden.start();
-    const restored = await restoreWithTail(scene);
+    const restored = await restoreAtOnce(scene);
     const found = await transfersIn(restored);
     expect(acknowledged.map(nameOf).filter((name) => !found.has(name))).toEqual([]);
     await restored.dispose();
@@ -217,6 +217,7 @@ describe('push and receive together', () => {
     const scene = await startReceiving({ version: newestVersion });
     scenes.push(scene);
     const { server, walden } = scene;
+    await walden.run('backup', 'main');
     expect(await walden.run('receiver', 'stop', 'main')).toContain('Receiver: stopped');
     const segment = await switchSegment(server);
     const bytes = readFileSync(join(server.dataDirectory, 'pg_wal', segment));
@@ -241,6 +242,10 @@ describe('push and receive together', () => {
     expect(parseLsn(acknowledgedLsn ?? '')).toBe(BigInt(start));
     const received = readFileSync(join(receiveDirectory(walden), 'done', segment));
     expect(received.at(-1)).toBe(0);
+    // Nor is it given to a restored server, which would take it while the repository is away.
+    const to = freshTarget();
+    await walden.run('restore', 'main', '--to', to);
+    expect(filesBelow(join(to, 'pg_wal'))).not.toContain(segment);
     const kept = join(receiveDirectory(walden), 'kept', `${segment}.1`);
     expect(await walden.run('receiver', 'reset', 'main')).toContain(`put aside: ${kept}`);
     expect(readFileSync(kept).equals(received)).toBe(true);

@@ -15,10 +15,16 @@ export function renderPlan(plan: PlanDocument): string {
       'Timelines',
       path.map(({ timeline, end }) => (end === null ? `${timeline}` : `${timeline} until ${end}`)).join(', then '),
     ],
-    ['WAL', `${count(wal.segments, 'segment')}, all in the archive`],
+    ['WAL', `${count(wal.segments, 'segment')}, ${whereIs(plan)}`],
     ['', wal.first === wal.last ? wal.first : `${wal.first} to ${wal.last}`],
   ];
   if (plan.latest !== null) lines.push(['Reachable', `to ${formatMoment(plan.latest)} at the latest`]);
   lines.push(...plan.notes.map((note) => ['Note', note] as const));
   return lines.map(([name, value]) => `${(name === '' ? '' : `${name}:`).padEnd(12)}${value}`).join('\n');
+}
+
+function whereIs({ wal, unstoredSegments, unfinished }: PlanDocument): string {
+  const last = unfinished === null ? '' : ', the last one unfinished';
+  if (unstoredSegments === 0) return `all in the archive${last}`;
+  return `${wal.segments - unstoredSegments} of them in the archive, ${unstoredSegments} in the spool${last}`;
 }

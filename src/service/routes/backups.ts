@@ -92,7 +92,11 @@ function workingRoutes(server: Server, rooms: ServiceRooms): void {
     async (request) => {
       const room = clusterRoom(rooms, request.params.cluster);
       return await byKnown(rooms, await room.forRestore(), async (repositories, notes) => {
-        const plan = await makePlan({ ...deps, repositories }, room.config.name, request.body);
+        const plan = await makePlan(
+          { ...deps, repositories, tail: room.receiver?.tail },
+          room.config.name,
+          request.body,
+        );
         return { ...plan, notes: [...plan.notes, ...notes] };
       });
     },
@@ -107,7 +111,7 @@ function workingRoutes(server: Server, rooms: ServiceRooms): void {
         return await byKnown(rooms, await room.forRestore(), async (repositories, notes) => {
           const order = { request: request.body, restoreCommand: restoreCommand(room.scriptConfigPath) };
           const result = await restoreCluster(
-            { ...deps, repositories },
+            { ...deps, repositories, tail: room.receiver?.tail },
             { cluster: room.config.name, ...order },
             controls,
           );

@@ -4,7 +4,7 @@ import type { ReplicationConnection } from '../../postgres/replication/connectio
 import type { WalMessage } from '../../postgres/replication/messages.ts';
 import type { NextTimeline, WalStream } from '../../postgres/replication/wal-stream.ts';
 import { microsFromDate } from '../../postgres/timestamp.ts';
-import { type SegmentBytes, segmentStart } from '../../postgres/wal-name.ts';
+import { type SegmentBytes, segmentStart, type WalFileName } from '../../postgres/wal-name.ts';
 import type { Clock } from '../../platform/clock.ts';
 import type { PlannedStart } from './plan-start.ts';
 import type { ReceivedFiles } from './received-files.ts';
@@ -71,6 +71,11 @@ export class ReceiveSession {
 
   get flushed(): Lsn {
     return this.#writer.flushed;
+  }
+
+  /** As SegmentWriter. */
+  usableBytes(segment: WalFileName): number | undefined {
+    return this.#writer.usableBytes(segment);
   }
 
   get serverEnd(): Lsn | undefined {

@@ -1,7 +1,7 @@
 import { constants } from 'node:fs';
-import { copyFile, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { access, copyFile, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { localIoError } from '../../errors.ts';
+import { localIoError, systemErrorCode } from '../../errors.ts';
 import { makeDirectories, syncDirectory, syncFile } from '../../platform/files.ts';
 import { parseWalName, type WalFileName } from '../../postgres/wal-name.ts';
 
@@ -45,6 +45,17 @@ export class ReceiveSpool {
         }
       }
     });
+  }
+
+  /** False before a receiver has opened it for the first time. */
+  async exists(): Promise<boolean> {
+    try {
+      await access(this.#kept);
+      return true;
+    } catch (error) {
+      if (systemErrorCode(error) === 'ENOENT') return false;
+      throw localIoError(error, `unable to read the spool ${this.directory}`);
+    }
   }
 
   /** In ascending order of name. */

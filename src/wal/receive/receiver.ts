@@ -11,6 +11,7 @@ import { assertSpoolHasRoom, ReceiveSession } from './receive-session.ts';
 import { ReceivedFiles } from './received-files.ts';
 import type { ReceiverDeps, ReceiverGap, ReceiverOptions, ReceiverState, ReceiverStatus } from './receiver-options.ts';
 import { ReceiveSpool } from './receive-spool.ts';
+import type { SpooledTailSource } from './spooled-tail.ts';
 
 const FIRST_WAIT_MS = 250;
 const LONGEST_WAIT_MS = 15_000;
@@ -122,6 +123,11 @@ export class WalReceiver {
       failure: this.#failure,
       gap: this.#gap,
     };
+  }
+
+  /** What it has that the repositories may not have yet. */
+  get tail(): SpooledTailSource {
+    return { spool: this.#spool, usableBytes: (segment) => this.#session?.usableBytes(segment) };
   }
 
   async #run(): Promise<void> {

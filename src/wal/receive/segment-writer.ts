@@ -1,7 +1,13 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { localIoError, toWaldenError, type WaldenError } from '../../errors.ts';
 import { type Lsn, lsn, type TimelineId } from '../../postgres/lsn.ts';
-import { type SegmentBytes, segmentName, segmentNumber, type WalFileName } from '../../postgres/wal-name.ts';
+import {
+  type SegmentBytes,
+  segmentName,
+  segmentNumber,
+  segmentNumberOfName,
+  type WalFileName,
+} from '../../postgres/wal-name.ts';
 import { OPEN_PARTIAL, PARTIAL_MODE, type ReceiveSpool } from './receive-spool.ts';
 
 /** No more is taken while so much waits to be written. */
@@ -69,6 +75,18 @@ export class SegmentWriter {
   /** Everything before is safe on this host. */
   get flushed(): Lsn {
     return this.#flushed;
+  }
+
+  /**
+   * How much of this segment may be used: what is safe, and what an earlier session left as long as the server sends the
+   * same. undefined when it is not the one that is being written.
+   */
+  usableBytes(segment: WalFileName): number | undefined {
+    if (this.#segment?.name !== segment) return undefined;
+    const { segmentBytes } = this.#place;
+    const isSynced = segmentNumber(this.#flushed, segmentBytes) === segmentNumberOfName(segment, segmentBytes);
+    const synced = isSynced ? Number(this.#flushed % BigInt(segmentBytes)) : 0;
+    return Math.max(synced, this.#segment.oldBytes);
   }
 
   /** Whether more may be appended now. */
@@ -188,6 +206,8 @@ export class SegmentWriter {
       if (old.compare(piece, 0, bytesRead, 0, bytesRead) !== 0) {
         const kept = await this.#place.spool.keepCopy(segment.name);
         segment.oldBytes = 0;
+        // Behind the bytes that come now, the old ones would look like WAL that follows them.
+        await segment.handle.truncate(offset);
         this.#events.differed(segment.name, kept);
       }
       at += piece.length;

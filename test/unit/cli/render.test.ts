@@ -5,7 +5,7 @@ import { progressText } from '../../../src/cli/render/progress-bar.ts';
 import { renderStatus } from '../../../src/cli/render/status.ts';
 import { renderTable } from '../../../src/cli/render/table.ts';
 import { formatAge, formatBytes, formatDuration } from '../../../src/cli/render/units.ts';
-import type { BackupDocument, ReceiverDocument, StatusDocument } from '../../../src/service/api.ts';
+import type { BackupDocument, PlanDocument, ReceiverDocument, StatusDocument } from '../../../src/service/api.ts';
 
 const NOW = new Date('2026-11-22T12:00:00Z');
 const BACKUP: BackupDocument = {
@@ -224,24 +224,28 @@ describe('showing backups', () => {
 });
 
 describe('showing a plan', () => {
+  const PLAN: PlanDocument = {
+    cluster: 'main',
+    repository: 'local',
+    backup: BACKUP,
+    target: 'time 2026-11-22 10:00:00 UTC',
+    timeline: 2,
+    path: [
+      { timeline: 1, end: '0/5000000' },
+      { timeline: 2, end: null },
+    ],
+    wal: { first: '000000010000000000000002', last: '000000020000000000000009', segments: 8 },
+    unfinished: null,
+    unstoredSegments: 0,
+    restoreBytes: 5 * 1024 ** 3,
+    storedBytes: 1024 ** 3,
+    estimatedSeconds: 75,
+    latest: null,
+    notes: ['UTC is meant'],
+  };
+
   it('says target, backup, timelines, WAL, cost and every note', () => {
-    const text = renderPlan({
-      cluster: 'main',
-      repository: 'local',
-      backup: BACKUP,
-      target: 'time 2026-11-22 10:00:00 UTC',
-      timeline: 2,
-      path: [
-        { timeline: 1, end: '0/5000000' },
-        { timeline: 2, end: null },
-      ],
-      wal: { first: '000000010000000000000002', last: '000000020000000000000009', segments: 8 },
-      restoreBytes: 5 * 1024 ** 3,
-      storedBytes: 1024 ** 3,
-      estimatedSeconds: 75,
-      latest: null,
-      notes: ['UTC is meant'],
-    });
+    const text = renderPlan(PLAN);
     expect(text).toContain('5 GiB to write, 1 GiB to read\nTime:       about 1 min 15 s');
     expect(text).toContain(
       '8 segments, all in the archive\n            000000010000000000000002 to 000000020000000000000009',
@@ -249,6 +253,16 @@ describe('showing a plan', () => {
     expect(Math.max(...text.split('\n').map(({ length }) => length))).toBeLessThanOrEqual(80);
     expect(text).toContain('1 until 0/5000000, then 2');
     expect(text).toMatch(/Note: +UTC is meant/);
+  });
+
+  it('says what of the WAL is in the spool only', () => {
+    const unfinished = { segment: PLAN.wal.last, end: '0/9123450' };
+    expect(renderPlan({ ...PLAN, unfinished, unstoredSegments: 3 })).toContain(
+      '8 segments, 5 of them in the archive, 3 in the spool, the last one unfinished\n',
+    );
+    expect(renderPlan({ ...PLAN, unstoredSegments: 1 })).toContain(
+      '8 segments, 7 of them in the archive, 1 in the spool\n',
+    );
   });
 });
 

@@ -84,14 +84,14 @@ describe('reading a configuration', () => {
     expect(receive('receive = false\nslot = "mine"\n')).toBeUndefined();
     expect(receive('receive = true\n')).toEqual({
       ...{ conninfo: 'host=/var/run/postgresql user=postgres', slot: 'walden_main', applicationName: undefined },
-      ...{ acknowledge: 'repository', spoolLimitBytes: 4_096_000_000 },
+      ...{ acknowledge: 'repository', spoolLimitBytes: 4_096_000_000, partialIntervalSeconds: undefined },
     });
     const lines = ['replication_conninfo = "host=db1 user=receiver"', 'slot = "mine"', 'application_name = "archive"'];
     expect(
       receive(['receive = true', ...lines, 'acknowledge = "spool"', 'receive_spool_limit = 1\n'].join('\n')),
     ).toEqual({
       ...{ conninfo: 'host=db1 user=receiver', slot: 'mine', applicationName: 'archive' },
-      ...{ acknowledge: 'spool', spoolLimitBytes: 1_000_000 },
+      ...{ acknowledge: 'spool', spoolLimitBytes: 1_000_000, partialIntervalSeconds: undefined },
     });
     const dashed = SMALLEST.replace('[cluster.main]', '[cluster.my-db-1]');
     const config = parseConfig(`${dashed}receive = true\n`, 'x');

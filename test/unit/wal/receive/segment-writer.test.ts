@@ -109,6 +109,41 @@ describe('writing received WAL', () => {
     expect(kept).toEqual([]);
   });
 
+  it('lets what an earlier session left be used as long as the same bytes come, and no more than is safe', async () => {
+    const { spool, writer } = await setUp();
+    writeFileSync(spool.partialPath(FIFTH), wal.subarray(0, 300_000));
+    // Nothing was taken yet: whoever reads the file gets what is there.
+    expect(writer.usableBytes(FIFTH)).toBeUndefined();
+    writer.append(wal.subarray(0, 100_000));
+    await writer.drained();
+    expect(writer.usableBytes(FIFTH)).toBe(300_000);
+    writer.append(wal.subarray(100_000, 400_000));
+    await writer.drained();
+    expect(writer.usableBytes(FIFTH)).toBe(400_000);
+    expect(writer.usableBytes(SIXTH)).toBeUndefined();
+    writer.append(wal.subarray(400_000, SIZE + 10));
+    await writer.drained();
+    expect(writer.usableBytes(FIFTH)).toBeUndefined();
+    expect(writer.usableBytes(SIXTH)).toBe(10);
+    await writer.close();
+  });
+
+  it('leaves nothing of an earlier session behind other bytes, which it would seem to follow', async () => {
+    const { spool, writer, kept } = await setUp();
+    const old = Buffer.from(wal.subarray(0, 300_000));
+    old[150_000] = (old[150_000] ?? 0) ^ 1;
+    writeFileSync(spool.partialPath(FIFTH), old);
+    writer.append(wal.subarray(0, 100_000));
+    await writer.drained();
+    expect(writer.usableBytes(FIFTH)).toBe(300_000);
+    writer.append(wal.subarray(100_000, 200_000));
+    await writer.drained();
+    expect(writer.usableBytes(FIFTH)).toBe(200_000);
+    await writer.close();
+    expect(readFileSync(spool.partialPath(FIFTH)).equals(wal.subarray(0, 200_000))).toBe(true);
+    expect(readFileSync(kept[0]!).equals(old)).toBe(true);
+  });
+
   it('keeps a copy of what is there when other bytes come', async () => {
     const { spool, writer, kept } = await setUp();
     const old = Buffer.from(wal.subarray(0, 300_000));

@@ -1,0 +1,177 @@
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { afterEach, describe, expect, it } from 'vitest';
+import { parseLsn } from '../../src/postgres/lsn.ts';
+import type { PlanDocument } from '../../src/service/api.ts';
+import { WAL_HEADER_BYTES } from '../../src/repository/wal-object.ts';
+import { startLoad } from '../support/load.ts';
+import { partialOf, receivedNow, startReceiving, streaming } from '../support/receiving.ts';
+import { freshTarget, leaveMark, marksOf, restoreAndStart, type Scene } from '../support/scene.ts';
+import { filesBelow } from '../support/stored.ts';
+import { newestVersion, testedVersions } from '../support/tested-versions.ts';
+import { until } from '../support/until.ts';
+import type { WaldenHarness } from '../support/walden.ts';
+
+const INTERVAL = 'partial_interval = "1s"';
+
+/** Names of the unfinished segments in the repository. */
+function unfinishedIn(walden: WaldenHarness): readonly string[] {
+  const directory = join(walden.repositoryPath(), 'main', 'unfinished');
+  return existsSync(directory) ? filesBelow(directory).map((path) => basename(path)) : [];
+}
+
+function positionIn(name: string): bigint {
+  return BigInt(`0x${name.slice(25, 41)}`);
+}
+
+async function storedUpTo(walden: WaldenHarness, lsn: string): Promise<void> {
+  await until(() => unfinishedIn(walden).some((name) => positionIn(name) >= parseLsn(lsn)), {
+    what: `an unfinished segment up to ${lsn} in the repository`,
+    explain: () => walden.log(),
+  });
+}
+
+async function planOf(walden: WaldenHarness): Promise<PlanDocument> {
+  return (await walden.json('plan', 'main')) as PlanDocument;
+}
+
+const scenes: { dispose(): Promise<void> }[] = [];
+afterEach(async () => {
+  for (const scene of scenes.splice(0)) await scene.dispose();
+});
+
+async function begin(
+  version: (typeof testedVersions)[number],
+  walden?: Parameters<typeof startReceiving>[0]['walden'],
+): Promise<Scene> {
+  const scene = await startReceiving({ version, lines: [INTERVAL], ...(walden && { walden }) });
+  scenes.push(scene);
+  await scene.walden.run('backup', 'main');
+  return scene;
+}
+
+describe.each(testedVersions)('storing the unfinished segment, PostgreSQL %i', (version) => {
+  it('gives back what was stored when server, spool and catalog are lost', async () => {
+    const { server, walden } = await begin(version);
+    await leaveMark(server, 'whole');
+    await receivedNow(server, walden);
+    const { lsn } = await leaveMark(server, 'stored');
+    await storedUpTo(walden, lsn);
+    await walden.kill();
+    await server.kill();
+    rmSync(walden.stateDirectory, { recursive: true });
+    await walden.start();
+    const { unfinished, unstoredSegments, notes } = await planOf(walden);
+    expect(parseLsn(unfinished!.end) >= parseLsn(lsn)).toBe(true);
+    expect(unstoredSegments).toBe(0);
+    expect(notes.join('\n')).toContain('as it was stored last in repository local');
+    const restored = await restoreAndStart({ server, walden } as Scene, []);
+    expect(await marksOf(restored)).toEqual(['stored', 'whole']);
+    await restored.dispose();
+  });
+});
+
+describe('storing the unfinished segment', () => {
+  it('leaves a bounded number of objects under load, and none of a segment that is stored whole', async () => {
+    const { server, walden } = await begin(newestVersion);
+    const load = await startLoad(server);
+    const seen = new Set<string>();
+    let most = 0;
+    await until(
+      () => {
+        const names = unfinishedIn(walden);
+        for (const name of names) seen.add(name);
+        most = Math.max(most, names.length);
+        return new Set([...seen].map((name) => name.slice(0, 24))).size >= 3 && seen.size >= 5;
+      },
+      { what: 'several segments to be stored several times', everyMs: 20, explain: () => walden.log() },
+    );
+    await load.stop();
+    expect(most).toBeLessThanOrEqual(2);
+    const { lsn } = await leaveMark(server, 'last');
+    await storedUpTo(walden, lsn);
+    await until(() => unfinishedIn(walden).length === 1, { what: 'what was superseded to be removed' });
+    const segment = partialOf(walden).segment;
+    expect(unfinishedIn(walden)[0]!.startsWith(segment)).toBe(true);
+    await receivedNow(server, walden);
+    const { lsn: next } = await leaveMark(server, 'next');
+    await storedUpTo(walden, next);
+    await until(() => unfinishedIn(walden).every((name) => !name.startsWith(segment)), {
+      what: 'that of the whole segment to be removed',
+    });
+    // It is no file of the archive.
+    expect(await walden.run('wal', 'list', 'main')).not.toContain('partial');
+    await walden.run('catalog', 'rebuild');
+    expect(await walden.log()).not.toMatch(/unfinished.*(damaged|header)/);
+  });
+
+  it('takes the spool where that has more', async () => {
+    const { server, walden } = await begin(newestVersion);
+    const { lsn } = await leaveMark(server, 'stored');
+    await storedUpTo(walden, lsn);
+    await walden.stop();
+    writeFileSync(walden.configFile, readFileSync(walden.configFile, 'utf8').replace(INTERVAL, ''));
+    await walden.start();
+    await streaming(walden);
+    const later = await leaveMark(server, 'in the spool');
+    await until(async () => parseLsn((await planOf(walden)).unfinished?.end ?? '0/0') >= parseLsn(later.lsn), {
+      what: 'the plan to know of it',
+    });
+    expect((await planOf(walden)).unstoredSegments).toBe(1);
+    const restored = await restoreAndStart({ server, walden } as Scene, []);
+    expect(await marksOf(restored)).toEqual(['in the spool', 'stored']);
+    await restored.dispose();
+  });
+
+  it('restores it without a service, from the repository alone', async () => {
+    const { server, walden } = await begin(newestVersion);
+    const { lsn } = await leaveMark(server, 'stored');
+    await storedUpTo(walden, lsn);
+    await walden.kill();
+    await server.kill();
+    const to = freshTarget();
+    await walden.run('restore', 'main', '--repository-path', walden.repositoryPath(), '--to', to);
+    const [name] = unfinishedIn(walden);
+    expect(readdirSync(join(to, 'pg_wal'))).toContain(name!.slice(0, 24));
+  });
+
+  it('passes over one that is damaged, and says so', async () => {
+    const { server, walden } = await begin(newestVersion);
+    await receivedNow(server, walden);
+    const { lsn } = await leaveMark(server, 'stored');
+    await storedUpTo(walden, lsn);
+    await walden.kill();
+    await server.kill();
+    rmSync(walden.stateDirectory, { recursive: true });
+    const directory = join(walden.repositoryPath(), 'main', 'unfinished');
+    for (const path of filesBelow(directory).map((object) => join(directory, object))) {
+      const bytes = readFileSync(path);
+      const middle = (WAL_HEADER_BYTES + bytes.length) >> 1;
+      bytes[middle] = bytes[middle]! ^ 1;
+      // A new file: what is stored may not be written to.
+      rmSync(path);
+      writeFileSync(path, bytes);
+    }
+    await walden.start();
+    const { unfinished, notes } = await planOf(walden);
+    expect(unfinished).toBeNull();
+    expect(notes.join('\n')).toContain('an unfinished segment in repository local cannot be used');
+  });
+
+  it('leaves what may not be removed, and says so once', async () => {
+    const { server, walden } = await begin(newestVersion);
+    await walden.stop();
+    const text = readFileSync(walden.configFile, 'utf8');
+    writeFileSync(walden.configFile, text.replace('driver = "local"', 'driver = "local"\naccess = "append-only"'));
+    await walden.start();
+    await streaming(walden);
+    for (const mark of ['one', 'two', 'three']) {
+      const { lsn } = await leaveMark(server, mark);
+      await storedUpTo(walden, lsn);
+    }
+    expect(unfinishedIn(walden).length).toBeGreaterThanOrEqual(3);
+    const told = (await walden.log()).split('\n').filter((line) => line.includes('nothing may be removed'));
+    expect(told).toHaveLength(1);
+    expect(await walden.log()).not.toContain('the unfinished segment is not stored');
+  });
+});
