@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
@@ -15,6 +15,12 @@ const BYTES = randomBytes(1000);
 
 function room(bytes = 10_000): UploadMemory {
   return new UploadMemory(bytes);
+}
+
+function shared(bytes: Buffer): Buffer {
+  const memory = Buffer.from(new SharedArrayBuffer(bytes.length));
+  bytes.copy(memory);
+  return memory;
 }
 
 async function partsOf(bytes: Buffer, partBytes: number): Promise<readonly Part[]> {
@@ -186,6 +192,77 @@ describe('a body in a file', () => {
     const gone = { ...body, path: `${path}.gone` };
     await expect(sendWhole(gone, { memory }, () => Promise.resolve())).rejects.toThrow('ENOENT');
     (await memory.take(1000)).release(true);
+  });
+});
+
+describe('a large body', () => {
+  const large = randomBytes(5_000_000);
+  const path = join(newDirectory('body'), 'large');
+  writeFileSync(path, large);
+  const hash = (algorithm: string, bytes: Buffer): string => createHash(algorithm).update(bytes).digest('hex');
+  const partBytes = 2_000_000;
+  const upload = {
+    memory: room(20_000_000),
+    partBytes,
+    concurrency: 3,
+    digests: ['md5'],
+    wholeDigests: ['md5'],
+  } as const;
+
+  it.each([
+    ['from a file', fileBody(path)],
+    ['from a stream', { ...bodyOf(large), bytes: undefined, path: undefined }],
+    ['from memory that threads share', bodyOfBytes(shared(large))],
+    ['from other memory', bodyOfBytes(large)],
+  ])('%s comes in order, with its digests', async (_from, body) => {
+    const parts: Part[] = [];
+    const bytes: Buffer[] = [];
+    await sendInParts(body, upload, (part) => {
+      parts.push(part);
+      bytes.push(Buffer.from(part.bytes()));
+      return Promise.resolve();
+    });
+    expect(Buffer.concat(bytes).equals(large)).toBe(true);
+    expect(parts.map(({ digests }) => digests.md5)).toEqual(bytes.map((piece) => hash('md5', piece)));
+    expect(parts.map(({ whole }) => whole.md5)).toEqual([undefined, undefined, hash('md5', large)]);
+    const { sha256, md5 } = await sendWhole(body, upload, ({ digests }) => Promise.resolve(digests));
+    expect([sha256, md5]).toEqual([hash('sha256', large), hash('md5', large)]);
+  });
+
+  it('is not ended when it has other bytes than promised', async () => {
+    const lie = { ...fileBody(path), sha256: () => Promise.resolve(sha256Of(Buffer.from('other'))) };
+    const sent: number[] = [];
+    const sending = sendInParts(lie, upload, ({ number }) => Promise.resolve(void sent.push(number)));
+    await expect(sending).rejects.toMatchObject({ code: 'STORAGE_SIZE' });
+    expect(sent).toEqual([1, 2]);
+    await expect(sendWhole(lie, upload, () => Promise.reject(new Error('sent')))).rejects.toMatchObject({
+      code: 'STORAGE_SIZE',
+    });
+  });
+
+  it('comes into memory that is used again, but not where an attempt that failed may still be sending from it', async () => {
+    const memory = room(20_000_000);
+    const places = async (attempts: number): Promise<ReadonlySet<unknown>> => {
+      const seen = new Set<unknown>();
+      for (let turn = 0; turn < 3; turn += 1) {
+        await sendWhole(fileBody(path), { memory }, ({ bytes }) => {
+          for (let attempt = 0; attempt < attempts; attempt += 1) seen.add(bytes().buffer);
+          return Promise.resolve();
+        });
+      }
+      return seen;
+    };
+    expect((await places(1)).size).toBe(1);
+    expect((await places(2)).size).toBe(3);
+    const failed = new Set<unknown>();
+    for (let turn = 0; turn < 2; turn += 1) {
+      const failing = sendWhole(fileBody(path), { memory }, ({ bytes }) => {
+        failed.add(bytes().buffer);
+        return Promise.reject(new WaldenError('STORAGE_UNAVAILABLE', 'away'));
+      });
+      await expect(failing).rejects.toMatchObject({ code: 'STORAGE_UNAVAILABLE' });
+    }
+    expect(failed.size).toBe(2);
   });
 });
 
