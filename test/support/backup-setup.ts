@@ -43,7 +43,9 @@ export async function setUpBackup(
   parts: { readonly catalog: Catalog; readonly repositories: readonly Repository[] },
 ): Promise<BackupSetup> {
   const archive = newDirectory('archive-');
-  const settings = { archive_mode: 'on', archive_command: `cp %p ${archive}/%f`, ...options.settings };
+  // In one step: a recovery may look for the file while it is copied.
+  const command = `cp %p ${archive}/.%f && mv ${archive}/.%f ${archive}/%f`;
+  const settings = { archive_mode: 'on', archive_command: command, ...options.settings };
   const server = await startServer({ ...options, settings });
   const identity = await readControlFile(server.dataDirectory);
   await parts.catalog.registerCluster(MAIN, identity);
