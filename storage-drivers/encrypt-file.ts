@@ -1,7 +1,8 @@
 import { createHash, type Hash } from 'node:crypto';
-import { closeSync, fsyncSync, mkdirSync, openSync, readSync, rmSync, writevSync } from 'node:fs';
+import { closeSync, fsyncSync, mkdirSync, openSync, rmSync, writevSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { localIoError, systemErrorCode, WaldenError } from '../src/errors.ts';
+import { fillBuffer } from '../src/platform/fill-buffer.ts';
 import { workerTask } from '../src/platform/worker-pool.ts';
 import type { Sha256Hex } from './driver.ts';
 import { CHUNK_BYTES, sealChunk, type PayloadKey } from '../src/platform/sealed-chunks.ts';
@@ -88,7 +89,7 @@ function fileReader(descriptor: number): Reader {
   stepBuffer ??= Buffer.allocUnsafeSlow(CHUNKS_PER_STEP * CHUNK_BYTES);
   const buffer = stepBuffer;
   return (position, length) => {
-    const filled = fill(descriptor, buffer.subarray(0, length), position);
+    const filled = fillBuffer(descriptor, buffer.subarray(0, length), position);
     return buffer.subarray(0, filled);
   };
 }
@@ -116,16 +117,6 @@ function sealAll(read: Reader, bytes: number, key: PayloadKey, write: (pieces: r
       `the staged file has ${done === bytes ? 'more' : done} bytes instead of ${bytes}`,
     );
   }
-}
-
-function fill(from: number, into: Buffer, position: number): number {
-  let filled = 0;
-  while (filled < into.length) {
-    const count = readSync(from, into, filled, into.length - filled, position + filled);
-    if (count === 0) break;
-    filled += count;
-  }
-  return filled;
 }
 
 function create(target: string): number {

@@ -60,7 +60,8 @@ export interface RestorePlan {
 }
 
 /**
- * Answers without touching anything but the catalog, the tail (in the spool and in the repository) and, where the index is not exact, single segments.
+ * Answers without touching anything but the catalog, the tail (in the spool and in the repository) and, where the index is
+ * not exact, single segments.
  * @throws USAGE, NOT_FOUND, BACKUP_INVALID; TARGET_UNREACHABLE, ARCHIVE_GAP: why it cannot work and the nearest that can;
  * as checkTarget, where `to` is named
  */

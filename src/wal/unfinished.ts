@@ -7,7 +7,7 @@ import type { Repository } from '../repository/repository.ts';
 
 /**
  * A segment that is still being received, stored as far as it had come. What is stored under the name of the segment in
- * the archive counts more, and of several of one segment the one that goes furthestStored.
+ * the archive counts more, and of several of one segment the one that goes furthest.
  */
 export interface UnfinishedObject {
   readonly key: ObjectKey;
@@ -30,7 +30,7 @@ export async function listUnfinished(
   return found;
 }
 
-/** Of each segment the one that goes furthestStored. */
+/** Of each segment the one that goes furthest. */
 export function furthestStored(objects: readonly UnfinishedObject[]): readonly UnfinishedObject[] {
   const bySegment = new Map<WalFileName, UnfinishedObject>();
   for (const object of objects) {

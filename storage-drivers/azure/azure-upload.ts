@@ -3,7 +3,7 @@ import type { BlockBlobClient, BlockBlobCommitBlockListOptions } from '@azure/st
 import { WaldenError } from '../../src/errors.ts';
 import type { ObjectBody } from '../driver.ts';
 import { retry, type RetryPolicy } from '../retry.ts';
-import type { Digests } from '../upload/digests.ts';
+import { base64Of, type Digests } from '../upload/digests.ts';
 import { sendInParts, sendWhole } from '../upload/upload.ts';
 import { UploadMemory } from '../upload/upload-memory.ts';
 import type { AzureOptions } from './azure-options.ts';
@@ -119,8 +119,8 @@ export class AzureUploads {
   }
 }
 
-function md5Of({ md5 = '' }: Digests): Buffer {
-  return Buffer.from(md5, 'hex');
+function md5Of(digests: Digests): Buffer {
+  return Buffer.from(base64Of(digests, 'md5'), 'base64');
 }
 
 function tagOf(tag: string): readonly [string, string] {

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { WaldenError } from '../../src/errors.ts';
 import { retry, type RetryPolicy } from '../retry.ts';
-import type { Digests } from '../upload/digests.ts';
+import { base64Of } from '../upload/digests.ts';
 import type { Part, Piece } from '../upload/upload.ts';
 import { type GcsAnswer, type GcsClient, parsed } from './gcs-client.ts';
 import { type Attempt, failure, member } from './gcs-errors.ts';
@@ -33,7 +33,7 @@ export async function uploadWhole(
   { bytes, digests }: Piece,
   attempt: Attempt,
 ): Promise<void> {
-  const md5Hash = md5Of(digests);
+  const md5Hash = base64Of(digests, 'md5');
   const boundary = randomUUID();
   const metadata = JSON.stringify({ ...object.metadata, name: object.name, contentType: CONTENT_TYPE, md5Hash });
   const head =
@@ -107,7 +107,7 @@ export class ResumableUpload {
   }
 
   async #send(part: Part): Promise<void> {
-    const md5 = part.isLast ? md5Of(part.whole) : undefined;
+    const md5 = part.isLast ? base64Of(part.whole, 'md5') : undefined;
     let begun = false;
     await retry(
       async () => {
@@ -169,11 +169,6 @@ export class ResumableUpload {
   #failure(fact: string): WaldenError {
     return failure('STORAGE_UNAVAILABLE', this.#attempt, fact);
   }
-}
-
-/** As the store writes it. */
-function md5Of({ md5 = '' }: Digests): string {
-  return Buffer.from(md5, 'hex').toString('base64');
 }
 
 /** Without a range the store holds nothing yet. */

@@ -14,7 +14,7 @@ import {
   UploadPartCommand,
 } from '@aws-sdk/client-s3';
 import { WaldenError } from '../../src/errors.ts';
-import type { Algorithm, Digests } from '../upload/digests.ts';
+import { type Algorithm, base64Of, type Digests } from '../upload/digests.ts';
 import type { Part, Piece } from '../upload/upload.ts';
 import { S3Bucket, type S3Call, type S3Page } from './s3-bucket.ts';
 import { retentionHeaders, type S3Locked, type S3Retention } from './s3-lock.ts';
@@ -225,8 +225,8 @@ export function digestsFor(retention: S3Retention | undefined): readonly Algorit
   return retention === undefined ? ['sha256'] : ['sha256', 'md5'];
 }
 
-function md5Header({ md5 }: Digests): { readonly ContentMD5?: string } {
-  return md5 === undefined ? {} : { ContentMD5: Buffer.from(md5, 'hex').toString('base64') };
+function md5Header(digests: Digests): { readonly ContentMD5?: string } {
+  return digests.md5 === undefined ? {} : { ContentMD5: base64Of(digests, 'md5') };
 }
 
 /** The signature covers this header: with it the bytes are hashed once, by us, and checked by the store. */

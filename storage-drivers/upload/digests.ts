@@ -1,9 +1,17 @@
 import { createHash, type Hash } from 'node:crypto';
+import { WaldenError } from '../../src/errors.ts';
 
 export type Algorithm = 'sha256' | 'md5';
 
 /** In hex, lower case; those that were asked for. */
 export type Digests = Readonly<Partial<Record<Algorithm, string>>>;
+
+/** As stores take it. @throws INTERNAL when nobody asked for it: nothing may go up without the checksum that it should have */
+export function base64Of(digests: Digests, algorithm: Algorithm): string {
+  const hex = digests[algorithm];
+  if (hex === undefined) throw new WaldenError('INTERNAL', `the ${algorithm} of an upload is not known`);
+  return Buffer.from(hex, 'hex').toString('base64');
+}
 
 /** What is to be known of a body. */
 export interface WantedDigests {

@@ -24,17 +24,23 @@ parentPort?.on('message', (request: HashRequest) => {
 });
 
 function answer(request: HashRequest): Digests | undefined {
-  const body = bodies.get(request.body);
   switch (request.kind) {
     case 'begin':
       bodies.set(request.body, new RunningDigests(request.wanted));
       return undefined;
     case 'add':
-      return body?.add(new Uint8Array(request.memory, request.offset, request.length)) ?? {};
+      return known(request.body).add(new Uint8Array(request.memory, request.offset, request.length));
     case 'finish':
-      return body?.finish() ?? {};
+      return known(request.body).finish();
     case 'forget':
       bodies.delete(request.body);
       return undefined;
   }
+}
+
+/** What is thrown here ends the thread, and fails every upload that waits for it. */
+function known(number: number): RunningDigests {
+  const body = bodies.get(number);
+  if (body === undefined) throw new Error(`nobody began body ${number}`);
+  return body;
 }

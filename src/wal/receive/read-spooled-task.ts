@@ -7,12 +7,12 @@ import {
   fsyncSync,
   ftruncateSync,
   openSync,
-  readSync,
   unlinkSync,
   writeSync,
 } from 'node:fs';
 import type { ClusterIdentity } from '../../../catalog/catalog.ts';
 import { localIoError, systemErrorCode } from '../../errors.ts';
+import { fillBuffer } from '../../platform/fill-buffer.ts';
 import { workerTask } from '../../platform/worker-pool.ts';
 import type { Lsn, TimelineId } from '../../postgres/lsn.ts';
 import { SegmentWalker } from '../../postgres/segment-walker.ts';
@@ -160,7 +160,7 @@ function readPages(
   );
   const buffer = Buffer.alloc(CHUNK_BYTES);
   for (let at = 0; at < size;) {
-    const plain = onDisk(unable, () => readChunk(source, buffer.subarray(0, size - at), at));
+    const plain = onDisk(unable, () => fillBuffer(source, buffer.subarray(0, size - at), at));
     if (plain === 0) return at;
     const pages = Math.ceil(plain / WAL_PAGE_BYTES) * WAL_PAGE_BYTES;
     buffer.fill(0, plain, pages);
@@ -168,17 +168,6 @@ function readPages(
     at += plain;
   }
   return size;
-}
-
-/** Less than fills the buffer only where the file ends. */
-function readChunk(source: number, into: Buffer, at: number): number {
-  let filled = 0;
-  while (filled < into.length) {
-    const bytes = readSync(source, into, filled, into.length - filled, at + filled);
-    if (bytes === 0) break;
-    filled += bytes;
-  }
-  return filled;
 }
 
 function onDisk<Result>(attempted: string, work: () => Result): Result {

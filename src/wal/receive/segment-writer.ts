@@ -206,13 +206,20 @@ export class SegmentWriter {
       if (old.compare(piece, 0, bytesRead, 0, bytesRead) !== 0) {
         const kept = await this.#place.spool.keepCopy(segment.name);
         segment.oldBytes = 0;
-        // Behind the bytes that come now, the old ones would look like WAL that follows them.
-        await segment.handle.truncate(offset);
+        // Behind the bytes that come now, the old ones would look like WAL that follows them. What is the same before them
+        // may have been acknowledged, and stays.
+        await segment.handle.truncate(at + firstDifference(old.subarray(0, bytesRead), piece));
         this.#events.differed(segment.name, kept);
       }
       at += piece.length;
     }
   }
+}
+
+/** Where they differ, or the first one ends. */
+function firstDifference(one: Uint8Array, other: Uint8Array): number {
+  const found = one.findIndex((byte, index) => byte !== other[index]);
+  return found < 0 ? one.length : found;
 }
 
 async function writeAll(handle: FileHandle, pieces: readonly Buffer[], offset: number): Promise<void> {

@@ -144,6 +144,25 @@ describe('writing received WAL', () => {
     expect(readFileSync(kept[0]!).equals(old)).toBe(true);
   });
 
+  it('never loses what is the same before other bytes: it may have been acknowledged', async () => {
+    const spy = await spyOnWritev();
+    try {
+      const { spool, writer, failures } = await setUp();
+      const old = Buffer.from(wal.subarray(0, 300_000));
+      old[150_000] = (old[150_000] ?? 0) ^ 1;
+      writeFileSync(spool.partialPath(FIFTH), old);
+      // As if the host had died between.
+      spy.mockRejectedValueOnce(fsyncError());
+      writer.append(wal.subarray(0, 200_000));
+      await writer.drained().catch(() => undefined);
+      expect(failures).toHaveLength(1);
+      await writer.close().catch(() => undefined);
+      expect(readFileSync(spool.partialPath(FIFTH)).equals(wal.subarray(0, 150_000))).toBe(true);
+    } finally {
+      spy.mockRestore();
+    }
+  });
+
   it('keeps a copy of what is there when other bytes come', async () => {
     const { spool, writer, kept } = await setUp();
     const old = Buffer.from(wal.subarray(0, 300_000));
