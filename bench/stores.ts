@@ -17,8 +17,6 @@ import { benchPushToStore } from './store-push.ts';
 import { settleDisk } from './tree.ts';
 
 const MEBIBYTE = 1024 ** 2;
-/** What the store of the bench holds in memory by its end. */
-const RGW_BYTES = 6 * 1024 ** 3;
 
 /**
  * What is moved: as many at a time as the service moves of them with two workers. Packs of a backup are files; segments are
@@ -29,6 +27,15 @@ const LOADS = [
   { what: '16 MB', bytes: 16 * MEBIBYTE, count: 32, up: 4, down: 2, inMemory: true },
 ] as const;
 
+/**
+ * What a store in memory holds by the end of so many rounds: Ceph gives up what was removed hours later, and a full store
+ * does not answer any more.
+ */
+function bytesOfRounds(rounds: number): number {
+  const contenders = 2;
+  return (rounds + 1) * contenders * LOADS.reduce((sum, { bytes, count }) => sum + bytes * count, 0);
+}
+
 /** The bytes of a repository to and from each kind of store that is far, beside the SDK of that store. */
 export async function benchStores(rounds: Rounds): Promise<void> {
   const sources = newDirectory('sources');
@@ -38,7 +45,7 @@ export async function benchStores(rounds: Rounds): Promise<void> {
       console.log(`\n${what}: ${whyNot}`);
       continue;
     }
-    const store = await start();
+    const store = await start(rounds.rounds);
     console.log(`\nstores: ${what}, files of 64 MiB and of 16 MB, up and down, MB/s`);
     try {
       const results = await inTurn(contendersOf(store, loads, sources), rounds);
@@ -69,7 +76,7 @@ interface BenchStore {
 const STORES: readonly {
   readonly what: string;
   readonly whyNot: string | undefined;
-  readonly start: () => Promise<BenchStore>;
+  readonly start: (rounds: number) => Promise<BenchStore>;
 }[] = [
   { what: 'S3 on Ceph', whyNot: whyNoRgw(), start: startS3 },
   { what: 'Azure on Azurite', whyNot: whyNoAzurite(), start: startAzure },
@@ -77,8 +84,8 @@ const STORES: readonly {
   { what: 'SFTP on sshd', whyNot: await Sshd.whyNot(), start: startSftp },
 ];
 
-async function startS3(): Promise<BenchStore> {
-  const scene = await S3Scene.start(() => startRgw({ storeBytes: RGW_BYTES }));
+async function startS3(rounds: number): Promise<BenchStore> {
+  const scene = await S3Scene.start(() => startRgw({ storeBytes: bytesOfRounds(rounds) }));
   return { options: () => ({ driver: 's3', ...scene.options() }), end: () => scene.end() };
 }
 
