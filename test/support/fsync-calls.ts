@@ -8,13 +8,6 @@ export async function spyOnFsync(): Promise<MockInstance<FileHandle['sync']>> {
   return vi.spyOn(Object.getPrototypeOf(handle) as FileHandle, 'sync');
 }
 
-/** The same of `datasync`. */
-export async function spyOnDatasync(): Promise<MockInstance<FileHandle['datasync']>> {
-  const handle = await open('/dev/null');
-  await handle.close();
-  return vi.spyOn(Object.getPrototypeOf(handle) as FileHandle, 'datasync');
-}
-
 /** The same of `writev`. */
 export async function spyOnWritev(): Promise<MockInstance<FileHandle['writev']>> {
   const handle = await open('/dev/null');

@@ -6,6 +6,7 @@ import type { NextTimeline, WalStream } from '../../postgres/replication/wal-str
 import { microsFromDate } from '../../postgres/timestamp.ts';
 import { type SegmentBytes, segmentStart, type WalFileName } from '../../postgres/wal-name.ts';
 import type { Clock } from '../../platform/clock.ts';
+import { madeForAMoment } from '../../platform/collector.ts';
 import type { PlannedStart } from './plan-start.ts';
 import type { ReceivedFiles } from './received-files.ts';
 import type { ReceiverOptions } from './receiver-options.ts';
@@ -163,6 +164,7 @@ export class ReceiveSession {
     this.#serverEnd = serverEnd;
     this.#received = lsn(start + BigInt(bytes.length));
     this.#writer.append(bytes);
+    madeForAMoment(bytes.length);
     await this.#waitForRoom();
   }
 

@@ -19,7 +19,7 @@ export interface PartialSegment {
  * Where received WAL waits until it is durable in every repository that the cluster requires. Unlike the rest of the spool it
  * may be all that is left of acknowledged WAL, so that everything here is fsynced, and nothing is removed but what is stored.
  *
- *   receive/<segment>.partial   the segment being received: as many bytes as have come
+ *   receive/<segment>.partial   the segment being received: as many bytes as have come, and perhaps zeros behind them
  *   receive/done/<file>         whole segments, and history files
  *   receive/kept/<file>.<n>     what the server did not go on with: never read, never removed
  */
@@ -181,6 +181,9 @@ export class ReceiveSpool {
   }
 }
 
-/** For reading and writing, made when it is not there; nothing in it is cut off. */
-export const OPEN_PARTIAL = constants.O_RDWR | constants.O_CREAT;
+/**
+ * For reading and writing, made when it is not there; nothing in it is cut off. Each write is as if fdatasync followed it, but
+ * is one call: a commit that waits for it does not wait for a thread twice.
+ */
+export const OPEN_PARTIAL = constants.O_RDWR | constants.O_CREAT | constants.O_DSYNC;
 export const PARTIAL_MODE = FILE_MODE;

@@ -10,10 +10,14 @@ import {
 } from '../../postgres/wal-name.ts';
 import { OPEN_PARTIAL, PARTIAL_MODE, type ReceiveSpool } from './receive-spool.ts';
 
-/** No more is taken while so much waits to be written. */
-const WAITING_BYTES = 8 * 1024 * 1024;
-/** `writev` takes no more pieces than this (IOV_MAX). */
-const MAX_PIECES = 1024;
+/** No more is taken while so much waits to be written: what waits long grows old, and costs V8's collector more than the writing. */
+const WAITING_BYTES = 2 * 1024 * 1024;
+/** `writev` takes no more pieces than this and one more (IOV_MAX). */
+const MAX_PIECES = 1023;
+/** Where commits wait, little comes at a time; who catches up brings more. */
+const SMALL_BATCH_BYTES = 256 * 1024;
+/** A file that grows costs each fsync its size as well: as long again, or three times as long where the file system has a journal. */
+const ZEROS = Buffer.alloc(1024 * 1024);
 
 export interface SegmentWriterPlace {
   readonly spool: ReceiveSpool;
@@ -38,11 +42,13 @@ interface OpenSegment {
   readonly handle: FileHandle;
   /** How much of an earlier session is there; 0 once it is known to differ. */
   oldBytes: number;
+  /** Of the file. What is behind all bytes that came is zeros. */
+  size: number;
 }
 
 /**
- * Writes streamed WAL into the segments of the spool: while one piece is synced the next ones gather, and then all of them are
- * written and synced at once.
+ * Writes streamed WAL into the segments of the spool: while one piece is written to the disk the next ones gather, and then all
+ * of them are written at once. The file is open with O_DSYNC: a write that succeeds is on the disk.
  *
  * A session begins with the segment it was cut off in, from that segment's start, and everything is written once more: what
  * an earlier one left is neither believed nor cut off. Bytes that were never synced are overwritten, and so are those whose
@@ -117,10 +123,13 @@ export class SegmentWriter {
   /** Ends what is being written, and closes the segment. */
   async close(): Promise<void> {
     while (this.#working !== undefined) await this.#working;
-    const { handle } = this.#segment ?? {};
+    const segment = this.#segment;
     this.#segment = undefined;
-    // Everything in it that matters was synced: a failure to close tells nothing more.
-    await handle?.close().catch(() => undefined);
+    if (segment === undefined) return;
+    const end = Math.max(Number(this.#written % BigInt(this.#place.segmentBytes)), segment.oldBytes);
+    // Everything in it that matters was synced: a failure here tells nothing more, and zeros at the end are no WAL.
+    if (this.#failure === undefined && end < segment.size) await segment.handle.truncate(end).catch(() => undefined);
+    await segment.handle.close().catch(() => undefined);
   }
 
   async #work(): Promise<void> {
@@ -139,7 +148,7 @@ export class SegmentWriter {
     }
   }
 
-  /** As much as waits, up to the end of the segment: written, synced, told. */
+  /** As much as waits, up to the end of the segment: written to the disk, told. */
   async #writeBatch(): Promise<void> {
     const { segmentBytes } = this.#place;
     const offset = Number(this.#written % BigInt(segmentBytes));
@@ -147,9 +156,10 @@ export class SegmentWriter {
     const segment = (this.#segment ??= await this.#open());
     try {
       await this.#compare(segment, pieces, offset);
-      await writeAll(segment.handle, pieces, offset);
+      const zeros = zerosBehind(segment, offset + bytes, bytes, segmentBytes);
+      await writeAll(segment.handle, [...pieces, zeros], offset);
+      segment.size = Math.max(segment.size, offset + bytes + zeros.length);
       this.#written = lsn(this.#written + BigInt(bytes));
-      await segment.handle.datasync();
     } catch (error) {
       throw localIoError(error, `unable to write ${this.#place.spool.partialPath(segment.name)}`, {
         hint: 'PostgreSQL keeps the WAL in its slot until this works',
@@ -183,7 +193,7 @@ export class SegmentWriter {
       const handle = await open(path, OPEN_PARTIAL, PARTIAL_MODE);
       const { size } = await handle.stat();
       await spool.syncName();
-      return { name, handle, oldBytes: size };
+      return { name, handle, oldBytes: await lengthWithoutZeros(handle, size), size };
     } catch (error) {
       throw localIoError(error, `unable to open ${path}`);
     }
@@ -208,12 +218,32 @@ export class SegmentWriter {
         segment.oldBytes = 0;
         // Behind the bytes that come now, the old ones would look like WAL that follows them. What is the same before them
         // may have been acknowledged, and stays.
-        await segment.handle.truncate(at + firstDifference(old.subarray(0, bytesRead), piece));
+        segment.size = at + firstDifference(old.subarray(0, bytesRead), piece);
+        await segment.handle.truncate(segment.size);
         this.#events.differed(segment.name, kept);
       }
       at += piece.length;
     }
   }
+}
+
+/** Zeros for what comes next, where the file ends behind a small batch. */
+function zerosBehind({ size }: OpenSegment, end: number, batchBytes: number, segmentBytes: SegmentBytes): Buffer {
+  if (batchBytes >= SMALL_BATCH_BYTES || end <= size) return ZEROS.subarray(0, 0);
+  const next = Math.min(Math.ceil(end / ZEROS.length) * ZEROS.length, segmentBytes);
+  return ZEROS.subarray(0, next - end);
+}
+
+/** Where the last byte ends that is not zero. A service that was killed leaves the zeros that it had written ahead. */
+async function lengthWithoutZeros(handle: FileHandle, size: number): Promise<number> {
+  for (let end = size; end > 0;) {
+    const chunk = Buffer.allocUnsafe(Math.min(end, ZEROS.length));
+    const { bytesRead } = await handle.read(chunk, 0, chunk.length, end - chunk.length);
+    const last = chunk.subarray(0, bytesRead).findLastIndex((byte) => byte !== 0);
+    if (last >= 0) return end - chunk.length + last + 1;
+    end -= chunk.length;
+  }
+  return 0;
 }
 
 /** Where they differ, or the first one ends. */
