@@ -52,6 +52,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./commands/restore.ts')).defineRestore,
   },
   {
+    name: 'clone',
+    summary: 'make a standby that streams from its primary',
+    load: async () => (await import('./commands/clone.ts')).defineClone,
+  },
+  {
     name: 'wal',
     summary: 'WAL files: push, fetch, list, gaps',
     example: 'walden wal list main',

@@ -9,6 +9,7 @@ import type { Repository } from '../repository/repository.ts';
 import type { PlanDocument, RestoreRequest } from '../service/api.ts';
 import { readSpooledTail, type SpooledTail, type SpooledTailSource } from '../wal/receive/spooled-tail.ts';
 import { furthest, newIn, type TailSegment, withTail } from '../wal/tail.ts';
+import type { PathStep } from '../wal/path-coverage.ts';
 import { viewArchive } from '../wal/view-archive.ts';
 import { archiveLookups } from './archive-lookups.ts';
 import type { Choice } from './choose.ts';
@@ -54,6 +55,8 @@ export interface RestorePlan {
   readonly choice: Choice;
   /** Segments that will be replayed and are not in the archive, but in the tail. */
   readonly fromTail: readonly TailSegment[];
+  /** The timelines of the server that a standby is to follow: what of the tail is not on them would lead it astray. */
+  readonly follows?: readonly PathStep[] | undefined;
   /** By the last measured restore. */
   readonly estimatedSeconds: number | undefined;
   readonly notes: readonly string[];
@@ -72,7 +75,7 @@ export async function makePlan(deps: PlanDeps, cluster: ClusterName, request: Re
 }
 
 /** A plan may leave the directory open, a restore cannot. */
-async function checkPlaces({ choice }: RestorePlan, { to, tablespaceMap = {} }: RestoreRequest): Promise<void> {
+export async function checkPlaces({ choice }: RestorePlan, { to, tablespaceMap = {} }: RestoreRequest): Promise<void> {
   const dataDirectory = to === '' ? undefined : to;
   const places = mapTablespaces(choice.candidate.backup.facts.tablespaces, tablespaceMap, dataDirectory);
   if (dataDirectory === undefined) return;
@@ -192,7 +195,7 @@ async function assertBackupUsable({ catalog }: PlanDeps, cluster: ClusterName, t
 /** Bytes per second of the newest restore that was done. */
 async function measuredRate(catalog: Catalog): Promise<number | undefined> {
   for (const job of await catalog.jobs(200)) {
-    if (job.kind !== 'restore' || job.state !== 'done') continue;
+    if ((job.kind !== 'restore' && job.kind !== 'clone') || job.state !== 'done') continue;
     const { bytes, seconds } = (job.result ?? {}) as { readonly bytes?: unknown; readonly seconds?: unknown };
     if (typeof bytes === 'number' && typeof seconds === 'number' && seconds > 0 && bytes > 0) return bytes / seconds;
   }

@@ -107,6 +107,7 @@ export const JobDocument = Type.Object({
   kind: Type.Union([
     Type.Literal('backup'),
     Type.Literal('restore'),
+    Type.Literal('clone'),
     Type.Literal('catalog-rebuild'),
     Type.Literal('repository-sync'),
     Type.Literal('repository-repair'),
@@ -253,6 +254,28 @@ export const RestoreRequest = Type.Object(
   { additionalProperties: false },
 );
 
+/** A standby that follows the archive, and then streams. */
+export const CloneRequest = Type.Object(
+  {
+    to: Type.String({ description: 'absolute path of the new data directory' }),
+    primary: Type.Optional(
+      Type.String({
+        maxLength: 2000,
+        description: 'conninfo without a password; by default that of the configuration',
+      }),
+    ),
+    slot: Type.Optional(Nullable(Type.String({ maxLength: 63, description: 'null: none; by default a name is made' }))),
+    delaySeconds: Type.Optional(Type.Integer({ minimum: 0, maximum: 2_147_483 })),
+    port: Type.Optional(Type.Integer({ minimum: 1, maximum: 65_535 })),
+    willStart: Type.Optional(Type.Boolean({ description: 'refuse a port that something listens on' })),
+    backup: Type.Optional(Type.String({ description: 'a backup id' })),
+    tablespaceMap: Type.Optional(Type.Record(Type.String(), Type.String())),
+    takeOver: Type.Optional(Type.Boolean()),
+    workers: Type.Optional(Type.Integer({ minimum: 1, maximum: 256 })),
+  },
+  { additionalProperties: false },
+);
+
 export const SyncRequest = Type.Object(
   {
     from: Type.String({ maxLength: 100 }),
@@ -306,6 +329,7 @@ export type BackupFileDocument = Static<typeof BackupFileDocument>;
 export type BackupRequest = Static<typeof BackupRequest>;
 export type TargetRequest = Static<typeof TargetRequest>;
 export type RestoreRequest = Static<typeof RestoreRequest>;
+export type CloneRequest = Static<typeof CloneRequest>;
 export type SyncRequest = Static<typeof SyncRequest>;
 export type RepairRequest = Static<typeof RepairRequest>;
 export type PlanDocument = Static<typeof PlanDocument>;

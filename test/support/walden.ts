@@ -248,7 +248,7 @@ export function runProgram(program: string, words: readonly string[], options: P
   return startProgram(program, words, options).outcome;
 }
 
-function startProgram(program: string, words: readonly string[], options: ProgramOptions): RunningProgram {
+export function startProgram(program: string, words: readonly string[], options: ProgramOptions): RunningProgram {
   const { deadlineMs = COMMAND_DEADLINE_MS, ...rest } = options;
   let kill = (): boolean => false;
   const outcome = new Promise<Outcome>((resolve) => {

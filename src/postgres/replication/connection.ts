@@ -48,7 +48,8 @@ export class ReplicationConnection {
 
   /** @throws SERVER_UNREACHABLE, which never repeats a password */
   static async open(config: ClientConfig): Promise<ReplicationConnection> {
-    const client = await connect({ ...config, replication: 'true' } as ClientConfig);
+    // The server takes no notice of the database; passwords are looked for under this name, as libpq does.
+    const client = await connect({ ...config, replication: 'true', database: 'replication' } as ClientConfig);
     const socket = client.connection.stream;
     for (const listener of socket.listeners('data')) socket.removeListener('data', listener as () => void);
     return new ReplicationConnection(new Wire(socket), config);

@@ -1,16 +1,17 @@
 import { isWaldenError, WaldenError } from '../../errors.ts';
 import { formatLsn, type TimelineId } from '../../postgres/lsn.ts';
-import type { IdentifiedSystem, ReplicationConnection } from '../../postgres/replication/connection.ts';
+import type { ReplicationConnection } from '../../postgres/replication/connection.ts';
 import { parseTimelineHistory } from '../../postgres/timeline-history.ts';
 import {
   historyName,
-  parseSegmentSize,
   parseWalName,
   segmentName,
   segmentNumberOfName,
   type WalFileName,
 } from '../../postgres/wal-name.ts';
 import type { ArchiveContext } from '../archive-context.ts';
+import { newestTimeline } from '../newest-timeline.ts';
+import { assertOwnServer } from '../own-server.ts';
 import { coveredRuns, pathOf, type PathStep } from '../path-coverage.ts';
 import { isOnPath, type PlannedStart, planStart, type SpooledSegment } from './plan-start.ts';
 import type { ReceivedFiles } from './received-files.ts';
@@ -55,30 +56,6 @@ export async function prepareSession(start: SessionStart): Promise<PlannedStart>
   return plan;
 }
 
-/** @throws SERVER_MISMATCH */
-async function assertOwnServer(
-  { cluster, identity }: ArchiveContext,
-  connection: ReplicationConnection,
-  system: IdentifiedSystem,
-): Promise<void> {
-  const refuse = (found: string, expected: string): WaldenError =>
-    new WaldenError(
-      'SERVER_MISMATCH',
-      `the server has ${found}, cluster ${cluster} has ${expected}: nothing was received`,
-      {
-        hint: 'check replication_conninfo, and the name of the cluster',
-      },
-    );
-  if (system.systemIdentifier !== identity.systemIdentifier) {
-    throw refuse(`system identifier ${system.systemIdentifier}`, identity.systemIdentifier);
-  }
-  const major = Math.floor(Number(await connection.show('server_version_num')) / 10_000);
-  if (major !== identity.majorVersion) throw refuse(`version ${major}`, identity.majorVersion.toString());
-  // pg_resetwal changes it, and leaves the system identifier.
-  const size = parseSegmentSize(await connection.show('wal_segment_size'));
-  if (size !== identity.segmentBytes) throw refuse(`segments of ${size} bytes`, identity.segmentBytes.toString());
-}
-
 /**
  * A primary that came back after another node was promoted goes on on its old timeline. Where there are others to receive
  * from, it is none of them; alone it is believed, since somebody may have given the newer timeline up.
@@ -93,16 +70,6 @@ async function assertNotLeftBehind({ context, isOnlyHost, log }: SessionStart, t
     return;
   }
   throw new WaldenError('SERVER_MISMATCH', fact, { hint: 'this is a primary that another node was promoted after' });
-}
-
-async function newestTimeline({ catalog, cluster, required }: ArchiveContext): Promise<number> {
-  let newest = 0;
-  for (const { name } of required) {
-    const ranges = await catalog.walRanges(name, cluster);
-    const histories = await catalog.timelineHistories(name, cluster);
-    newest = Math.max(newest, ranges.at(-1)?.timeline ?? 0, histories.at(-1)?.timeline ?? 0);
-  }
-  return newest;
 }
 
 /** One that keeps nothing, or that the server gave up, is made anew: nobody else uses it. @returns where its WAL begins */

@@ -1,0 +1,84 @@
+import type { ClusterIdentity, ClusterName } from '../../catalog/catalog.ts';
+import { isWaldenError, WaldenError, withContext } from '../errors.ts';
+import type { HostList } from '../postgres/conninfo.ts';
+import type { Lsn, TimelineId } from '../postgres/lsn.ts';
+import { ReplicationConnection } from '../postgres/replication/connection.ts';
+import { parseTimelineHistory } from '../postgres/timeline-history.ts';
+import { historyName, type WalFileName } from '../postgres/wal-name.ts';
+import { assertOwnServer } from '../wal/own-server.ts';
+import { pathOf, type PathStep } from '../wal/path-coverage.ts';
+
+export type UpstreamHost = HostList['hosts'][number];
+
+/** The server that a standby is to follow, as it was found. */
+export interface Upstream {
+  readonly host: UpstreamHost;
+  readonly timeline: TimelineId;
+  /** The timelines that led to it. */
+  readonly path: readonly PathStep[];
+  /** Of its timeline; timeline 1 has none. */
+  readonly history: { readonly name: WalFileName; readonly content: Buffer } | undefined;
+  /** Up to where its WAL is durable there. */
+  readonly flushed: Lsn;
+  readonly port: number;
+  /** As its setting says; its copy listens there too, unless it is told otherwise. */
+  readonly listenAddresses: string;
+}
+
+/**
+ * Finds the first of these hosts that will do, and that it is of the cluster. Changes nothing there.
+ * @throws SERVER_MISMATCH; SERVER_UNREACHABLE, SERVER_QUERY
+ */
+export async function findUpstream(
+  { hosts, target }: HostList,
+  cluster: { readonly cluster: ClusterName; readonly identity: ClusterIdentity },
+): Promise<Upstream> {
+  let failure: unknown;
+  for (const host of hosts) {
+    try {
+      return await onUpstream(host, async (connection) => {
+        if (target === 'read-write' && (await connection.show('transaction_read_only')) !== 'off') {
+          throw new WaldenError('SERVER_UNREACHABLE', 'the server takes no writes, and read-write is wanted');
+        }
+        return await lookAt(connection, host, cluster);
+      });
+    } catch (error) {
+      if (!isWaldenError(error, 'SERVER_UNREACHABLE', 'SERVER_MISMATCH')) throw error;
+      failure ??= withContext(error, `host ${host.host ?? 'by default'}`);
+    }
+  }
+  throw failure;
+}
+
+/** Over a connection of its own, which is closed after `work`. @throws as `work`; SERVER_UNREACHABLE */
+export async function onUpstream<Result>(
+  host: UpstreamHost,
+  work: (connection: ReplicationConnection) => Promise<Result>,
+): Promise<Result> {
+  const connection = await ReplicationConnection.open({ ...host, application_name: 'walden' });
+  try {
+    return await work(connection);
+  } finally {
+    await connection.close();
+  }
+}
+
+async function lookAt(
+  connection: ReplicationConnection,
+  host: UpstreamHost,
+  cluster: { readonly cluster: ClusterName; readonly identity: ClusterIdentity },
+): Promise<Upstream> {
+  const system = await connection.identifySystem();
+  await assertOwnServer(cluster, connection, system);
+  const { timeline, flushed } = system;
+  const content = timeline === 1 ? undefined : await connection.timelineHistory(timeline);
+  const ancestry =
+    content === undefined ? { timeline, ancestors: [] } : parseTimelineHistory(content.toString('utf8'), timeline);
+  return {
+    ...{ host, timeline, flushed },
+    path: pathOf(ancestry),
+    history: content === undefined ? undefined : { name: historyName(timeline), content },
+    port: Number(await connection.show('port')),
+    listenAddresses: await connection.show('listen_addresses'),
+  };
+}
