@@ -1,8 +1,7 @@
 import { readFileSync } from 'node:fs';
-import { userInfo } from 'node:os';
 import type { ClientConfig } from 'pg';
 import { systemErrorCode, WaldenError } from '../errors.ts';
-import { passwordFrom } from './passfile.ts';
+import { passwordFrom, type ServerAndRole, sought } from './passfile.ts';
 
 const TARGET = 'target_session_attrs';
 
@@ -117,22 +116,14 @@ function clientConfig(values: ReadonlyMap<string, string>): ClientConfig {
 /** A password that is named, else one of the file that is named: read when it is needed, so that a new one is found. */
 function password(
   values: ReadonlyMap<string, string>,
-  {
-    host,
-    port,
-    user,
-  }: { readonly host?: string | undefined; readonly port?: number | undefined; readonly user?: string | undefined },
+  { host, port, user }: ServerAndRole,
 ): Pick<ClientConfig, 'password'> {
   const given = values.get('password');
   if (given !== undefined) return { password: given };
   const passfile = values.get('passfile');
   if (passfile === undefined) return {};
-  const wanted = {
-    host: host ?? process.env['PGHOST'] ?? 'localhost',
-    port: (port ?? process.env['PGPORT'] ?? 5432).toString(),
-    databases: ['replication', values.get('dbname') ?? 'postgres'],
-    user: user ?? process.env['PGUSER'] ?? userInfo().username,
-  };
+  const databases = ['replication', values.get('dbname') ?? 'postgres'];
+  const wanted = sought({ host, port, user }, databases);
   return { password: async () => await passwordFrom(passfile, wanted) };
 }
 

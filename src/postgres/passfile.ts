@@ -1,4 +1,7 @@
-import { readFile, stat } from 'node:fs/promises';
+import { access, readFile, stat } from 'node:fs/promises';
+import { homedir, userInfo } from 'node:os';
+import { join } from 'node:path';
+import type { ClientConfig } from 'pg';
 import { systemErrorCode, WaldenError } from '../errors.ts';
 
 /** What a line of a password file is compared with; a field `*` fits everything. */
@@ -30,6 +33,46 @@ export async function passwordFrom(path: string, sought: PasswordSought): Promis
     const fact = `unable to read the passfile ${path} (${systemErrorCode(cause) ?? 'unknown'})`;
     throw new WaldenError('CONFIG_INVALID', fact, { hint: 'the user of Walden must own it' });
   }
+}
+
+/**
+ * The same configuration, with a password that is looked for when the server asks for one, where it and
+ * PGPASSWORD name none: in the file that PGPASSFILE names, else in ~/.pgpass, as libpq does.
+ */
+export function withPassfile(config: ClientConfig): ClientConfig {
+  if (config.password !== undefined || process.env['PGPASSWORD'] !== undefined) return config;
+  return { ...config, password: async () => await passwordByDefault(config) };
+}
+
+async function passwordByDefault(config: ClientConfig): Promise<string> {
+  const named = process.env['PGPASSFILE'];
+  const path = named ?? join(homedir(), '.pgpass');
+  if (named === undefined && !(await isThere(path))) return '';
+  return await passwordFrom(path, sought(config, [config.database ?? 'postgres']));
+}
+
+export interface ServerAndRole {
+  readonly host?: string | undefined;
+  readonly port?: number | undefined;
+  readonly user?: string | undefined;
+}
+
+/** With libpq's defaults for what a configuration leaves open. */
+export function sought({ host, port, user }: ServerAndRole, databases: readonly string[]): PasswordSought {
+  return {
+    host: host ?? process.env['PGHOST'] ?? 'localhost',
+    port: (port ?? process.env['PGPORT'] ?? 5432).toString(),
+    databases,
+    user: user ?? process.env['PGUSER'] ?? userInfo().username,
+  };
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return await access(path).then(
+    () => true,
+    // Whatever the reason: a file that nobody named need not be there.
+    () => false,
+  );
 }
 
 /** Undefined when no line fits. */

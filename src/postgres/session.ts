@@ -1,6 +1,7 @@
 import pg from 'pg';
 import { WaldenError } from '../errors.ts';
 import { parseConninfo } from './conninfo.ts';
+import { withPassfile } from './passfile.ts';
 
 /** One connection to PostgreSQL, for what must happen in one session. */
 export interface Session {
@@ -30,7 +31,7 @@ export async function openSession(conninfo: string, options: SessionOptions = {}
   const client = new pg.Client({
     application_name: options.applicationName ?? 'walden',
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-    ...parseConninfo(conninfo),
+    ...withPassfile(parseConninfo(conninfo)),
     query_timeout: timeoutMs,
     keepAlive: true,
   });

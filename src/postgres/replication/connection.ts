@@ -1,6 +1,7 @@
 import pg, { type ClientConfig } from 'pg';
 import { WaldenError } from '../../errors.ts';
 import { type Lsn, parseLsn, type SystemIdentifier, systemIdentifier, type TimelineId, timelineId } from '../lsn.ts';
+import { withPassfile } from '../passfile.ts';
 import { readColumns, readValues, simpleQuery } from './messages.ts';
 import { quotedSlot, WalStream } from './wal-stream.ts';
 import { serverError, Wire } from './wire.ts';
@@ -201,7 +202,7 @@ export function sqlstateOf(error: unknown): string | undefined {
 async function connect(config: ClientConfig): Promise<pg.Client> {
   const client = new pg.Client({
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-    ...config,
+    ...withPassfile(config),
     query_timeout: COMMAND_TIMEOUT_MS,
     keepAlive: true,
   });
