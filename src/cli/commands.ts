@@ -106,6 +106,18 @@ export const COMMANDS: readonly CommandEntry[] = [
     ],
   },
   {
+    name: 'cluster',
+    summary: 'a cluster as a whole: follow',
+    example: "walden cluster follow main --primary 'host=db2 user=receiver'",
+    commands: [
+      {
+        name: 'follow',
+        summary: 'tell the receiver where the primary is now',
+        load: async () => (await import('./commands/cluster-follow.ts')).defineClusterFollow,
+      },
+    ],
+  },
+  {
     name: 'job',
     summary: 'jobs of the service: list, show, cancel',
     example: 'walden job list',

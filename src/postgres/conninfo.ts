@@ -18,6 +18,8 @@ const LIBPQ_ONLY = new Set([
   ...['sslcrl', 'sslcrldir', 'sslsni', 'sslcompression', 'sslcertmode', 'sslnegotiation'],
   ...['ssl_min_protocol_version', 'ssl_max_protocol_version'],
 ]);
+const SECRETS = ['password', 'sslpassword'];
+const FOR_LIBPQ = new Set([...KEYWORDS, ...LIBPQ_ONLY, ...SECRETS]);
 const SSL_MODES = new Set(['disable', 'allow', 'prefer', 'require', 'verify-ca', 'verify-full']);
 
 /** user, password, host, port, database, parameters (conninfo_uri_parse_options in fe-connect.c); one host only. */
@@ -52,17 +54,21 @@ export function parseHostList(conninfo: string): HostList {
 
 /**
  * The same for a text that PostgreSQL is given as its `primary_conninfo`: it may hold every keyword of libpq but those with
- * secrets. `password` and `sslpassword` are refused unless `mayHoldPassword`.
+ * secrets, unless `mayHoldPassword`.
  * @throws CONFIG_INVALID; USAGE for a secret
  */
 export function parsePrimaryConninfo(conninfo: string, mayHoldPassword: boolean): HostList {
-  const values = valuesOf(conninfo, new Set([...KEYWORDS, ...LIBPQ_ONLY, 'sslpassword']));
-  if (!mayHoldPassword && (values.has('password') || values.has('sslpassword'))) {
-    throw new WaldenError('USAGE', 'the connection string of the primary holds a password', {
-      hint: 'leave it out, and put it into a passfile (~/.pgpass of the user of PostgreSQL, or passfile=FILE)',
-    });
-  }
-  return hostListOf(values);
+  if (!mayHoldPassword) assertNoSecret(conninfo);
+  return hostListOf(valuesOf(conninfo, FOR_LIBPQ));
+}
+
+/** For a text that others may see: it stands in arguments of a command, and is shown again. @throws USAGE, CONFIG_INVALID */
+export function assertNoSecret(conninfo: string): void {
+  const values = valuesOf(conninfo, FOR_LIBPQ);
+  if (!SECRETS.some((key) => values.has(key))) return;
+  throw new WaldenError('USAGE', 'the connection string of the primary holds a password', {
+    hint: 'leave it out, and put it into a passfile (~/.pgpass of whoever connects, or passfile=FILE)',
+  });
 }
 
 function hostListOf(values: ReadonlyMap<string, string>): HostList {

@@ -160,6 +160,10 @@ export const ReceiverDocument = Type.Object({
   failure: Nullable(Type.Object({ error: ErrorBody, since: Moment })),
   /** The last WAL that the server no longer had. */
   gap: Nullable(Type.Object({ first: Type.String(), last: Type.String(), noticedAt: Moment })),
+  /** Since when an operator has it stopped: it starts with no service until it is started again. */
+  stoppedAt: Nullable(Moment),
+  /** Where it receives from instead of from what the configuration names, since an operator said so. */
+  follows: Nullable(Type.Object({ conninfo: Type.String(), since: Moment })),
 });
 
 export const ReceiverAnswer = Type.Object({
@@ -276,6 +280,11 @@ export const CloneRequest = Type.Object(
   { additionalProperties: false },
 );
 
+export const FollowRequest = Type.Object(
+  { conninfo: Nullable(Type.String({ maxLength: 2000, description: 'without a password; null: as configured' })) },
+  { additionalProperties: false },
+);
+
 export const SyncRequest = Type.Object(
   {
     from: Type.String({ maxLength: 100 }),
@@ -330,6 +339,7 @@ export type BackupRequest = Static<typeof BackupRequest>;
 export type TargetRequest = Static<typeof TargetRequest>;
 export type RestoreRequest = Static<typeof RestoreRequest>;
 export type CloneRequest = Static<typeof CloneRequest>;
+export type FollowRequest = Static<typeof FollowRequest>;
 export type SyncRequest = Static<typeof SyncRequest>;
 export type RepairRequest = Static<typeof RepairRequest>;
 export type PlanDocument = Static<typeof PlanDocument>;
