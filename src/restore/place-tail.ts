@@ -7,8 +7,10 @@ import type { Lsn } from '../postgres/lsn.ts';
 import { parseWalName, segmentNumberOfName, type WalFileName } from '../postgres/wal-name.ts';
 import { isAway } from '../repository/repository.ts';
 import { type PathStep, timelineOfSegment } from '../wal/path-coverage.ts';
+import { fillKept, readKeptTail } from '../wal/receive/kept-tail.ts';
 import type { FilledFile } from '../wal/receive/read-spooled-task.ts';
 import { readSpooledTail } from '../wal/receive/spooled-tail.ts';
+import type { TailSegment } from '../wal/tail.ts';
 import { furthestStored, listUnfinished, type UnfinishedObject } from '../wal/unfinished.ts';
 import type { PlanDeps, RestorePlan } from './plan.ts';
 import { fetchUnfinished, UNUSABLE } from './stored-tail.ts';
@@ -57,6 +59,13 @@ export async function placeTail(
         if (!isWaldenError(error, ...UNUSABLE)) throw error;
       }
     }
+    for (const one of await keptSegments(deps, plan, identity)) {
+      const target = await targetOf(one.name);
+      const isInSpool = spooled?.segments.some(({ name }) => name === one.name) ?? false;
+      if (target === undefined || isInSpool || one.end <= (placed.get(one.name) ?? 0n)) continue;
+      await fillKept(one, { identity, pool: deps.pool }, target);
+      placed.set(one.name, one.end);
+    }
     await syncDirectory(directory);
     await assertNothingLost(deps, plan, identity, placed);
   } catch (error) {
@@ -76,6 +85,17 @@ function isWanted(plan: RestorePlan, name: WalFileName, identity: ClusterIdentit
 function isOnPath(path: readonly PathStep[], name: WalFileName, { segmentBytes }: ClusterIdentity): boolean {
   const segment = segmentNumberOfName(name, segmentBytes);
   return timelineOfSegment(path, segment, segmentBytes) === parseWalName(name).timeline;
+}
+
+/** Of what was planned with from this host: it was put aside already, or has been since. */
+async function keptSegments(
+  { tail, pool }: PlanDeps,
+  { target: { timeline }, fromTail }: RestorePlan,
+  identity: ClusterIdentity,
+): Promise<readonly TailSegment[]> {
+  if (tail === undefined || timeline === undefined) return [];
+  const { segments } = await readKeptTail(tail.spool, { identity, pool, timeline });
+  return segments.filter(({ name }) => fromTail.some((one) => one.name === name && one.storedIn === undefined));
 }
 
 async function storedUnfinished(

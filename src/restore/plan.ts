@@ -4,11 +4,14 @@ import type { Catalog, ClusterName } from '../../catalog/catalog.ts';
 import { type ErrorCode, isWaldenError, systemErrorCode, WaldenError } from '../errors.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { WorkerPool } from '../platform/worker-pool.ts';
+import type { TimelineId } from '../postgres/lsn.ts';
 import { microsFromDate } from '../postgres/timestamp.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { PlanDocument, RestoreRequest } from '../service/api.ts';
+import { readKeptTail } from '../wal/receive/kept-tail.ts';
 import { readSpooledTail, type SpooledTail, type SpooledTailSource } from '../wal/receive/spooled-tail.ts';
 import { furthest, newIn, type TailSegment, withTail } from '../wal/tail.ts';
+import type { ArchiveView } from '../wal/archive-view.ts';
 import type { PathStep } from '../wal/path-coverage.ts';
 import { viewArchive } from '../wal/view-archive.ts';
 import { archiveLookups } from './archive-lookups.ts';
@@ -127,7 +130,7 @@ async function planFrom(
   deps: PlanDeps,
   repository: Repository,
   cluster: ClusterName,
-  { target, tail }: { readonly target: TargetChoice; readonly tail: SpooledTail },
+  { target, tail }: { readonly target: TargetChoice; readonly tail: TailKnown },
   signal: AbortSignal | undefined,
 ): Promise<Pick<RestorePlan, 'choice' | 'fromTail' | 'notes'>> {
   const whole = await viewArchive(deps.catalog, cluster, repository.name);
@@ -135,7 +138,8 @@ async function planFrom(
   const wanted = target.backup;
   const stored = wanted === undefined ? whole : { ...whole, backups: whole.backups.filter(({ id }) => id === wanted) };
   const own = await readStoredTail({ ...deps, repository, cluster }, xidOf(target), signal);
-  const added = newIn(stored, furthest([...tail.segments, ...own.segments]));
+  const kept = keptOfLeft(stored, tail, target.timeline);
+  const added = newIn(stored, furthest([...tail.segments, ...own.segments, ...kept]));
   const lookups = archiveLookups({ ...deps, repository, cluster, archive: stored }, signal);
   const choice = await decide(withTail(stored, added), target, lookupsWithTail(lookups, added));
   const isReplayed = ({ timeline, segment }: TailSegment): boolean =>
@@ -149,14 +153,40 @@ function xidOf({ target }: TargetChoice): number | undefined {
   return target.kind === 'xid' ? target.xid : undefined;
 }
 
+/** What this host has besides the repositories. */
+interface TailKnown extends SpooledTail {
+  /** What was put aside of the timeline that is asked for. */
+  readonly kept: readonly TailSegment[];
+}
+
 async function tailFor(
   { tail, catalog, pool }: PlanDeps,
   cluster: ClusterName,
   target: TargetChoice,
-): Promise<SpooledTail> {
+): Promise<TailKnown> {
   const identity = tail && (await catalog.clusterIdentity(cluster));
-  if (tail === undefined || identity === undefined) return { segments: [], notes: [] };
-  return await readSpooledTail(tail, { identity, pool, xid: xidOf(target) });
+  if (tail === undefined || identity === undefined) return { segments: [], notes: [], kept: [] };
+  const reading = { identity, pool, xid: xidOf(target) };
+  const { timeline } = target;
+  const spooled = await readSpooledTail(tail, reading);
+  // After the spool: what leaves that in between is seen here.
+  const kept = timeline && (await readKeptTail(tail.spool, { ...reading, timeline }));
+  if (kept === undefined) return { ...spooled, kept: [] };
+  return { segments: spooled.segments, kept: kept.segments, notes: [...spooled.notes, ...kept.notes] };
+}
+
+/**
+ * A timeline is left when there is WAL, or the history, of a newer one. Before that, what was put aside may be what the server
+ * itself took back; and of a segment that is in the spool, that counts.
+ */
+function keptOfLeft(
+  { ranges, histories }: ArchiveView,
+  { segments, kept }: TailKnown,
+  timeline: TimelineId | undefined,
+): readonly TailSegment[] {
+  if (timeline === undefined) return [];
+  const isLeft = [...ranges, ...histories, ...segments].some((one) => one.timeline > timeline);
+  return isLeft ? kept.filter(({ name }) => !segments.some((one) => one.name === name)) : [];
 }
 
 async function completePlan(

@@ -260,6 +260,13 @@ describe.each(testedVersions)('a standby and the unfinished segment, PostgreSQL 
     await spooled(standby, walden);
     expect((await receiverOf(walden)).timeline).toBe(2);
     expect(filesBelow(join(receiveDirectory(walden), 'kept'))).toEqual([`${tail}.partial.1`]);
+    // Put aside, it is given back to those who ask for its timeline, and to nobody else.
+    const plan = await planOf(walden, '--timeline', '1');
+    expect(plan.unfinished?.segment).toBe(tail);
+    expect(plan.notes.join('\n')).toContain(`kept/${tail}.partial.1`);
+    const left = await restoreAndStart(scene, ['--timeline', '1']);
+    expect(await marksOf(left)).toEqual(['followed', 'left behind']);
+    await left.dispose();
     await walden.kill();
     await standby.kill();
     await walden.start();
