@@ -59,6 +59,8 @@ export function parseHostList(conninfo: string): HostList {
  */
 export function parsePrimaryConninfo(conninfo: string, mayHoldPassword: boolean): HostList {
   if (!mayHoldPassword) assertNoSecret(conninfo);
+  // A value of postgresql.auto.conf ends with its line.
+  if (/[\n\r\0]/.test(conninfo)) throw invalid('it has more than one line');
   return hostListOf(valuesOf(conninfo, FOR_LIBPQ));
 }
 

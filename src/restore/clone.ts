@@ -58,7 +58,7 @@ export async function cloneCluster(deps: PlanDeps, order: CloneOrder, controls: 
     ...result,
     slot: slot ?? null,
     primaryHost: upstream.host.host,
-    warnings: [...result.warnings, ...passwordWarnings(upstream, isConfigured)],
+    warnings: [...result.warnings, ...passwordWarnings(upstream, isConfigured), ...portWarnings(upstream, port)],
     next: [...result.next, ...slotNotes(slot)],
   };
 }
@@ -110,6 +110,13 @@ async function withSlot<Result>(upstream: Upstream, slot: string, work: () => Pr
 function passwordWarnings({ host }: Upstream, isConfigured: boolean): readonly string[] {
   if (!isConfigured || typeof host.password !== 'string') return [];
   return ['the password of the configured connection string stands in postgresql.auto.conf now, as primary_conninfo'];
+}
+
+/** By its socket or by the name of this host alone: whether it is here under another name is not known. */
+function portWarnings({ host: { host = '' }, port }: Upstream, own: number | undefined): readonly string[] {
+  const isHere = host === '' || host.startsWith('/') || ['localhost', '127.0.0.1', '::1'].includes(host);
+  if (!isHere || (own ?? port) !== port) return [];
+  return [`it listens on port ${port}, as the primary on this host does: change port in postgresql.auto.conf`];
 }
 
 function slotNotes(slot: string | undefined): readonly string[] {

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { isWaldenError, WaldenError } from '../errors.ts';
@@ -46,6 +46,7 @@ export function assertMayStart(): void {
  */
 export async function startStandby(order: StartOrder): Promise<StartedStandby> {
   const { dataDirectory, clock, waitSeconds } = order;
+  await assertOwner(dataDirectory);
   const deadline = clock.now().getTime() + waitSeconds * 1000;
   const log = join(dataDirectory, 'walden-start.log');
   await runPgCtl(order, log);
@@ -58,6 +59,15 @@ export async function startStandby(order: StartOrder): Promise<StartedStandby> {
     if (clock.now().getTime() >= deadline) throw notStreaming(order, asked.trouble);
     await clock.sleep(POLL_MS, order.signal);
   }
+}
+
+/** The service may have made it as another user, as whom alone PostgreSQL runs there. */
+async function assertOwner(dataDirectory: string): Promise<void> {
+  const { uid } = await stat(dataDirectory);
+  if (uid === process.getuid?.()) return;
+  throw new WaldenError('STANDBY_NOT_READY', `the standby was not started: ${dataDirectory} belongs to another user`, {
+    hint: `start it as its owner: sudo -u '#${uid}' pg_ctl -D ${dataDirectory} start`,
+  });
 }
 
 async function runPgCtl({ pgCtl, dataDirectory, waitSeconds, signal }: StartOrder, log: string): Promise<void> {

@@ -162,7 +162,7 @@ describe.each(testedVersions)('walden clone, PostgreSQL %i', (version) => {
       async () => {
         rmSync(to, { recursive: true, force: true });
         const running = launch(words);
-        await until(() => existsSync(join(to, 'walden-restore-incomplete.json')), { what: 'the restore', everyMs: 1 });
+        await begun(to);
         running.kill();
         await running.outcome;
         return !existsSync(join(to, 'global', 'pg_control'));
@@ -179,6 +179,25 @@ describe.each(testedVersions)('walden clone, PostgreSQL %i', (version) => {
     const standby = await startRestored(to, { version, waitFor: 'accepting' });
     ended.push(standby);
     await streamsFrom(server, slots[0]!, () => '');
+  });
+
+  it('that is interrupted drops its slot', async () => {
+    const { server, offline, primary } = scene;
+    const outcome = await until(
+      async () => {
+        const to = freshTarget();
+        const running = launch(['--to', to, ...offline, ...primary, '--slot', 'interrupted']);
+        await begun(to);
+        running.kill('SIGTERM');
+        const ended = await running.outcome;
+        // It may have come to its end before it heard of the signal.
+        if (ended.status === 0) await server.query(`select pg_drop_replication_slot('interrupted')`);
+        return ended.status !== 0 && ended;
+      },
+      { what: 'a clone to be interrupted in the middle' },
+    );
+    expect(outcome.status).toBe(63);
+    expect(await slotsOf(server)).toEqual([]);
   });
 
   it('says that it does not stream where it does not', async () => {
@@ -207,6 +226,12 @@ describe.each(testedVersions)('walden clone, PostgreSQL %i', (version) => {
     expect(stderr).toContain('PGUSER');
   });
 });
+
+/** Until the restore has begun: it may be at its end then. */
+async function begun(to: string): Promise<void> {
+  const files = ['walden-restore-incomplete.json', join('global', 'pg_control')];
+  await until(() => files.some((file) => existsSync(join(to, file))), { what: 'the restore to begin', everyMs: 1 });
+}
 
 /** Another server, of another version, that takes itself for the cluster of `original`. */
 async function startServerAs(original: TestServer, version: PostgresVersion): Promise<TestServer> {

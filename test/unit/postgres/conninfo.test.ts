@@ -120,6 +120,10 @@ describe('parsePrimaryConninfo', () => {
     expect(() => parsePrimaryConninfo('host=db1 nonsense=1', false)).toThrow('nonsense is not known');
   });
 
+  it('takes one line, as a setting of PostgreSQL does', () => {
+    expect(() => parsePrimaryConninfo('host=db1\nuser=x', false)).toThrow('more than one line');
+  });
+
   it.each([
     'host=db1 password=sesame',
     "host=db1 sslpassword='sesame'",
