@@ -41,7 +41,9 @@ export async function openSession(conninfo: string, options: SessionOptions = {}
   try {
     await client.connect();
   } catch (cause) {
-    throw new WaldenError('SERVER_UNREACHABLE', `unable to connect to PostgreSQL: ${messageOf(cause)}`, { cause });
+    const sqlstate = cause instanceof pg.DatabaseError ? cause.code : undefined;
+    const fact = `unable to connect to PostgreSQL: ${messageOf(cause)}`;
+    throw new WaldenError('SERVER_UNREACHABLE', fact, { details: sqlstate === undefined ? {} : { sqlstate }, cause });
   }
   let closed: Promise<void> | undefined;
   return {

@@ -56,7 +56,7 @@ export async function startStandby(order: StartOrder): Promise<StartedStandby> {
   for (;;) {
     const asked = await askStandby(place.conninfo);
     if (asked.state !== 'replaying') return { pid, port: place.port, log, state: asked.state };
-    if (clock.now().getTime() >= deadline) throw notStreaming(order, asked.trouble);
+    if (isRefused(asked.trouble) || clock.now().getTime() >= deadline) throw notStreaming(order, asked.trouble);
     await clock.sleep(POLL_MS, order.signal);
   }
 }
@@ -105,6 +105,12 @@ async function tailOf(log: string, cause: unknown): Promise<string> {
   const last = telling.at(-1) ?? lines.at(-1) ?? '';
   if (last !== '') return last.trim();
   return cause instanceof Error ? cause.message.trim() : 'nothing says why';
+}
+
+/** Class 28 (errcodes.txt): no such role, or it may not log in. Waiting changes nothing about that. */
+function isRefused(trouble: WaldenError | undefined): boolean {
+  const sqlstate = trouble?.details['sqlstate'];
+  return typeof sqlstate === 'string' && sqlstate.startsWith('28');
 }
 
 interface Asked {
