@@ -58,7 +58,7 @@ export async function cloneCluster(deps: PlanDeps, order: CloneOrder, controls: 
     ...result,
     slot: slot ?? null,
     primaryHost: upstream.host.host,
-    warnings: [...result.warnings, ...passwordWarnings(upstream, isConfigured), ...portWarnings(upstream, port)],
+    warnings: [...result.warnings, ...configuredWarnings(upstream, isConfigured), ...portWarnings(upstream, port)],
     next: [...result.next, ...slotNotes(slot)],
   };
 }
@@ -107,9 +107,20 @@ async function withSlot<Result>(upstream: Upstream, slot: string, work: () => Pr
   }
 }
 
-function passwordWarnings({ host }: Upstream, isConfigured: boolean): readonly string[] {
-  if (!isConfigured || typeof host.password !== 'string') return [];
-  return ['the password of the configured connection string stands in postgresql.auto.conf now, as primary_conninfo'];
+/** What was meant for another one, and is the standby's now. */
+function configuredWarnings({ host }: Upstream, isConfigured: boolean): readonly string[] {
+  if (!isConfigured) return [];
+  const { password, application_name: name } = host;
+  return [
+    ...(typeof password === 'string'
+      ? ['the password of the configured connection string stands in postgresql.auto.conf now, in primary_conninfo']
+      : []),
+    ...(name === undefined
+      ? []
+      : [
+          `it calls itself ${name}, as the configured connection string says: synchronous_standby_names may count on that`,
+        ]),
+  ];
 }
 
 /** By its socket or by the name of this host alone: whether it is here under another name is not known. */

@@ -138,15 +138,16 @@ async function planFrom(
   const wanted = target.backup;
   const stored = wanted === undefined ? whole : { ...whole, backups: whole.backups.filter(({ id }) => id === wanted) };
   const own = await readStoredTail({ ...deps, repository, cluster }, xidOf(target), signal);
-  const kept = keptOfLeft(stored, tail, target.timeline);
-  const added = newIn(stored, furthest([...tail.segments, ...own.segments, ...kept]));
+  const isLeft = wasLeft(stored, tail, target.timeline);
+  const added = newIn(stored, furthest([...tail.segments, ...own.segments, ...(isLeft ? tail.kept : [])]));
   const lookups = archiveLookups({ ...deps, repository, cluster, archive: stored }, signal);
   const choice = await decide(withTail(stored, added), target, lookupsWithTail(lookups, added));
   const isReplayed = ({ timeline, segment }: TailSegment): boolean =>
     choice.spans.some((span) => span.timeline === timeline && span.from <= segment && segment <= span.to);
   const fromTail = added.filter(isReplayed);
   const unused = target.target.kind === 'latest' ? added.filter((one) => !isReplayed(one)) : [];
-  return { choice, fromTail, notes: [...own.notes, ...tailNotes(fromTail, unused)] };
+  const keptWords = isLeft ? [] : newIn(stored, tail.kept).map(notYetLeft);
+  return { choice, fromTail, notes: [...own.notes, ...keptWords, ...tailNotes(fromTail, unused)] };
 }
 
 function xidOf({ target }: TargetChoice): number | undefined {
@@ -155,7 +156,7 @@ function xidOf({ target }: TargetChoice): number | undefined {
 
 /** What this host has besides the repositories. */
 interface TailKnown extends SpooledTail {
-  /** What was put aside of the timeline that is asked for. */
+  /** What was put aside of the timeline that is asked for, and of segments that are in the spool no more. */
   readonly kept: readonly TailSegment[];
 }
 
@@ -172,21 +173,27 @@ async function tailFor(
   // After the spool: what leaves that in between is seen here.
   const kept = timeline && (await readKeptTail(tail.spool, { ...reading, timeline }));
   if (kept === undefined) return { ...spooled, kept: [] };
-  return { segments: spooled.segments, kept: kept.segments, notes: [...spooled.notes, ...kept.notes] };
+  return {
+    segments: spooled.segments,
+    kept: kept.segments.filter(({ name }) => !spooled.segments.some((one) => one.name === name)),
+    notes: [...spooled.notes, ...kept.notes],
+  };
 }
 
 /**
  * A timeline is left when there is WAL, or the history, of a newer one. Before that, what was put aside may be what the server
- * itself took back; and of a segment that is in the spool, that counts.
+ * itself took back.
  */
-function keptOfLeft(
+function wasLeft(
   { ranges, histories }: ArchiveView,
-  { segments, kept }: TailKnown,
+  { segments }: TailKnown,
   timeline: TimelineId | undefined,
-): readonly TailSegment[] {
-  if (timeline === undefined) return [];
-  const isLeft = [...ranges, ...histories, ...segments].some((one) => one.timeline > timeline);
-  return isLeft ? kept.filter(({ name }) => !segments.some((one) => one.name === name)) : [];
+): boolean {
+  return timeline !== undefined && [...ranges, ...histories, ...segments].some((one) => one.timeline > timeline);
+}
+
+function notYetLeft({ name, keptAs = name }: TailSegment): string {
+  return `not used, since nothing is known of a later timeline: ${keptAs}, which the receiver put aside`;
 }
 
 async function completePlan(

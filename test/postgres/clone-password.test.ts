@@ -16,7 +16,10 @@ describe('the password of walden clone', () => {
   beforeAll(async () => {
     scene = await startCloneScene(newestVersion);
     const { server } = scene;
-    await server.query(`create role replicator login replication password 'open sesame'`);
+    // PostgreSQL 13 keeps it as md5 unless told otherwise.
+    await server.query(
+      `set password_encryption = 'scram-sha-256'; create role replicator login replication password 'open sesame'`,
+    );
     const hba = join(server.dataDirectory, 'pg_hba.conf');
     const strict = ['local replication replicator scram-sha-256', 'local all replicator scram-sha-256'];
     writeFileSync(hba, [...strict, readFileSync(hba, 'utf8')].join('\n'));
