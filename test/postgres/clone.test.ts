@@ -1,6 +1,7 @@
 import { chmodSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { parseConf } from '../../src/restore/conf-text.ts';
 import { archiveNow } from '../support/archiving.ts';
 import {
   ALONE,
@@ -100,6 +101,18 @@ describe.each(testedVersions)('walden clone, PostgreSQL %i', (version) => {
     expect(await standby.value('show recovery_min_apply_delay')).toBe('1s');
     expect(readFileSync(join(to, 'postgresql.auto.conf'), 'utf8')).toMatch(new RegExp(`^port = '${port}'$`, 'm'));
     await streamsFrom(server, 'by_the_service', () => '');
+  });
+
+  it('does it from a repository of the configuration, with the primary of that, and without a slot', async () => {
+    const { server, walden } = scene;
+    const to = freshTarget();
+    await walden.run('clone', 'main', '--to', to, '--repository', 'local', '--no-slot');
+    expect(await slotsOf(server)).toEqual([]);
+    const settings = parseConf(readFileSync(join(to, 'postgresql.auto.conf'), 'utf8'));
+    const valueOf = (name: string): string | undefined => settings.findLast((one) => one.name === name)?.value;
+    expect(valueOf('primary_conninfo')).toBe(server.conninfo);
+    expect(valueOf('primary_slot_name')).toBe('');
+    expect(existsSync(join(to, 'standby.signal'))).toBe(true);
   });
 
   it('refuses a server of another cluster before anything is changed', async () => {
