@@ -1,5 +1,4 @@
-import { mkdir } from 'node:fs/promises';
-import { isAbsolute, join, normalize } from 'node:path';
+import { isAbsolute, normalize } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import type { BackupFacts, ClusterName } from '../../catalog/catalog.ts';
 import { isWaldenError, WaldenError } from '../errors.ts';
@@ -16,7 +15,7 @@ import { ProgressMeter, type WorkProgress } from '../platform/progress-meter.ts'
 import type { FollowedServer } from './recovery-configuration.ts';
 import type { Upstream } from './upstream.ts';
 import { mapTablespaces, type TablespacePlace } from './tablespaces.ts';
-import { asLocalError, claimTarget, type Owner, ownerFor, removeMarkers, writeDurably } from './target-directory.ts';
+import { claimTarget, type Owner, ownerFor, removeMarkers } from './target-directory.ts';
 import { interrupted, publishControlFile, writeFiles } from './write-files.ts';
 
 export interface RestoreOrder {
@@ -30,7 +29,7 @@ export interface RestoreOrder {
 
 export interface Follow {
   readonly settings: FollowedServer;
-  readonly server: Pick<Upstream, 'path' | 'history'>;
+  readonly server: Pick<Upstream, 'path'>;
 }
 
 export interface RestoreControls {
@@ -166,7 +165,6 @@ async function fill(
   for (const directory of written.directories) await syncDirectory(directory);
   const { dataDirectory, owner } = place;
   await placeTail(deps, plan, place, signal);
-  await placeHistory(order, place);
   const { choice, target } = plan;
   const { request, restoreCommand } = order;
   const standby = request.standby ?? false;
@@ -185,20 +183,6 @@ async function fill(
   if (signal.aborted) throw interrupted(signal);
   await publishControlFile(dataDirectory);
   return { files: written.files, bytes: written.bytes, warnings };
-}
-
-/** Recovery takes it for known, also where no archive has it yet: so it goes over to the timeline where the server did. */
-async function placeHistory({ follow }: RestoreOrder, { dataDirectory, owner }: Place): Promise<void> {
-  const history = follow?.server.history;
-  if (history === undefined) return;
-  const directory = join(dataDirectory, 'pg_wal');
-  try {
-    await mkdir(directory, { recursive: true, mode: 0o700 });
-    await writeDurably(join(directory, history.name), history.content, owner);
-    await syncDirectory(directory);
-  } catch (error) {
-    throw asLocalError(error, `unable to write ${directory}`);
-  }
 }
 
 function describe(

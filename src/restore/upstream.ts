@@ -4,7 +4,6 @@ import type { HostList } from '../postgres/conninfo.ts';
 import type { Lsn, TimelineId } from '../postgres/lsn.ts';
 import { ReplicationConnection } from '../postgres/replication/connection.ts';
 import { parseTimelineHistory } from '../postgres/timeline-history.ts';
-import { historyName, type WalFileName } from '../postgres/wal-name.ts';
 import { assertOwnServer } from '../wal/own-server.ts';
 import { pathOf, type PathStep } from '../wal/path-coverage.ts';
 
@@ -16,8 +15,6 @@ export interface Upstream {
   readonly timeline: TimelineId;
   /** The timelines that led to it. */
   readonly path: readonly PathStep[];
-  /** Of its timeline; timeline 1 has none. */
-  readonly history: { readonly name: WalFileName; readonly content: Buffer } | undefined;
   /** Up to where its WAL is durable there. */
   readonly flushed: Lsn;
   readonly port: number;
@@ -77,7 +74,6 @@ async function lookAt(
   return {
     ...{ host, timeline, flushed },
     path: pathOf(ancestry),
-    history: content === undefined ? undefined : { name: historyName(timeline), content },
     port: Number(await connection.show('port')),
     listenAddresses: await connection.show('listen_addresses'),
   };

@@ -1,12 +1,49 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { parseLsn } from '../../src/postgres/lsn.ts';
 import { archiveNow } from '../support/archiving.ts';
 import { clone, type CloneScene, primaryOf, replayed, startCloneScene, streamsFrom } from '../support/cloning.ts';
 import { freePort } from '../support/free-port.ts';
-import { freshTarget, leaveMark, marksOf } from '../support/scene.ts';
+import { freshTarget, leaveMark, marksOf, restoreAndStart } from '../support/scene.ts';
+import { partialOf, receivedNow, receiverThat, startReceiving } from '../support/receiving.ts';
+import { startRestored } from '../support/postgres-server.ts';
+import { filesBelow } from '../support/stored.ts';
+import { until } from '../support/until.ts';
 import { type StartedServer, startedServer } from '../support/started-server.ts';
 import { testedVersions } from '../support/tested-versions.ts';
+
+describe.each(testedVersions)('walden clone and what a receiver has of the old primary, PostgreSQL %i', (version) => {
+  it('leaves out what the node that was promoted does not have', async () => {
+    const scene = await startReceiving({ version });
+    const { server, walden } = scene;
+    await walden.run('backup', 'main');
+    const promoted = await restoreAndStart(scene, ['--standby'], { waitFor: 'accepting' });
+    await leaveMark(server, 'before');
+    await receivedNow(server, walden);
+    await until(async () => (await marksOf(promoted)).includes('before'), { what: 'the standby to follow' });
+    const { lsn } = await leaveMark(server, 'left behind');
+    await receiverThat(
+      walden,
+      'it in the spool',
+      ({ flushedLsn }) => flushedLsn !== null && parseLsn(flushedLsn) >= parseLsn(lsn),
+    );
+    const { segment } = partialOf(walden);
+    await server.kill();
+    await promoted.query('select pg_promote(true, 60)');
+    await leaveMark(promoted, 'after');
+    const to = freshTarget();
+    await walden.run('clone', 'main', '--to', to, '--primary', primaryOf(promoted), '--slot', 'third');
+    expect(filesBelow(join(to, 'pg_wal'))).not.toContain(segment);
+    const standby = await startRestored(to, { version, waitFor: 'accepting' });
+    await streamsFrom(promoted, 'third', () => '');
+    await replayed(standby, promoted);
+    expect(await marksOf(standby)).toEqual(['after', 'before']);
+    await standby.dispose();
+    await promoted.dispose();
+    await scene.dispose();
+  });
+});
 
 describe.each(testedVersions)('walden clone and a promotion, PostgreSQL %i', (version) => {
   let scene: CloneScene;
