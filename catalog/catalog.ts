@@ -127,7 +127,7 @@ export interface BackupRecord extends BackupStart {
   readonly error: ErrorDocument | undefined;
 }
 
-export type JobKind = 'backup' | 'restore' | 'catalog-rebuild' | 'repository-sync' | 'repository-repair';
+export type JobKind = 'backup' | 'restore' | 'clone' | 'catalog-rebuild' | 'repository-sync' | 'repository-repair';
 export type JobState = 'running' | 'done' | 'failed' | 'cancelled';
 
 export interface JobRecord {

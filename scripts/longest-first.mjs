@@ -15,6 +15,7 @@ const LONGEST = [
   ...['postgres/damage', 'postgres/restore-edges', 'postgres/refused-wal', 'soak/', 'postgres/taken-over'],
   ...[
     'postgres/standby',
+    'postgres/clone',
     'crash/restore/every-step',
     'faults/stored-objects',
     'contract/s3-contract',

@@ -6,7 +6,7 @@ import { holdExclusiveLock } from '../catalog/sqlite/exclusive-lock.ts';
 import { SqliteCatalog } from '../catalog/sqlite/sqlite-catalog.ts';
 import type { StorageDriver } from '../storage-drivers/driver.ts';
 import { offlineRestoreCommand } from './config/command-line.ts';
-import type { Config } from './config/config.ts';
+import { type Config, primaryConninfo } from './config/config.ts';
 import { localIoError, systemErrorCode, WaldenError } from './errors.ts';
 import { configuredRepositories, openConfiguredStore, openDirectory, openRepositories } from './open-stores.ts';
 import { systemClock } from './platform/clock.ts';
@@ -126,6 +126,10 @@ export async function openOffline({ source, workers, note }: OfflineOptions): Pr
     repository,
     place,
     restoreCommand: (cluster) => offlineRestoreCommand(words, cluster),
+    primary: (cluster) => {
+      const configured = 'config' in source ? source.config.clusters.get(cluster) : undefined;
+      return configured && primaryConninfo(configured);
+    },
     keys,
     pool: createPool(workers ?? availableParallelism()),
     clock: systemClock,

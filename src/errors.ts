@@ -30,6 +30,7 @@ export const ERRORS = {
   },
   SERVER_QUERY: { exit: 12, retryable: false, hint: 'look into the log of PostgreSQL' },
   SERVER_SETTINGS: { exit: 13, retryable: false, hint: 'change the setting named above and restart PostgreSQL' },
+  STANDBY_NOT_READY: { exit: 16, retryable: false, hint: 'look into the log of the standby' },
   SERVICE_UNREACHABLE: { exit: 14, retryable: true, hint: 'start it with: walden service' },
 
   STORAGE_UNAVAILABLE: { exit: 20, retryable: true, hint: 'check that the repository can be reached' },

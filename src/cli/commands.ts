@@ -52,6 +52,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./commands/restore.ts')).defineRestore,
   },
   {
+    name: 'clone',
+    summary: 'make a standby that streams from its primary',
+    load: async () => (await import('./commands/clone.ts')).defineClone,
+  },
+  {
     name: 'wal',
     summary: 'WAL files: push, fetch, list, gaps',
     example: 'walden wal list main',
@@ -97,6 +102,18 @@ export const COMMANDS: readonly CommandEntry[] = [
         name: 'reset',
         summary: 'put aside what it cannot go on with, and begin anew',
         load: async () => (await import('./commands/receiver.ts')).defineReceiverReset,
+      },
+    ],
+  },
+  {
+    name: 'cluster',
+    summary: 'a cluster as a whole: follow',
+    example: "walden cluster follow main --primary 'host=db2 user=receiver'",
+    commands: [
+      {
+        name: 'follow',
+        summary: 'tell the receiver where the primary is now',
+        load: async () => (await import('./commands/cluster-follow.ts')).defineClusterFollow,
       },
     ],
   },

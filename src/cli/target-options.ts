@@ -94,7 +94,7 @@ export function restoreRequest(options: TargetOptions, to: string, workingDirect
   };
 }
 
-function tablespaceMap(pairs: readonly string[], workingDirectory: string): Record<string, string> | undefined {
+export function tablespaceMap(pairs: readonly string[], workingDirectory: string): Record<string, string> | undefined {
   if (pairs.length === 0) return undefined;
   const map: Record<string, string> = {};
   for (const pair of pairs) {

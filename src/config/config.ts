@@ -19,6 +19,11 @@ export interface Config {
 /** What the options of its `driver` say, under the names that code uses: `path_style` is `pathStyle`. */
 export type RepositoryConfig = { readonly name: RepositoryName } & CamelCased<SectionValues<'repository'>>;
 
+/** How the primary is reached for replication. May hold a password. */
+export function primaryConninfo({ receive, backup }: ClusterConfig): string {
+  return receive?.conninfo ?? backup.conninfo;
+}
+
 export interface ClusterConfig {
   readonly name: ClusterName;
   /** Of the node on this host; undefined where there is none. */

@@ -1,14 +1,25 @@
 import { readFileSync } from 'node:fs';
 import type { ClientConfig } from 'pg';
 import { systemErrorCode, WaldenError } from '../errors.ts';
+import { passwordFrom, type ServerAndRole, sought } from './passfile.ts';
 
 const TARGET = 'target_session_attrs';
 
 /** Keywords of libpq that mean something here; others are refused rather than ignored. */
 const KEYWORDS = new Set([
   ...['host', 'hostaddr', 'port', 'user', 'password', 'dbname', 'application_name', 'connect_timeout', 'options'],
-  ...['sslmode', 'sslrootcert', 'sslcert', 'sslkey', TARGET],
+  ...['passfile', 'sslmode', 'sslrootcert', 'sslcert', 'sslkey', TARGET],
 ]);
+/** What else libpq understands: where a text is handed on to PostgreSQL, it may hold these, and they mean nothing here. */
+const LIBPQ_ONLY = new Set([
+  ...['keepalives', 'keepalives_idle', 'keepalives_interval', 'keepalives_count', 'tcp_user_timeout'],
+  ...['channel_binding', 'require_auth', 'requirepeer', 'fallback_application_name', 'client_encoding'],
+  ...['gssencmode', 'krbsrvname', 'gsslib', 'gssdelegation', 'load_balance_hosts'],
+  ...['sslcrl', 'sslcrldir', 'sslsni', 'sslcompression', 'sslcertmode', 'sslnegotiation'],
+  ...['ssl_min_protocol_version', 'ssl_max_protocol_version'],
+]);
+const SECRETS = ['password', 'sslpassword'];
+const FOR_LIBPQ = new Set([...KEYWORDS, ...LIBPQ_ONLY, ...SECRETS]);
 const SSL_MODES = new Set(['disable', 'allow', 'prefer', 'require', 'verify-ca', 'verify-full']);
 
 /** user, password, host, port, database, parameters (conninfo_uri_parse_options in fe-connect.c); one host only. */
@@ -38,7 +49,31 @@ export interface HostList {
  * `any` or `read-write`. @throws CONFIG_INVALID
  */
 export function parseHostList(conninfo: string): HostList {
-  const values = valuesOf(conninfo);
+  return hostListOf(valuesOf(conninfo));
+}
+
+/**
+ * The same for a text that PostgreSQL is given as its `primary_conninfo`: it may hold every keyword of libpq but those with
+ * secrets, unless `mayHoldPassword`.
+ * @throws CONFIG_INVALID; USAGE for a secret
+ */
+export function parsePrimaryConninfo(conninfo: string, mayHoldPassword: boolean): HostList {
+  if (!mayHoldPassword) assertNoSecret(conninfo);
+  // A value of postgresql.auto.conf ends with its line.
+  if (/[\n\r\0]/.test(conninfo)) throw invalid('it has more than one line');
+  return hostListOf(valuesOf(conninfo, FOR_LIBPQ));
+}
+
+/** For a text that others may see: it stands in arguments of a command, and is shown again. @throws USAGE, CONFIG_INVALID */
+export function assertNoSecret(conninfo: string): void {
+  const values = valuesOf(conninfo, FOR_LIBPQ);
+  if (!SECRETS.some((key) => values.has(key))) return;
+  throw new WaldenError('USAGE', 'the connection string of the primary holds a password', {
+    hint: 'leave it out, and put it into a passfile (~/.pgpass of whoever connects, or passfile=FILE)',
+  });
+}
+
+function hostListOf(values: ReadonlyMap<string, string>): HostList {
   const target = values.get(TARGET) ?? 'any';
   if (target !== 'any' && target !== 'read-write') throw invalid(`${TARGET} is neither any nor read-write`);
   const [names, addresses, ports] = ['host', 'hostaddr', 'port'].map((key) => values.get(key)?.split(','));
@@ -59,8 +94,11 @@ export function parseHostList(conninfo: string): HostList {
   return { hosts, target };
 }
 
-function valuesOf(conninfo: string): ReadonlyMap<string, string> {
-  return /^postgres(ql)?:\/\//.test(conninfo) ? parseUri(conninfo) : parsePairs(conninfo);
+function valuesOf(conninfo: string, known: ReadonlySet<string> = KEYWORDS): ReadonlyMap<string, string> {
+  const values = /^postgres(ql)?:\/\//.test(conninfo) ? parseUri(conninfo) : parsePairs(conninfo);
+  for (const key of values.keys()) if (!known.has(key)) throw invalid(`the keyword ${key} is not known`);
+  // An empty value is as good as none, as in libpq.
+  return new Map([...values].filter(([, value]) => value !== ''));
 }
 
 function clientConfig(values: ReadonlyMap<string, string>): ClientConfig {
@@ -68,7 +106,6 @@ function clientConfig(values: ReadonlyMap<string, string>): ClientConfig {
   const port = numberOf(values, 'port', 65535);
   const timeout = numberOf(values, 'connect_timeout', 86400);
   const user = values.get('user');
-  const password = values.get('password');
   const options = values.get('options');
   const applicationName = values.get('application_name');
   return {
@@ -76,12 +113,26 @@ function clientConfig(values: ReadonlyMap<string, string>): ClientConfig {
     ...(host === undefined ? {} : { host }),
     ...(port === undefined ? {} : { port }),
     ...(user === undefined ? {} : { user }),
-    ...(password === undefined ? {} : { password }),
+    ...password(values, { host: values.get('host') ?? host, port, user }),
     ...(options === undefined ? {} : { options }),
     ...(applicationName === undefined ? {} : { application_name: applicationName }),
     ...(timeout === undefined ? {} : { connectionTimeoutMillis: timeout * 1000 }),
     ...tls(values),
   };
+}
+
+/** A password that is named, else one of the file that is named: read when it is needed, so that a new one is found. */
+function password(
+  values: ReadonlyMap<string, string>,
+  { host, port, user }: ServerAndRole,
+): Pick<ClientConfig, 'password'> {
+  const given = values.get('password');
+  if (given !== undefined) return { password: given };
+  const passfile = values.get('passfile');
+  if (passfile === undefined) return {};
+  const databases = ['replication', values.get('dbname') ?? 'postgres'];
+  const wanted = sought({ host, port, user }, databases);
+  return { password: async () => await passwordFrom(passfile, wanted) };
 }
 
 /** Values may be quoted with `'`; `\` takes the next character as it is (conninfo_parse in fe-connect.c). */
@@ -93,7 +144,7 @@ function parsePairs(conninfo: string): ReadonlyMap<string, string> {
     const match = pair.exec(text);
     if (match === null) throw invalid('it is not a list of key=value');
     const [, key = '', quoted, plain = ''] = match;
-    setValue(values, key, (quoted ?? plain).replaceAll(/\\(.)/gs, '$1'));
+    values.set(key, (quoted ?? plain).replaceAll(/\\(.)/gs, '$1'));
   }
   return values;
 }
@@ -110,13 +161,13 @@ function parseUri(conninfo: string): ReadonlyMap<string, string> {
     port,
     dbname,
   })) {
-    if (value !== undefined && value !== '') setValue(values, key, decoded(value));
+    if (value !== undefined && value !== '') values.set(key, decoded(value));
   }
   for (const parameter of parameters.split('&')) {
     if (parameter === '') continue;
     const [key = '', value, ...more] = parameter.split('=');
     if (value === undefined || more.length > 0) throw invalid('its parameters are not a list of key=value');
-    setValue(values, decoded(key), decoded(value));
+    values.set(decoded(key), decoded(value));
   }
   return values;
 }
@@ -128,13 +179,6 @@ function decoded(text: string): string {
     // The cause would repeat the text.
     throw invalid('a % in it is not followed by two hex digits');
   }
-}
-
-/** An empty value is as good as none, as in libpq. */
-function setValue(values: Map<string, string>, key: string, value: string): void {
-  if (!KEYWORDS.has(key)) throw invalid(`the keyword ${key} is not known`);
-  if (value === '') values.delete(key);
-  else values.set(key, value);
 }
 
 function numberOf(values: ReadonlyMap<string, string>, key: string, max: number): number | undefined {

@@ -1,6 +1,7 @@
 import pg from 'pg';
 import { WaldenError } from '../errors.ts';
 import { parseConninfo } from './conninfo.ts';
+import { withPassfile } from './passfile.ts';
 
 /** One connection to PostgreSQL, for what must happen in one session. */
 export interface Session {
@@ -30,7 +31,7 @@ export async function openSession(conninfo: string, options: SessionOptions = {}
   const client = new pg.Client({
     application_name: options.applicationName ?? 'walden',
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-    ...parseConninfo(conninfo),
+    ...withPassfile(parseConninfo(conninfo)),
     query_timeout: timeoutMs,
     keepAlive: true,
   });
@@ -40,7 +41,9 @@ export async function openSession(conninfo: string, options: SessionOptions = {}
   try {
     await client.connect();
   } catch (cause) {
-    throw new WaldenError('SERVER_UNREACHABLE', `unable to connect to PostgreSQL: ${messageOf(cause)}`, { cause });
+    const sqlstate = cause instanceof pg.DatabaseError ? cause.code : undefined;
+    const fact = `unable to connect to PostgreSQL: ${messageOf(cause)}`;
+    throw new WaldenError('SERVER_UNREACHABLE', fact, { details: sqlstate === undefined ? {} : { sqlstate }, cause });
   }
   let closed: Promise<void> | undefined;
   return {

@@ -37,10 +37,11 @@ export async function configureNode(
 /** The old text may be in any encoding: it is carried byte by byte, and what is added is UTF-8. */
 function asBytes(plan: RecoveryPlan): RecoveryPlan {
   const bytes = (text: string): string => Buffer.from(text, 'utf8').toString('latin1');
-  const { target } = plan;
+  const { target, follows } = plan;
   return {
     ...plan,
     restoreCommand: bytes(plan.restoreCommand),
+    follows: follows && { ...follows, conninfo: bytes(follows.conninfo) },
     target: target.kind === 'name' ? { ...target, name: bytes(target.name) } : target,
   };
 }

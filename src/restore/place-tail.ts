@@ -6,9 +6,11 @@ import { syncDirectory } from '../platform/files.ts';
 import type { Lsn } from '../postgres/lsn.ts';
 import { parseWalName, segmentNumberOfName, type WalFileName } from '../postgres/wal-name.ts';
 import { isAway } from '../repository/repository.ts';
-import { timelineOfSegment } from '../wal/path-coverage.ts';
+import { type PathStep, timelineOfSegment } from '../wal/path-coverage.ts';
+import { fillKept, readKeptTail } from '../wal/receive/kept-tail.ts';
 import type { FilledFile } from '../wal/receive/read-spooled-task.ts';
 import { readSpooledTail } from '../wal/receive/spooled-tail.ts';
+import type { TailSegment } from '../wal/tail.ts';
 import { furthestStored, listUnfinished, type UnfinishedObject } from '../wal/unfinished.ts';
 import type { PlanDeps, RestorePlan } from './plan.ts';
 import { fetchUnfinished, UNUSABLE } from './stored-tail.ts';
@@ -57,19 +59,43 @@ export async function placeTail(
         if (!isWaldenError(error, ...UNUSABLE)) throw error;
       }
     }
+    for (const one of await keptSegments(deps, plan, identity)) {
+      const target = await targetOf(one.name);
+      const isInSpool = spooled?.segments.some(({ name }) => name === one.name) ?? false;
+      if (target === undefined || isInSpool || one.end <= (placed.get(one.name) ?? 0n)) continue;
+      await fillKept(one, { identity, pool: deps.pool }, target);
+      placed.set(one.name, one.end);
+    }
     await syncDirectory(directory);
-    await assertNothingLost(deps, plan, placed);
+    await assertNothingLost(deps, plan, identity, placed);
   } catch (error) {
     throw asLocalError(error, `unable to write ${directory}`);
   }
 }
 
 /** On the path alone: PostgreSQL would take an older timeline's segment where the right one is missing, beyond the fork. */
-function isWanted({ choice, target }: RestorePlan, name: WalFileName, { segmentBytes }: ClusterIdentity): boolean {
-  const segment = segmentNumberOfName(name, segmentBytes);
-  const { path } = choice.candidate.view;
-  if (timelineOfSegment(path, segment, segmentBytes) !== parseWalName(name).timeline) return false;
+function isWanted(plan: RestorePlan, name: WalFileName, identity: ClusterIdentity): boolean {
+  const { choice, target, follows } = plan;
+  const segment = segmentNumberOfName(name, identity.segmentBytes);
+  const paths = [choice.candidate.view.path, follows].filter((path) => path !== undefined);
+  if (!paths.every((path) => isOnPath(path, name, identity))) return false;
   return segment >= choice.from && (target.target.kind === 'latest' || segment <= choice.to);
+}
+
+function isOnPath(path: readonly PathStep[], name: WalFileName, { segmentBytes }: ClusterIdentity): boolean {
+  const segment = segmentNumberOfName(name, segmentBytes);
+  return timelineOfSegment(path, segment, segmentBytes) === parseWalName(name).timeline;
+}
+
+/** Of what was planned with from this host: it was put aside already, or has been since. */
+async function keptSegments(
+  { tail, pool }: PlanDeps,
+  { target: { timeline }, fromTail }: RestorePlan,
+  identity: ClusterIdentity,
+): Promise<readonly TailSegment[]> {
+  if (tail === undefined || timeline === undefined) return [];
+  const { segments } = await readKeptTail(tail.spool, { identity, pool, timeline });
+  return segments.filter(({ name }) => fromTail.some((one) => one.name === name && one.storedIn === undefined));
 }
 
 async function storedUnfinished(
@@ -89,9 +115,12 @@ async function storedUnfinished(
 async function assertNothingLost(
   deps: PlanDeps,
   plan: RestorePlan,
+  identity: ClusterIdentity,
   placed: ReadonlyMap<WalFileName, Lsn>,
 ): Promise<void> {
   for (const { name } of plan.fromTail) {
+    // The server that is followed did not have it, or has it on another timeline.
+    if (plan.follows !== undefined && !isOnPath(plan.follows, name, identity)) continue;
     if (placed.has(name) || (await isStored(deps, plan, name))) continue;
     throw new WaldenError('ARCHIVE_GAP', `segment ${name} was planned with, and is gone since`, {
       hint: 'the receiver follows another server now, and has put it aside; look at: walden plan',

@@ -4,11 +4,15 @@ import type { Catalog, ClusterName } from '../../catalog/catalog.ts';
 import { type ErrorCode, isWaldenError, systemErrorCode, WaldenError } from '../errors.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { WorkerPool } from '../platform/worker-pool.ts';
+import type { TimelineId } from '../postgres/lsn.ts';
 import { microsFromDate } from '../postgres/timestamp.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { PlanDocument, RestoreRequest } from '../service/api.ts';
+import { readKeptTail } from '../wal/receive/kept-tail.ts';
 import { readSpooledTail, type SpooledTail, type SpooledTailSource } from '../wal/receive/spooled-tail.ts';
 import { furthest, newIn, type TailSegment, withTail } from '../wal/tail.ts';
+import type { ArchiveView } from '../wal/archive-view.ts';
+import type { PathStep } from '../wal/path-coverage.ts';
 import { viewArchive } from '../wal/view-archive.ts';
 import { archiveLookups } from './archive-lookups.ts';
 import type { Choice } from './choose.ts';
@@ -54,6 +58,8 @@ export interface RestorePlan {
   readonly choice: Choice;
   /** Segments that will be replayed and are not in the archive, but in the tail. */
   readonly fromTail: readonly TailSegment[];
+  /** The timelines of the server that a standby is to follow: what of the tail is not on them would lead it astray. */
+  readonly follows?: readonly PathStep[] | undefined;
   /** By the last measured restore. */
   readonly estimatedSeconds: number | undefined;
   readonly notes: readonly string[];
@@ -72,7 +78,7 @@ export async function makePlan(deps: PlanDeps, cluster: ClusterName, request: Re
 }
 
 /** A plan may leave the directory open, a restore cannot. */
-async function checkPlaces({ choice }: RestorePlan, { to, tablespaceMap = {} }: RestoreRequest): Promise<void> {
+export async function checkPlaces({ choice }: RestorePlan, { to, tablespaceMap = {} }: RestoreRequest): Promise<void> {
   const dataDirectory = to === '' ? undefined : to;
   const places = mapTablespaces(choice.candidate.backup.facts.tablespaces, tablespaceMap, dataDirectory);
   if (dataDirectory === undefined) return;
@@ -124,7 +130,7 @@ async function planFrom(
   deps: PlanDeps,
   repository: Repository,
   cluster: ClusterName,
-  { target, tail }: { readonly target: TargetChoice; readonly tail: SpooledTail },
+  { target, tail }: { readonly target: TargetChoice; readonly tail: TailKnown },
   signal: AbortSignal | undefined,
 ): Promise<Pick<RestorePlan, 'choice' | 'fromTail' | 'notes'>> {
   const whole = await viewArchive(deps.catalog, cluster, repository.name);
@@ -132,28 +138,62 @@ async function planFrom(
   const wanted = target.backup;
   const stored = wanted === undefined ? whole : { ...whole, backups: whole.backups.filter(({ id }) => id === wanted) };
   const own = await readStoredTail({ ...deps, repository, cluster }, xidOf(target), signal);
-  const added = newIn(stored, furthest([...tail.segments, ...own.segments]));
+  const isLeft = wasLeft(stored, tail, target.timeline);
+  const added = newIn(stored, furthest([...tail.segments, ...own.segments, ...(isLeft ? tail.kept : [])]));
   const lookups = archiveLookups({ ...deps, repository, cluster, archive: stored }, signal);
   const choice = await decide(withTail(stored, added), target, lookupsWithTail(lookups, added));
   const isReplayed = ({ timeline, segment }: TailSegment): boolean =>
     choice.spans.some((span) => span.timeline === timeline && span.from <= segment && segment <= span.to);
   const fromTail = added.filter(isReplayed);
   const unused = target.target.kind === 'latest' ? added.filter((one) => !isReplayed(one)) : [];
-  return { choice, fromTail, notes: [...own.notes, ...tailNotes(fromTail, unused)] };
+  const keptWords = isLeft ? [] : newIn(stored, tail.kept).map(notYetLeft);
+  return { choice, fromTail, notes: [...own.notes, ...keptWords, ...tailNotes(fromTail, unused)] };
 }
 
 function xidOf({ target }: TargetChoice): number | undefined {
   return target.kind === 'xid' ? target.xid : undefined;
 }
 
+/** What this host has besides the repositories. */
+interface TailKnown extends SpooledTail {
+  /** What was put aside of the timeline that is asked for, and of segments that are in the spool no more. */
+  readonly kept: readonly TailSegment[];
+}
+
 async function tailFor(
   { tail, catalog, pool }: PlanDeps,
   cluster: ClusterName,
   target: TargetChoice,
-): Promise<SpooledTail> {
+): Promise<TailKnown> {
   const identity = tail && (await catalog.clusterIdentity(cluster));
-  if (tail === undefined || identity === undefined) return { segments: [], notes: [] };
-  return await readSpooledTail(tail, { identity, pool, xid: xidOf(target) });
+  if (tail === undefined || identity === undefined) return { segments: [], notes: [], kept: [] };
+  const reading = { identity, pool, xid: xidOf(target) };
+  const { timeline } = target;
+  const spooled = await readSpooledTail(tail, reading);
+  // After the spool: what leaves that in between is seen here.
+  const kept = timeline && (await readKeptTail(tail.spool, { ...reading, timeline }));
+  if (kept === undefined) return { ...spooled, kept: [] };
+  return {
+    segments: spooled.segments,
+    kept: kept.segments.filter(({ name }) => !spooled.segments.some((one) => one.name === name)),
+    notes: [...spooled.notes, ...kept.notes],
+  };
+}
+
+/**
+ * A timeline is left when there is WAL, or the history, of a newer one. Before that, what was put aside may be what the server
+ * itself took back.
+ */
+function wasLeft(
+  { ranges, histories }: ArchiveView,
+  { segments }: TailKnown,
+  timeline: TimelineId | undefined,
+): boolean {
+  return timeline !== undefined && [...ranges, ...histories, ...segments].some((one) => one.timeline > timeline);
+}
+
+function notYetLeft({ name, keptAs = name }: TailSegment): string {
+  return `not used, since nothing is known of a later timeline: ${keptAs}, which the receiver put aside`;
 }
 
 async function completePlan(
@@ -192,7 +232,7 @@ async function assertBackupUsable({ catalog }: PlanDeps, cluster: ClusterName, t
 /** Bytes per second of the newest restore that was done. */
 async function measuredRate(catalog: Catalog): Promise<number | undefined> {
   for (const job of await catalog.jobs(200)) {
-    if (job.kind !== 'restore' || job.state !== 'done') continue;
+    if ((job.kind !== 'restore' && job.kind !== 'clone') || job.state !== 'done') continue;
     const { bytes, seconds } = (job.result ?? {}) as { readonly bytes?: unknown; readonly seconds?: unknown };
     if (typeof bytes === 'number' && typeof seconds === 'number' && seconds > 0 && bytes > 0) return bytes / seconds;
   }

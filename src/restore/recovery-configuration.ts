@@ -4,6 +4,18 @@ import { formatMicros, type Micros } from '../postgres/timestamp.ts';
 import { confSetting, parseConf } from './conf-text.ts';
 import type { RecoveryTarget } from './target.ts';
 
+/** What a standby follows besides the archive. */
+export interface FollowedServer {
+  /** The value of primary_conninfo. May hold a password. */
+  readonly conninfo: string;
+  /** Undefined: none. */
+  readonly slot: string | undefined;
+  /** How long a commit waits before it is applied. */
+  readonly delaySeconds: number;
+  /** Where the standby itself listens; undefined: where the settings of the backup say. */
+  readonly port: number | undefined;
+}
+
 /** What the restored node is to do when it is started. */
 export interface RecoveryPlan {
   /** 13, 14, … */
@@ -13,6 +25,8 @@ export interface RecoveryPlan {
   readonly timeline: TimelineId | 'latest';
   readonly action: 'pause' | 'promote' | 'shutdown';
   readonly standby: boolean;
+  /** Undefined: the archive alone. */
+  readonly follows?: FollowedServer | undefined;
   /** Keeps archiving as it was configured: this node takes the cluster's place. */
   readonly takeOver: boolean;
   /** The value of restore_command, with `%f` and `%p`. */
@@ -91,13 +105,25 @@ function settings(plan: RecoveryPlan): readonly (readonly [string, string])[] {
   ].filter((name) => isKnown(name, plan.majorVersion));
   return [
     ...neutral.map((name) => [name, ''] as const),
-    ['recovery_min_apply_delay', '0'],
+    ['recovery_min_apply_delay', `${plan.follows?.delaySeconds ?? 0}s`],
+    ...followSettings(plan.follows),
     ...(plan.takeOver ? [] : archivingOff(plan.majorVersion)),
     ['restore_command', plan.restoreCommand],
     ['recovery_target_timeline', plan.timeline.toString()],
     ['recovery_target_action', plan.action],
     ['recovery_target_inclusive', 'inclusive' in plan.target && !plan.target.inclusive ? 'off' : 'on'],
     ...targetSettings(plan.target),
+  ];
+}
+
+/** Behind the empty ones. */
+function followSettings(follows: FollowedServer | undefined): readonly (readonly [string, string])[] {
+  if (follows === undefined) return [];
+  const { conninfo, slot, port } = follows;
+  return [
+    ['primary_conninfo', conninfo],
+    ...(slot === undefined ? [] : [['primary_slot_name', slot] as const]),
+    ...(port === undefined ? [] : [['port', port.toString()] as const]),
   ];
 }
 

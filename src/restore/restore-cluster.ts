@@ -12,6 +12,8 @@ import { OTHER_MAY_SERVE, type PlanDeps, planRestore, type RestorePlan } from '.
 import { placeTail } from './place-tail.ts';
 import { planDocument } from './plan-document.ts';
 import { ProgressMeter, type WorkProgress } from '../platform/progress-meter.ts';
+import type { FollowedServer } from './recovery-configuration.ts';
+import type { Upstream } from './upstream.ts';
 import { mapTablespaces, type TablespacePlace } from './tablespaces.ts';
 import { claimTarget, type Owner, ownerFor, removeMarkers } from './target-directory.ts';
 import { interrupted, publishControlFile, writeFiles } from './write-files.ts';
@@ -21,6 +23,13 @@ export interface RestoreOrder {
   readonly request: RestoreRequest;
   /** The value of restore_command, with `%f` and `%p`. */
   readonly restoreCommand: string;
+  /** For a standby that streams. */
+  readonly follow?: Follow | undefined;
+}
+
+export interface Follow {
+  readonly settings: FollowedServer;
+  readonly server: Pick<Upstream, 'path'>;
 }
 
 export interface RestoreControls {
@@ -63,7 +72,8 @@ export async function restoreCluster(
   controls: RestoreControls,
 ): Promise<RestoreResult> {
   const dataDirectory = absolute(order.request.to);
-  const { plan, backup } = await planAndOpen(deps, order, controls.signal);
+  const { plan: planned, backup } = await planAndOpen(deps, order, controls.signal);
+  const plan = { ...planned, follows: order.follow?.server.path };
   const tablespaces = mapTablespaces(backup.facts.tablespaces, order.request.tablespaceMap ?? {}, dataDirectory);
   const target = { dataDirectory, tablespaceDirectories: tablespaces.map(({ location }) => location) };
   const owner = await ownerFor(dataDirectory);
@@ -165,6 +175,7 @@ async function fill(
     timeline: follows ? 'latest' : choice.candidate.view.timeline,
     action: request.action ?? 'pause',
     standby,
+    follows: order.follow?.settings,
     takeOver: request.takeOver ?? false,
     restoreCommand,
     restoredAt: microsFromDate(deps.clock.now()),
@@ -176,7 +187,7 @@ async function fill(
 
 function describe(
   plan: RestorePlan,
-  { request }: RestoreOrder,
+  order: RestoreOrder,
   { dataDirectory, tablespaces }: Place,
 ): Omit<RestoreResult, 'files' | 'bytes' | 'seconds' | 'warnings'> {
   const { cluster, repository, backup, target, timeline, notes } = planDocument(plan);
@@ -190,11 +201,12 @@ function describe(
     tablespaces: tablespaces.map(({ original, location }) => ({ original, location })),
     notes,
     startCommand: `pg_ctl -D ${shellWord(dataDirectory)} start`,
-    next: nextSteps(plan, request),
+    next: nextSteps(plan, order),
   };
 }
 
-function nextSteps(plan: RestorePlan, request: RestoreRequest): readonly string[] {
+function nextSteps(plan: RestorePlan, { request, follow }: RestoreOrder): readonly string[] {
+  if (follow !== undefined) return ['it replays the archive and then streams; promote it with: select pg_promote()'];
   if (request.standby === true) {
     return ['it follows the archive as a standby; promote it with: select pg_promote()'];
   }
@@ -235,7 +247,7 @@ function ownerWarnings({ dataDirectory, owner }: Place): readonly string[] {
   return [`the files belong to root, as whom PostgreSQL does not run: chown -R postgres: ${shellWord(dataDirectory)}`];
 }
 
-function absolute(path: string): string {
+export function absolute(path: string): string {
   if (!isAbsolute(path) || path.includes('\0')) {
     throw new WaldenError('USAGE', `${JSON.stringify(path)} is not an absolute path`, {
       hint: 'for example: --to /var/lib/postgresql/restored',

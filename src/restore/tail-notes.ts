@@ -31,7 +31,8 @@ export function tailNotes(
   ];
 }
 
-function whereIs({ storedIn }: TailSegment): string {
+function whereIs({ storedIn, keptAs }: TailSegment): string {
+  if (keptAs !== undefined) return `as it was put aside when the receiver left its timeline: ${keptAs}`;
   return storedIn === undefined
     ? "in the receiver's spool, which only this service has"
     : `as it was stored last in repository ${storedIn}`;

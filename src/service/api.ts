@@ -107,6 +107,7 @@ export const JobDocument = Type.Object({
   kind: Type.Union([
     Type.Literal('backup'),
     Type.Literal('restore'),
+    Type.Literal('clone'),
     Type.Literal('catalog-rebuild'),
     Type.Literal('repository-sync'),
     Type.Literal('repository-repair'),
@@ -159,6 +160,10 @@ export const ReceiverDocument = Type.Object({
   failure: Nullable(Type.Object({ error: ErrorBody, since: Moment })),
   /** The last WAL that the server no longer had. */
   gap: Nullable(Type.Object({ first: Type.String(), last: Type.String(), noticedAt: Moment })),
+  /** Since when an operator has it stopped: it starts with no service until it is started again. */
+  stoppedAt: Nullable(Moment),
+  /** Where it receives from instead of from what the configuration names, since an operator said so. */
+  follows: Nullable(Type.Object({ conninfo: Type.String(), since: Moment })),
 });
 
 export const ReceiverAnswer = Type.Object({
@@ -253,6 +258,33 @@ export const RestoreRequest = Type.Object(
   { additionalProperties: false },
 );
 
+/** A standby that follows the archive, and then streams. */
+export const CloneRequest = Type.Object(
+  {
+    to: Type.String({ description: 'absolute path of the new data directory' }),
+    primary: Type.Optional(
+      Type.String({
+        maxLength: 2000,
+        description: 'conninfo without a password; by default that of the configuration',
+      }),
+    ),
+    slot: Type.Optional(Nullable(Type.String({ maxLength: 63, description: 'null: none; by default a name is made' }))),
+    delaySeconds: Type.Optional(Type.Integer({ minimum: 0, maximum: 2_147_483 })),
+    port: Type.Optional(Type.Integer({ minimum: 1, maximum: 65_535 })),
+    willStart: Type.Optional(Type.Boolean({ description: 'refuse a port that something listens on' })),
+    backup: Type.Optional(Type.String({ description: 'a backup id' })),
+    tablespaceMap: Type.Optional(Type.Record(Type.String(), Type.String())),
+    takeOver: Type.Optional(Type.Boolean()),
+    workers: Type.Optional(Type.Integer({ minimum: 1, maximum: 256 })),
+  },
+  { additionalProperties: false },
+);
+
+export const FollowRequest = Type.Object(
+  { conninfo: Nullable(Type.String({ maxLength: 2000, description: 'without a password; null: as configured' })) },
+  { additionalProperties: false },
+);
+
 export const SyncRequest = Type.Object(
   {
     from: Type.String({ maxLength: 100 }),
@@ -306,6 +338,8 @@ export type BackupFileDocument = Static<typeof BackupFileDocument>;
 export type BackupRequest = Static<typeof BackupRequest>;
 export type TargetRequest = Static<typeof TargetRequest>;
 export type RestoreRequest = Static<typeof RestoreRequest>;
+export type CloneRequest = Static<typeof CloneRequest>;
+export type FollowRequest = Static<typeof FollowRequest>;
 export type SyncRequest = Static<typeof SyncRequest>;
 export type RepairRequest = Static<typeof RepairRequest>;
 export type PlanDocument = Static<typeof PlanDocument>;

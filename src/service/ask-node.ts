@@ -1,6 +1,7 @@
 import type { ClusterIdentity } from '../../catalog/catalog.ts';
 import { WaldenError } from '../errors.ts';
 import type { ClusterConfig } from '../config/config.ts';
+import { parseHostList } from '../postgres/conninfo.ts';
 import { readControlFile } from '../postgres/control-file.ts';
 import { onFirstServer } from '../postgres/replication/first-server.ts';
 import { identifyServer } from '../postgres/replication/server-identity.ts';
@@ -15,7 +16,7 @@ export async function askNode({ name, dataDirectory, backup }: ClusterConfig): P
     return { systemIdentifier, majorVersion, segmentBytes };
   }
   if (backup.source === 'files') throw new WaldenError('INTERNAL', `cluster ${name} has no data directory`);
-  return await onFirstServer(backup.conninfo, async ({ connection }) => {
+  return await onFirstServer(parseHostList(backup.conninfo), async ({ connection }) => {
     const { systemIdentifier, majorVersion, segmentBytes } = await identifyServer(connection);
     return { systemIdentifier, majorVersion, segmentBytes };
   });

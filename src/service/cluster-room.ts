@@ -17,6 +17,8 @@ import { UnfinishedUploads } from '../wal/receive/unfinished-uploads.ts';
 import { Spool } from '../wal/spool.ts';
 import { askNode } from './ask-node.ts';
 import type { ServiceDeps } from './deps.ts';
+import { OrderedReceiver } from './ordered-receiver.ts';
+import { ReceiverOrderFile } from './receiver-orders.ts';
 
 /** A server that keeps silent is asked after this time, and lost after three of them. */
 const SILENCE_MS = 10_000;
@@ -46,7 +48,7 @@ export class ClusterRoom {
   /** One for each repository that is not required: what they lack is brought to them in the background. */
   readonly fillers: readonly RepositoryFiller[];
   /** Where WAL is received over the replication protocol. */
-  readonly receiver: WalReceiver | undefined;
+  readonly receiving: OrderedReceiver | undefined;
   /** Stores what is being received as far as it has come, where that is wanted. */
   readonly unfinished: UnfinishedUploads | undefined;
 
@@ -65,8 +67,12 @@ export class ClusterRoom {
         ({ name }) => !config.required.includes(name) && deps.config.repositories.get(name)?.access !== 'read-only',
       )
       .map((target) => this.#fillerOf(target));
-    this.receiver = this.#receiverOf(config);
+    this.receiving = this.#receiverOf(config);
     this.unfinished = this.#unfinishedOf(config);
+  }
+
+  get receiver(): WalReceiver | undefined {
+    return this.receiving?.receiver;
   }
 
   get stagingDirectory(): string {
@@ -102,6 +108,7 @@ export class ClusterRoom {
   async prepare(): Promise<void> {
     await this.spool.open();
     await this.spool.sweep();
+    await this.receiving?.prepare();
     const staged = `${this.scriptConfigPath}.tmp`;
     const text = scriptConfig(this.config, this.#deps.config.service.socket, this.scriptConfigPath);
     // As it is: then a full disk is no reason not to start.
@@ -161,16 +168,21 @@ export class ClusterRoom {
     else this.#deps.log.warn({ cluster, repository, error: errorToDocument(passedOver) }, message);
   };
 
-  #receiverOf({ receive, spoolDirectory }: ClusterConfig): WalReceiver | undefined {
+  #receiverOf({ name, receive, spoolDirectory }: ClusterConfig): OrderedReceiver | undefined {
     if (receive === undefined) return undefined;
-    const { clock, log } = this.#deps;
+    const { clock, log, config } = this.#deps;
     // Repositories that are away, or not recognised yet, must not keep WAL out of the spool.
     const open = (): Promise<ArchiveContext> => this.context();
     const archive = async (file: string, path: string): Promise<void> => {
       const pusher = await this.pusher();
       await pusher.pushFrom(file, path);
     };
-    return new WalReceiver({ clock, log, open, archive }, { ...receive, spoolDirectory, silenceMs: SILENCE_MS });
+    const receiver = new WalReceiver(
+      { clock, log, open, archive },
+      { ...receive, spoolDirectory, silenceMs: SILENCE_MS },
+    );
+    const file = new ReceiverOrderFile(config.service.stateDirectory, name);
+    return new OrderedReceiver({ receiver, file, conninfo: receive.conninfo, open, clock, log });
   }
 
   #unfinishedOf({ receive }: ClusterConfig): UnfinishedUploads | undefined {

@@ -9,12 +9,20 @@ import { parseWalName } from '../postgres/wal-name.ts';
 import { readClusterFile } from '../repository/cluster-file.ts';
 import { clusterName } from '../repository/names.ts';
 import type { Repository } from '../repository/repository.ts';
+import { cloneCluster } from '../restore/clone.ts';
 import { makePlan } from '../restore/plan.ts';
 import { restoreCluster } from '../restore/restore-cluster.ts';
 import { openWalObject } from '../wal/open-object.ts';
 import { backupFiles, findBackup } from './answers/backups.ts';
 import { backupDocument } from './answers/documents.ts';
-import type { BackupDocument, BackupFileDocument, BackupListDocument, PlanDocument, RestoreRequest } from './api.ts';
+import type {
+  BackupDocument,
+  BackupFileDocument,
+  BackupListDocument,
+  CloneRequest,
+  PlanDocument,
+  RestoreRequest,
+} from './api.ts';
 import type { JobControls } from './jobs.ts';
 import type { OfflineWalden } from './offline.ts';
 
@@ -24,6 +32,8 @@ export interface OfflineDeps {
   readonly place: string;
   /** For a node that recovers from this repository without a service. */
   readonly restoreCommand: (cluster: ClusterName) => string;
+  /** How the configuration, if there is one, reaches the primary of a cluster. */
+  readonly primary: (cluster: ClusterName) => string | undefined;
   /** What that node needs besides the repository: files or directories with keys. */
   readonly keys: readonly string[];
   readonly pool: WorkerPool;
@@ -69,6 +79,14 @@ export class RepositoryWalden implements OfflineWalden {
     const order = { cluster: name, request, restoreCommand };
     const result = await restoreCluster(this.#restoreDeps(catalog), order, controls);
     return { ...result, warnings: [...result.warnings, ...this.#deps.keys.map(keptKey)] };
+  }
+
+  async clone(cluster: string, request: CloneRequest, controls: JobControls): Promise<unknown> {
+    const { catalog, name } = await this.#look(cluster);
+    const { restoreCommand, primary, keys } = this.#deps;
+    const order = { cluster: name, request, restoreCommand: restoreCommand(name), configuredPrimary: primary(name) };
+    const result = await cloneCluster(this.#restoreDeps(catalog), order, controls);
+    return { ...result, warnings: [...result.warnings, ...keys.map(keptKey)] };
   }
 
   async fetchWal(cluster: string, name: string, targetPath: string): Promise<'restored' | 'absent'> {

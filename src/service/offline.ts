@@ -1,5 +1,12 @@
 import type { Config } from '../config/config.ts';
-import type { BackupDocument, BackupFileDocument, BackupListDocument, PlanDocument, RestoreRequest } from './api.ts';
+import type {
+  BackupDocument,
+  BackupFileDocument,
+  BackupListDocument,
+  CloneRequest,
+  PlanDocument,
+  RestoreRequest,
+} from './api.ts';
 import type { JobControls } from './jobs.ts';
 
 /**
@@ -13,6 +20,8 @@ export interface OfflineWalden {
   files(cluster: string, id: string): AsyncIterable<BackupFileDocument>;
   plan(cluster: string, request: RestoreRequest): Promise<PlanDocument>;
   restore(cluster: string, request: RestoreRequest, controls: JobControls): Promise<unknown>;
+  /** The primary is, unless the request says it, that of the configuration, where one names the repository. */
+  clone(cluster: string, request: CloneRequest, controls: JobControls): Promise<unknown>;
   /** `absent` only when proven. The file appears whole under `targetPath` or not at all. */
   fetchWal(cluster: string, name: string, targetPath: string): Promise<'restored' | 'absent'>;
   close(): Promise<void>;

@@ -69,7 +69,7 @@ export async function startService(given: ServiceDeps, log: FastifyBaseLogger): 
   deps.log.info({ socket: deps.config.service.socket, clusters: [...clusters.keys()] }, 'ready');
   listening();
   for (const room of clusters.values()) {
-    await room.receiver?.start();
+    await room.receiving?.begin();
     room.unfinished?.start();
   }
   void (rebuild?.ended ?? Promise.resolve()).then(() => {

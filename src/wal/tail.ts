@@ -12,6 +12,8 @@ export interface TailSegment {
   readonly isWhole: boolean;
   /** Stored as far as it had come in this repository; undefined: in the receiver's spool. */
   readonly storedIn: RepositoryName | undefined;
+  /** The file of the spool, when it was put aside there. */
+  readonly keptAs?: string | undefined;
   /** Where its last whole record ends, and where that begins; no record may begin in what has come. */
   readonly end: Lsn;
   readonly lastRecord: Lsn | undefined;

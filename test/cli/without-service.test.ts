@@ -87,6 +87,19 @@ describe('wrong usage', () => {
     ['a repository beside a socket', ['list', 'main', '--repository', 'r', '--socket', '/s'], 'cannot stand beside'],
     ['two repositories', ['list', 'main', '--repository', 'r', '--repository-path', '/r'], 'cannot stand beside'],
     ['a key of the configuration', ['list', 'main', '--repository', 'r', '--key-file', '/k'], '--key-file needs'],
+    ['a delay without a unit', ['clone', 'main', '--to', '/x', '--delay', '5'], 'It must be a time like 90s'],
+    ['a delay of a month', ['clone', 'main', '--to', '/x', '--delay', '30d'], 'of 24 days at the most'],
+    [
+      'programs for no start',
+      ['clone', 'main', '--to', '/x', '--pg-bin', '/b'],
+      '--pg-bin has no meaning without --start',
+    ],
+    ['no primary to follow', ['cluster', 'follow', 'main'], 'either --primary or --configured is to be given'],
+    [
+      'two primaries to follow',
+      ['cluster', 'follow', 'main', '--configured', '--primary', 'host=x'],
+      'either --primary or --configured is to be given',
+    ],
     ['a moment of no repository', ['list', 'main', '--as-of', '1 hour ago'], '--as-of needs --repository'],
   ])('of the kind: %s ends with status 2 and a hint', async (_, words, message) => {
     const { status, stdout, stderr } = await runWalden(words);

@@ -123,6 +123,26 @@ describe.each(testedVersions)('restoring what is in the unfinished segment, Post
   });
 });
 
+describe('restoring what a reset put aside', () => {
+  it('leaves it where it is as long as nothing is known of a later timeline, and says so', async () => {
+    const scene = await startReceiving({ version: newestVersion });
+    const { server, walden } = scene;
+    await walden.run('backup', 'main');
+    await receivedNow(server, walden);
+    await leaveMark(server, 'taken back');
+    await spooled(server, walden);
+    await server.kill();
+    const { segment } = partialOf(walden);
+    await walden.run('receiver', 'reset', 'main');
+    const { unfinished, notes } = await planOf(walden, '--timeline', '1');
+    expect(unfinished).toBeNull();
+    expect(notes.join('\n')).toContain('not used, since nothing is known of a later timeline: ');
+    expect(notes.join('\n')).toContain(`kept/${segment}.partial.1`);
+    expect((await planOf(walden)).notes.join('\n')).not.toContain('kept/');
+    await scene.dispose();
+  });
+});
+
 describe('restoring whole segments that the repository does not take', () => {
   const scenes: { dispose(): Promise<void> }[] = [];
   afterEach(async () => {
@@ -260,6 +280,13 @@ describe.each(testedVersions)('a standby and the unfinished segment, PostgreSQL 
     await spooled(standby, walden);
     expect((await receiverOf(walden)).timeline).toBe(2);
     expect(filesBelow(join(receiveDirectory(walden), 'kept'))).toEqual([`${tail}.partial.1`]);
+    // Put aside, it is given back to those who ask for its timeline, and to nobody else.
+    const plan = await planOf(walden, '--timeline', '1');
+    expect(plan.unfinished?.segment).toBe(tail);
+    expect(plan.notes.join('\n')).toContain(`kept/${tail}.partial.1`);
+    const left = await restoreAndStart(scene, ['--timeline', '1']);
+    expect(await marksOf(left)).toEqual(['followed', 'left behind']);
+    await left.dispose();
     await walden.kill();
     await standby.kill();
     await walden.start();

@@ -5,7 +5,8 @@ import { parseLsn } from '../../src/postgres/lsn.ts';
 import type { PlanDocument } from '../../src/service/api.ts';
 import { WAL_HEADER_BYTES } from '../../src/repository/wal-object.ts';
 import { startLoad } from '../support/load.ts';
-import { partialOf, receivedNow, startReceiving, streaming } from '../support/receiving.ts';
+import { startRestored } from '../support/postgres-server.ts';
+import { partialOf, receivedNow, receiverThat, startReceiving, streaming } from '../support/receiving.ts';
 import { freshTarget, leaveMark, marksOf, restoreAndStart, type Scene } from '../support/scene.ts';
 import { filesBelow } from '../support/stored.ts';
 import { newestVersion, testedVersions } from '../support/tested-versions.ts';
@@ -68,6 +69,40 @@ describe.each(testedVersions)('storing the unfinished segment, PostgreSQL %i', (
     const restored = await restoreAndStart({ server, walden } as Scene, []);
     expect(await marksOf(restored)).toEqual(['stored', 'whole']);
     await restored.dispose();
+  });
+});
+
+describe.each(testedVersions)('an unfinished segment of a timeline that was left, PostgreSQL %i', (version) => {
+  it('stays in the repository, and is put only where its timeline is replayed', async () => {
+    const scene = await begin(version);
+    const { server, walden } = scene;
+    const standby = await restoreAndStart(scene, ['--standby'], { waitFor: 'accepting' });
+    scenes.unshift(standby);
+    await leaveMark(server, 'followed');
+    await receivedNow(server, walden);
+    await until(async () => (await marksOf(standby)).includes('followed'), { what: 'the standby to follow' });
+    const { lsn } = await leaveMark(server, 'left behind');
+    await storedUpTo(walden, lsn);
+    const { segment: tail } = partialOf(walden);
+    await server.kill();
+    await standby.query('select pg_promote(true, 60)');
+    await walden.run('cluster', 'follow', 'main', '--primary', standby.conninfo.replace(' dbname=postgres', ''));
+    await receiverThat(walden, 'timeline 2', ({ state, timeline }) => state === 'streaming' && timeline === 2);
+    await storedUpTo(walden, (await leaveMark(standby, 'new timeline')).lsn);
+    await receivedNow(standby, walden);
+    expect(unfinishedIn(walden).map((name) => name.slice(0, 24))).toContain(tail);
+    // Without the spool, in which it was put aside.
+    const repository = ['--repository-path', walden.repositoryPath()];
+    const to = freshTarget();
+    await walden.run('restore', 'main', '--to', to, ...repository);
+    // Looked at before the start: PostgreSQL might replay it, and removes it once it is promoted.
+    expect(filesBelow(join(to, 'pg_wal'))).not.toContain(tail);
+    const restored = await startRestored(to, { version });
+    expect(await marksOf(restored)).toEqual(['followed', 'new timeline']);
+    await restored.dispose();
+    const left = await restoreAndStart(scene, [...repository, '--timeline', '1']);
+    expect(await marksOf(left)).toEqual(['followed', 'left behind']);
+    await left.dispose();
   });
 });
 

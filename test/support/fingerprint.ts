@@ -16,7 +16,7 @@ const USER_RELATIONS = `pg_class c join pg_namespace n on n.oid = c.relnamespace
  * Row counts and hashes of everything in the database `postgres`, in one snapshot: equal for two servers that hold the
  * same rows. Needs no write, so it works on a standby.
  */
-export async function fingerprint(server: TestServer): Promise<Fingerprint> {
+export async function fingerprint(server: Pick<TestServer, 'client'>): Promise<Fingerprint> {
   const client = await server.client();
   try {
     await client.query('begin transaction isolation level repeatable read, read only');

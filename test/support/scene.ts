@@ -48,7 +48,7 @@ export interface Mark {
 }
 
 /** Commits one row into `marks`, and writes a record of no effect after it, so that the LSN lies between two commits. */
-export async function leaveMark(server: TestServer, mark: string): Promise<Mark> {
+export async function leaveMark(server: Pick<TestServer, 'query' | 'value'>, mark: string): Promise<Mark> {
   const xid = await server.value(
     'with row as (insert into marks values ($1) returning 1) select pg_current_xact_id()::text from row',
     [mark],
@@ -58,7 +58,7 @@ export async function leaveMark(server: TestServer, mark: string): Promise<Mark>
   return { xid, lsn };
 }
 
-export async function marksOf(server: TestServer): Promise<readonly string[]> {
+export async function marksOf(server: Pick<TestServer, 'query'>): Promise<readonly string[]> {
   return (await server.query('select mark from marks order by mark')).map((row) => String(row['mark']));
 }
 

@@ -43,8 +43,8 @@ export interface Outcome {
 export interface RunningProgram {
   /** Resolves whatever comes of it; status 124 when a signal or the deadline ended it. */
   readonly outcome: Promise<Outcome>;
-  /** SIGKILL. Whether it was still running. */
-  kill(): boolean;
+  /** SIGKILL, unless told otherwise. Whether it was still running. */
+  kill(signal?: NodeJS.Signals): boolean;
 }
 
 /** A configuration in a directory of its own, and the real programs of `bin/` on it. */
@@ -249,9 +249,9 @@ export function runProgram(program: string, words: readonly string[], options: P
   return startProgram(program, words, options).outcome;
 }
 
-function startProgram(program: string, words: readonly string[], options: ProgramOptions): RunningProgram {
+export function startProgram(program: string, words: readonly string[], options: ProgramOptions): RunningProgram {
   const { deadlineMs = COMMAND_DEADLINE_MS, ...rest } = options;
-  let kill = (): boolean => false;
+  let kill: (signal: NodeJS.Signals) => boolean = () => false;
   const outcome = new Promise<Outcome>((resolve) => {
     const child = execFile(
       program,
@@ -263,9 +263,9 @@ function startProgram(program: string, words: readonly string[], options: Progra
         resolve({ status, stdout, stderr: `${reason}${stderr}` });
       },
     );
-    kill = () => child.exitCode === null && child.kill('SIGKILL');
+    kill = (signal) => child.exitCode === null && child.kill(signal);
   });
-  return { outcome, kill: () => kill() };
+  return { outcome, kill: (signal = 'SIGKILL') => kill(signal) };
 }
 
 /** Adds lines to the configuration; a running service does not see them. */

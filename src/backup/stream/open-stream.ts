@@ -1,4 +1,5 @@
 import type { StreamBackupSource } from '../../config/config.ts';
+import { parseHostList } from '../../postgres/conninfo.ts';
 import { canCompress } from '../../postgres/replication/base-backup-command.ts';
 import type { ReplicationConnection } from '../../postgres/replication/connection.ts';
 import { onFirstServer } from '../../postgres/replication/first-server.ts';
@@ -27,7 +28,7 @@ export async function openStream(
     log.warn({ cluster: name }, message);
   };
   const server = await onFirstServer(
-    source.conninfo,
+    parseHostList(source.conninfo),
     async ({ connection, isOnThisHost, index }): Promise<StreamServer> => ({
       ...(await lookAt(connection, request, note)),
       ...{ conninfo: source.conninfo, hostIndex: index },

@@ -16,7 +16,7 @@ export const defineReceiverStart = receiverCommand(
 );
 export const defineReceiverStop = receiverCommand(
   'stop',
-  'Ends the receiving of WAL until it is started again, or the service is. The slot keeps the WAL on the server meanwhile.',
+  'Ends the receiving of WAL until it is started again with walden receiver start, also across restarts of the service. The slot keeps all WAL on the server meanwhile.',
 );
 export const defineReceiverReset = receiverCommand(
   'reset',

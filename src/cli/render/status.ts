@@ -27,7 +27,7 @@ function clusterLines(cluster: ClusterStatusDocument, now: Date): string[] {
         : []),
       ...repositoryLines(cluster.name, repository, now).map((line) => (several ? `  ${line}` : line)),
     ]),
-    ...(cluster.receiver === null ? [] : receiverLines(cluster.receiver, now)),
+    ...(cluster.receiver === null ? [] : receiverLines(cluster.name, cluster.receiver, now)),
     ...waitingLines(cluster.wal, now),
     ...refusalLines(cluster.wal.refusals, now),
     ...cluster.jobs.filter(({ state }) => state === 'running').flatMap((job) => runningLines(job, now)),

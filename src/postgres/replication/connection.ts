@@ -1,6 +1,7 @@
 import pg, { type ClientConfig } from 'pg';
 import { WaldenError } from '../../errors.ts';
 import { type Lsn, parseLsn, type SystemIdentifier, systemIdentifier, type TimelineId, timelineId } from '../lsn.ts';
+import { withPassfile } from '../passfile.ts';
 import { type Micros, micros } from '../timestamp.ts';
 import { BaseBackup, type BaseBackupOptions } from './base-backup.ts';
 import { readColumns, readValues, simpleQuery } from './messages.ts';
@@ -51,7 +52,8 @@ export class ReplicationConnection {
 
   /** @throws SERVER_UNREACHABLE, which never repeats a password */
   static async open(config: ClientConfig): Promise<ReplicationConnection> {
-    const client = await connect({ ...config, replication: 'true' } as ClientConfig);
+    // The server takes no notice of the database; passwords are looked for under this name, as libpq does.
+    const client = await connect({ ...config, replication: 'true', database: 'replication' } as ClientConfig);
     const socket = client.connection.stream;
     for (const listener of socket.listeners('data')) socket.removeListener('data', listener as () => void);
     return new ReplicationConnection(new Wire(socket), config);
@@ -224,7 +226,7 @@ export function sqlstateOf(error: unknown): string | undefined {
 async function connect(config: ClientConfig): Promise<pg.Client> {
   const client = new pg.Client({
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-    ...config,
+    ...withPassfile(config),
     query_timeout: COMMAND_TIMEOUT_MS,
     keepAlive: true,
   });

@@ -1,11 +1,12 @@
 import type { ClientConfig } from 'pg';
 import { isWaldenError, WaldenError, withContext } from '../../errors.ts';
-import { parseHostList } from '../conninfo.ts';
+import type { HostList } from '../conninfo.ts';
 import { ReplicationConnection } from './connection.ts';
 
-/** A connection to one of the servers that a conninfo names. */
+/** A connection to one of the servers of a list. */
 export interface ChosenServer {
   readonly connection: ReplicationConnection;
+  readonly host: HostList['hosts'][number];
   /** Whether no network lies between. */
   readonly isOnThisHost: boolean;
   /** Its number among the hosts, from 0. */
@@ -13,16 +14,15 @@ export interface ChosenServer {
 }
 
 /**
- * What `work` finds on the first of the hosts in `conninfo` that will do: it answers, takes writes where read-write is wanted,
- * and `work` does not refuse it as another cluster's. The connection is closed afterwards.
- * @throws CONFIG_INVALID, what `work` throws, and of hosts none of which will do the failure of the first
+ * What `work` finds on the first of these hosts that will do: it answers, takes writes where read-write is wanted, and `work`
+ * does not refuse it as another cluster's. The connection is closed afterwards.
+ * @throws what `work` throws, and of hosts none of which will do the failure of the first
  */
 export async function onFirstServer<Result>(
-  conninfo: string,
+  { hosts, target }: HostList,
   work: (server: ChosenServer) => Promise<Result>,
   applicationName = 'walden',
 ): Promise<Result> {
-  const { hosts, target } = parseHostList(conninfo);
   let failure: unknown;
   for (const [index, host] of hosts.entries()) {
     try {
@@ -32,7 +32,7 @@ export async function onFirstServer<Result>(
       });
       try {
         if (target === 'read-write') await assertTakesWrites(connection);
-        return await work({ connection, isOnThisHost: isOnThisHost(host), index });
+        return await work({ connection, host, isOnThisHost: isOnThisHost(host), index });
       } finally {
         await connection.close();
       }

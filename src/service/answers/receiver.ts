@@ -2,10 +2,12 @@ import { formatLsn, type Lsn } from '../../postgres/lsn.ts';
 import { formatMicros, microsFromDate } from '../../postgres/timestamp.ts';
 import type { ReceiverDocument } from '../api.ts';
 import type { ClusterRoom } from '../cluster-room.ts';
+import { momentOrNull } from './documents.ts';
 
 /** How the receiver of a cluster is doing; null where it has none. */
-export function receiverDocument({ receiver, config }: ClusterRoom, now: Date): ReceiverDocument | null {
-  if (receiver === undefined || config.receive === undefined) return null;
+export function receiverDocument({ receiving, config }: ClusterRoom, now: Date): ReceiverDocument | null {
+  if (receiving === undefined || config.receive === undefined) return null;
+  const { receiver, orders } = receiving;
   const status = receiver.status();
   const { state, host, slot, timeline, flushed, acknowledged, serverEnd, caughtUpAt, failure, gap } = status;
   const lagBytes = distance(flushed, serverEnd);
@@ -21,6 +23,11 @@ export function receiverDocument({ receiver, config }: ClusterRoom, now: Date): 
     retainedBytes: distance(acknowledged, serverEnd),
     waitingFiles: status.waitingFiles,
     failure: failure === undefined ? null : { error: { ...failure.error }, since: formatMicros(failure.since) },
+    stoppedAt: momentOrNull(orders.stoppedAt),
+    follows:
+      orders.follows === undefined
+        ? null
+        : { conninfo: orders.follows.conninfo, since: formatMicros(orders.follows.since) },
     gap: gap === undefined ? null : { first: gap.first, last: gap.last, noticedAt: formatMicros(gap.at) },
   };
 }

@@ -2,13 +2,23 @@ import { Readable } from 'node:stream';
 import { Type } from 'typebox';
 import type { BackupRecord, ClusterName } from '../../../catalog/catalog.ts';
 import { takeBackup } from '../../backup/take-backup.ts';
+import { cloneCluster } from '../../restore/clone.ts';
 import { restoreCluster } from '../../restore/restore-cluster.ts';
 import { makePlan } from '../../restore/plan.ts';
-import { BackupDocument, BackupList, BackupRequest, JobDocument, PlanDocument, RestoreRequest } from '../api.ts';
+import {
+  BackupDocument,
+  BackupList,
+  BackupRequest,
+  CloneRequest,
+  JobDocument,
+  PlanDocument,
+  RestoreRequest,
+} from '../api.ts';
 import { backupFiles, findBackup } from '../answers/backups.ts';
 import { backupDocument, jobDocument } from '../answers/documents.ts';
 import type { Server } from '../http-server.ts';
 import { restoreCommand } from '../../config/command-line.ts';
+import { primaryConninfo } from '../../config/config.ts';
 import { assertCatalogWhole, byKnown, clusterRoom, rebuildBegun, type ServiceRooms } from '../rooms.ts';
 
 const ClusterParams = Type.Object({ cluster: Type.String({ maxLength: 100 }) });
@@ -115,6 +125,27 @@ function workingRoutes(server: Server, rooms: ServiceRooms): void {
             { cluster: room.config.name, ...order },
             controls,
           );
+          return { ...result, notes: [...result.notes, ...notes] };
+        });
+      });
+      return await reply.code(202).send({ job: jobDocument(job) });
+    },
+  );
+  server.post<ClusterRoute & { readonly Body: CloneRequest }>(
+    '/v1/clusters/:cluster/clones',
+    { schema: { params: ClusterParams, body: CloneRequest, response: { 202: Started } } },
+    async (request, reply) => {
+      const room = clusterRoom(rooms, request.params.cluster);
+      const job = await jobs.start('clone', room.config.name, async (controls) => {
+        await rebuildBegun(rooms, controls.signal);
+        return await byKnown(rooms, await room.forRestore(), async (repositories, notes) => {
+          const order = {
+            cluster: room.config.name,
+            request: request.body,
+            restoreCommand: restoreCommand(room.scriptConfigPath),
+            configuredPrimary: primaryConninfo(room.config),
+          };
+          const result = await cloneCluster({ ...deps, repositories, tail: room.receiver?.tail }, order, controls);
           return { ...result, notes: [...result.notes, ...notes] };
         });
       });

@@ -1,11 +1,13 @@
 import { Type } from 'typebox';
 import { WaldenError } from '../../errors.ts';
-import type { WalReceiver } from '../../wal/receive/receiver.ts';
-import { ReceiverAnswer } from '../api.ts';
+import { FollowRequest, ReceiverAnswer, type ReceiverAnswerDocument } from '../api.ts';
 import { receiverDocument } from '../answers/receiver.ts';
+import type { ClusterRoom } from '../cluster-room.ts';
 import type { Server } from '../http-server.ts';
+import type { OrderedReceiver } from '../ordered-receiver.ts';
 import { clusterRoom, type ServiceRooms } from '../rooms.ts';
 
+const ClusterParams = Type.Object({ cluster: Type.String({ maxLength: 100 }) });
 const ReceiverParams = Type.Object({
   cluster: Type.String({ maxLength: 100 }),
   action: Type.Union([Type.Literal('start'), Type.Literal('stop'), Type.Literal('reset')]),
@@ -22,21 +24,38 @@ export function receiverRoutes(server: Server, rooms: ServiceRooms): void {
     async (request) => {
       const { cluster, action } = request.params;
       const room = clusterRoom(rooms, cluster);
-      const { receiver } = room;
-      if (receiver === undefined) {
-        throw new WaldenError('NOT_FOUND', `cluster ${cluster} receives no WAL`, {
-          hint: `set receive = true in [cluster.${cluster}]; see docs/receiver.md`,
-        });
-      }
-      const kept = await act(receiver, action);
-      const document = receiverDocument(room, rooms.deps.clock.now());
-      if (document === null) throw new WaldenError('INTERNAL', `the receiver of ${cluster} is gone`);
-      return { cluster, receiver: document, kept: [...kept] };
+      return answerOf(rooms, room, await act(receivingOf(room), action));
+    },
+  );
+  server.post<{ Params: { cluster: string }; Body: FollowRequest }>(
+    '/v1/clusters/:cluster/primary',
+    { schema: { params: ClusterParams, body: FollowRequest, response: { 200: ReceiverAnswer } } },
+    async (request) => {
+      const room = clusterRoom(rooms, request.params.cluster);
+      const { conninfo } = request.body;
+      if (conninfo === null) await receivingOf(room).followConfigured();
+      else await receivingOf(room).follow(conninfo);
+      return answerOf(rooms, room, []);
     },
   );
 }
 
-async function act(receiver: WalReceiver, action: ReceiverRequest['action']): Promise<readonly string[]> {
+/** @throws NOT_FOUND */
+function receivingOf({ config: { name }, receiving }: ClusterRoom): OrderedReceiver {
+  if (receiving !== undefined) return receiving;
+  throw new WaldenError('NOT_FOUND', `cluster ${name} receives no WAL`, {
+    hint: `set receive = true in [cluster.${name}]; see docs/receiver.md`,
+  });
+}
+
+function answerOf(rooms: ServiceRooms, room: ClusterRoom, kept: readonly string[]): ReceiverAnswerDocument {
+  const cluster = room.config.name;
+  const receiver = receiverDocument(room, rooms.deps.clock.now());
+  if (receiver === null) throw new WaldenError('INTERNAL', `the receiver of ${cluster} is gone`);
+  return { cluster, receiver, kept: [...kept] };
+}
+
+async function act(receiver: OrderedReceiver, action: ReceiverRequest['action']): Promise<readonly string[]> {
   switch (action) {
     case 'start':
       await receiver.start();

@@ -11,6 +11,7 @@ import {
   type WalFileName,
 } from '../../postgres/wal-name.ts';
 import type { ArchiveContext } from '../archive-context.ts';
+import { newestTimeline } from '../newest-timeline.ts';
 import { coveredRuns, pathOf, type PathStep } from '../path-coverage.ts';
 import { isOnPath, type PlannedStart, planStart, type SpooledSegment } from './plan-start.ts';
 import type { ReceivedFiles } from './received-files.ts';
@@ -69,16 +70,6 @@ async function assertNotLeftBehind({ context, isOnlyHost, log }: SessionStart, t
     return;
   }
   throw new WaldenError('SERVER_MISMATCH', fact, { hint: 'this is a primary that another node was promoted after' });
-}
-
-async function newestTimeline({ catalog, cluster, required }: ArchiveContext): Promise<number> {
-  let newest = 0;
-  for (const { name } of required) {
-    const ranges = await catalog.walRanges(name, cluster);
-    const histories = await catalog.timelineHistories(name, cluster);
-    newest = Math.max(newest, ranges.at(-1)?.timeline ?? 0, histories.at(-1)?.timeline ?? 0);
-  }
-  return newest;
 }
 
 /** One that keeps nothing, or that the server gave up, is made anew: nobody else uses it. @returns where its WAL begins */

@@ -15,13 +15,19 @@ export interface PartialSegment {
   readonly bytes: number;
 }
 
+/** A partial segment that was put aside. */
+export interface KeptSegment {
+  readonly segment: WalFileName;
+  readonly path: string;
+}
+
 /**
  * Where received WAL waits until it is durable in every repository that the cluster requires. Unlike the rest of the spool it
  * may be all that is left of acknowledged WAL, so that everything here is fsynced, and nothing is removed but what is stored.
  *
  *   receive/<segment>.partial   the segment being received: as many bytes as have come, and perhaps zeros behind them
  *   receive/done/<file>         whole segments, and history files
- *   receive/kept/<file>.<n>     what the server did not go on with: never read, never removed
+ *   receive/kept/<file>.<n>     what the server did not go on with: never removed; read for a timeline that was left
  */
 export class ReceiveSpool {
   readonly directory: string;
@@ -79,6 +85,19 @@ export class ReceiveSpool {
         .filter((entry) => !entry.startsWith('.'))
         .map((entry) => parseWalName(entry).name)
         .sort();
+    });
+  }
+
+  /** What is there of partial segments that were put aside, those of one segment in the order in which they were. */
+  async kept(): Promise<readonly KeptSegment[]> {
+    if (!(await this.exists())) return [];
+    return await this.#attempt('read', async () => {
+      const found = (await readdir(this.#kept)).flatMap((entry) => {
+        const [, segment, number] = /^([0-9A-F]{24})\.partial\.(\d{1,9})$/.exec(entry) ?? [];
+        if (segment === undefined || number === undefined) return [];
+        return [{ segment: parseWalName(segment).name, number: Number(number), path: join(this.#kept, entry) }];
+      });
+      return found.sort((a, b) => a.number - b.number).map(({ segment, path }) => ({ segment, path }));
     });
   }
 

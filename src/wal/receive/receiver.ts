@@ -35,6 +35,8 @@ export class WalReceiver {
   readonly #deps: ReceiverDeps;
   readonly #options: ReceiverOptions;
   readonly #spool: ReceiveSpool;
+  /** As in the options, or as it was told since. */
+  #conninfo: string;
   #stop = new AbortController();
   #running: Promise<void> | undefined;
   #stopping: Promise<void> | undefined;
@@ -55,6 +57,7 @@ export class WalReceiver {
   constructor(deps: ReceiverDeps, options: ReceiverOptions) {
     this.#deps = deps;
     this.#options = options;
+    this.#conninfo = options.conninfo;
     this.#spool = new ReceiveSpool(options.spoolDirectory);
   }
 
@@ -94,6 +97,16 @@ export class WalReceiver {
     this.#deps.log.warn({ kept }, `the receiver begins anew: ${kept.length} files of its spool were put aside`);
     await this.start();
     return kept;
+  }
+
+  /** From this server from now on: a session that runs ends, and what has come goes on from there. One that is stopped stays so. */
+  async follow(conninfo: string): Promise<void> {
+    const wasRunning = this.#running !== undefined;
+    await this.stop();
+    this.#conninfo = conninfo;
+    this.#host = undefined;
+    this.#failure = undefined;
+    if (wasRunning) await this.start();
   }
 
   async #end(): Promise<void> {
@@ -159,9 +172,9 @@ export class WalReceiver {
     await this.#spool.open();
     const files = (this.#files ??= this.#receivedFiles(context));
     for (const name of await this.#spool.finished()) files.add(name);
-    const { spoolLimitBytes, conninfo, applicationName } = this.#options;
+    const { spoolLimitBytes, applicationName } = this.#options;
     assertSpoolHasRoom(files.count, context.identity.segmentBytes, spoolLimitBytes);
-    const { hosts, target } = parseHostList(conninfo);
+    const { hosts, target } = parseHostList(this.#conninfo);
     let failure: unknown;
     for (const host of hosts) {
       const config = { ...host, application_name: applicationName ?? host.application_name ?? 'walden' };

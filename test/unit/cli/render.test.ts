@@ -102,7 +102,7 @@ describe('showing the status', () => {
       ...{ state: 'streaming', host: 'db1', slot: 'walden_main', acknowledge: 'repository', timeline: 2 },
       ...{ receivedLsn: '0/A0000A0', flushedLsn: '0/A000080', acknowledgedLsn: '0/9000000', serverLsn: '0/A000180' },
       ...{ lagBytes: 256, lagSeconds: 2.4, retainedBytes: 16 * 1024 ** 2 + 384, waitingFiles: 1 },
-      ...{ failure: null, gap: null },
+      ...{ failure: null, gap: null, stoppedAt: null, follows: null },
     };
     const lines = (change: Partial<ReceiverDocument> = {}): readonly string[] =>
       renderStatus(status({ receiver: { ...receiver, ...change } }), NOW)
@@ -131,6 +131,17 @@ describe('showing the status', () => {
       '      HINT: free space',
       '    LOST: WAL from 000000020000000000000003 to 000000020000000000000004, noticed 2 min ago',
       '      HINT: take a backup; nothing can be restored across this hole',
+    ]);
+    expect(
+      lines({
+        ...{ state: 'stopped', stoppedAt: '2026-11-22T09:00:00.000000Z', receivedLsn: null, acknowledgedLsn: null },
+        ...{ waitingFiles: 0, follows: { conninfo: 'host=db2', since: '2026-11-22T11:00:00.000000Z' } },
+      }).slice(1),
+    ).toEqual([
+      '    STOPPED by an operator 3 h ago: no WAL is received, and the slot walden_main keeps all of it on the server',
+      '      HINT: start it before the disk there is full: walden receiver start main',
+      '    it was told 1 h ago to follow: host=db2',
+      '      to follow the configuration again: walden cluster follow main --configured',
     ]);
   });
 

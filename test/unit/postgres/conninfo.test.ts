@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { isWaldenError } from '../../../src/errors.ts';
-import { parseConninfo, parseHostList } from '../../../src/postgres/conninfo.ts';
+import { parseConninfo, parseHostList, parsePrimaryConninfo } from '../../../src/postgres/conninfo.ts';
 
 const NO_TLS = { ssl: false };
 
@@ -111,4 +111,26 @@ describe('parseHostList', () => {
       );
     },
   );
+});
+
+describe('parsePrimaryConninfo', () => {
+  it('takes what only libpq understands', () => {
+    const { hosts } = parsePrimaryConninfo('host=db1 keepalives_idle=30 channel_binding=require', false);
+    expect(hosts).toEqual([{ host: 'db1', database: 'postgres', ...NO_TLS }]);
+    expect(() => parsePrimaryConninfo('host=db1 nonsense=1', false)).toThrow('nonsense is not known');
+  });
+
+  it('takes one line, as a setting of PostgreSQL does', () => {
+    expect(() => parsePrimaryConninfo('host=db1\nuser=x', false)).toThrow('more than one line');
+  });
+
+  it.each([
+    'host=db1 password=sesame',
+    "host=db1 sslpassword='sesame'",
+    'postgres://walden:sesame@db1',
+    'postgres://db1?password=sesame',
+  ])('refuses a password where it would be seen: %s', (conninfo) => {
+    expect(() => parsePrimaryConninfo(conninfo, false)).toThrow('holds a password');
+    expect(() => parsePrimaryConninfo(conninfo, true)).not.toThrow();
+  });
 });
