@@ -193,6 +193,7 @@ function factsOf(
   const { stopped, packs, corrupt, checksumsVerified, tablespaces } = copied;
   return {
     identity: request.identity,
+    parent: undefined,
     timeline: stopped.timeline,
     startLsn: stopped.startLsn,
     stopLsn: stopped.stopLsn,

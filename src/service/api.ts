@@ -65,6 +65,8 @@ export const BackupDocument = Type.Object({
       systemIdentifier: Type.String(),
       majorVersion: Type.Integer(),
       segmentBytes: Type.Integer(),
+      /** The backup that an incremental one builds on; null for a full one. */
+      parent: Nullable(Type.String()),
       timeline: Type.Integer(),
       startLsn: LsnText,
       stopLsn: LsnText,

@@ -39,6 +39,7 @@ export interface BackupToStore {
 
 const FACTS: BackupFacts = {
   identity: { systemIdentifier: '7' as SystemIdentifier, majorVersion: 17, segmentBytes: 1048576 as SegmentBytes },
+  parent: undefined,
   timeline: 1 as TimelineId,
   startLsn: 0x200028n as Lsn,
   stopLsn: 0x200100n as Lsn,

@@ -20,6 +20,7 @@ const BACKUP: BackupDocument = {
     systemIdentifier: '7421000000000000001',
     majorVersion: 15,
     segmentBytes: 16777216,
+    parent: null,
     timeline: 1,
     startLsn: '0/2000028',
     stopLsn: '0/2000100',

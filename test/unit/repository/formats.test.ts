@@ -41,6 +41,7 @@ const identity = {
 };
 const facts: BackupFacts = {
   identity,
+  parent: undefined,
   timeline: timelineId(3),
   startLsn: parseLsn('0/4000028'),
   stopLsn: parseLsn('FFFFFFFF/5000100'),
