@@ -5,9 +5,9 @@ import { piecesOfText, type SharedText } from '../platform/shared-text.ts';
 import { StreamCompressor } from '../repository/codec.ts';
 import { ManifestEncoder } from '../repository/manifest.ts';
 import type { StoredObject } from '../repository/object-bytes.ts';
-import { backupManifestEntries, BackupManifestFile } from './backup-manifest-file.ts';
+import { backupManifestEntries, BackupManifestFile } from '../repository/backup-manifest-file.ts';
 import type { EncodedEntries } from './pack-input.ts';
-import { StagedFile } from './staged-file.ts';
+import { StagedFile } from '../repository/staged-file.ts';
 
 const MANIFEST_LEVEL = 3;
 

@@ -42,6 +42,11 @@ export function parseBackupLabel(text: string): BackupLabel {
   };
 }
 
+/** Whether the label is that of an increment. */
+export function isIncrementalLabel(text: string): boolean {
+  return /^INCREMENTAL FROM LSN: /m.test(text);
+}
+
 /** The label as it stands beside whole files: recovery refuses one that is said to be an increment (read_backup_label). */
 export function fullBackupLabel(text: string): string {
   return text.replaceAll(/^INCREMENTAL FROM (LSN|TLI): .*\n/gm, '');

@@ -63,14 +63,19 @@ export function chainOf<Backup extends Complete>(backup: Backup, backups: readon
   return chain;
 }
 
-/** In the order given, but a parent always before what builds on it. Pure. */
-export function parentsFirst<Backup>(
-  backups: readonly Backup[],
+/**
+ * The backups that are wanted and all that they build on, in the order given, but a parent always before what builds on it.
+ * Pure.
+ * @param all among which the parents are looked for
+ */
+export function withParents<Backup>(
+  all: readonly Backup[],
+  wanted: readonly Backup[],
   of: (backup: Backup) => { readonly id: BackupId; readonly parent: BackupId | undefined },
 ): readonly Backup[] {
-  const waiting = new Map<BackupId, Backup>(backups.map((backup) => [of(backup).id, backup]));
+  const waiting = new Map<BackupId, Backup>(all.map((backup) => [of(backup).id, backup]));
   const ordered: Backup[] = [];
-  for (const backup of backups) {
+  for (const backup of wanted) {
     const path: Backup[] = [];
     for (let next: Backup | undefined = backup; next !== undefined;) {
       const { id, parent } = of(next);

@@ -275,6 +275,8 @@ export const PlanDocument = Type.Object({
   cluster: Type.String(),
   repository: Type.String(),
   backup: BackupDocument,
+  /** What an incremental backup builds on, its parent first, down to the full one; empty for a full one. */
+  chain: Type.Array(Type.String()),
   /** What was understood of the target: in words, with the zone. */
   target: Type.String(),
   timeline: Type.Integer(),

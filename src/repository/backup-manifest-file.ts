@@ -2,7 +2,7 @@ import type { ClusterIdentity } from '../../catalog/catalog.ts';
 import { piecesOfText, type SharedText } from '../platform/shared-text.ts';
 import { formatLsn, type Lsn, type TimelineId } from '../postgres/lsn.ts';
 import { formatMicros } from '../postgres/timestamp.ts';
-import type { ManifestFile } from '../repository/manifest.ts';
+import type { ManifestFile } from './manifest.ts';
 import type { StagedFile } from './staged-file.ts';
 
 /**
