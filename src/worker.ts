@@ -1,6 +1,7 @@
 /** The entry file of the worker threads: every task by its name. */
 import { packFilesAndEncode as packFilesWork } from './backup/pack-files-task.ts';
 import { sealPack as sealPackWork } from './backup/seal-pack-task.ts';
+import { packUnit as packUnitWork } from './backup/stream/pack-unit-task.ts';
 import { surveyDataDirectory as surveyWork } from './backup/survey-task.ts';
 import { encryptFile as encryptWork } from '../storage-drivers/encrypt-file.ts';
 import { asWorkerFunction } from './platform/worker-pool.ts';
@@ -19,6 +20,7 @@ export const hashFile = asWorkerFunction(hashWork);
 export const verifyWalObject = asWorkerFunction(verifyWork);
 export const surveyDataDirectory = asWorkerFunction(surveyWork);
 export const packFiles = asWorkerFunction(packFilesWork);
+export const packUnit = asWorkerFunction(packUnitWork);
 export const sealPack = asWorkerFunction(sealPackWork);
 export const copyBlocks = asWorkerFunction(copyBlocksWork);
 export const finishFiles = asWorkerFunction(finishFilesWork);

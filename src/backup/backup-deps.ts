@@ -36,7 +36,7 @@ export interface BackupDeps extends BackupSweeping {
 }
 
 export interface BackupRequest {
-  readonly cluster: Pick<ClusterConfig, 'name' | 'dataDirectory' | 'conninfo' | 'receive'>;
+  readonly cluster: Pick<ClusterConfig, 'name' | 'backup' | 'receive'>;
   readonly identity: ClusterIdentity;
   /** Files read at the same time. */
   readonly workers: number;

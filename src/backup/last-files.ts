@@ -9,7 +9,8 @@ import type { FileAttributes, PackMember } from './pack-input.ts';
 
 /**
  * The files that end a backup. They are staged first, because their bytes are not, or not safely, those of a file in the
- * data directory: `backup_label` comes from pg_backup_stop, and the server writes `global/pg_control` while it is read.
+ * data directory: `backup_label` comes from pg_backup_stop, and the server writes `global/pg_control` while it is read. Over
+ * the protocol they come in another order.
  */
 
 const CONTROL_PATH = 'global/pg_control';
@@ -25,7 +26,7 @@ export interface StagedMember {
 /** Stages pg_control as it is now, its own checksum right. @throws FORMAT_INVALID when it stays torn, LOCAL_IO */
 export async function stageControlFile(dataDirectory: string, directory: string): Promise<StagedMember> {
   const bytes = await readControlFileBytes(dataDirectory);
-  return await stage(directory, CONTROL_PATH, bytes, await attributesOf(join(dataDirectory, CONTROL_PATH)));
+  return await stageBytes(directory, CONTROL_PATH, bytes, await attributesOf(join(dataDirectory, CONTROL_PATH)));
 }
 
 /** Stages a text under a path of the backup, with the owner and mode of `like`. */
@@ -36,13 +37,14 @@ export async function stageText(
   like: StagedMember,
 ): Promise<StagedMember> {
   const attributes = like.member.attributes ?? { mode: 0o600, uid: 0, gid: 0, mtime: like.mtime };
-  return await stage(directory, path, Buffer.from(text), attributes);
+  return await stageBytes(directory, path, Buffer.from(text), attributes);
 }
 
-async function stage(
+/** Stages bytes under a path of the backup. @throws LOCAL_IO, STORAGE_FULL */
+export async function stageBytes(
   directory: string,
   path: string,
-  bytes: Buffer,
+  bytes: Uint8Array,
   attributes: FileAttributes,
 ): Promise<StagedMember> {
   const source = join(directory, path.replace('/', '_'));

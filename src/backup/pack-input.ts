@@ -66,6 +66,9 @@ export interface BadPage {
   readonly lsn: bigint | undefined;
 }
 
+/** Beyond that a list of them helps nobody: the cluster is not damaged here and there, it is destroyed. */
+export const MAX_BAD_PAGES = 1_000_000;
+
 /** The entries of both manifests as text, made by the worker: the main thread has enough to do. */
 export interface EncodedEntries {
   /** Lines of Walden's manifest. */

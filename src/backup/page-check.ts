@@ -47,7 +47,9 @@ export class PageCheck {
       pause();
       suspects = suspects.filter((suspect) => this.#isStillBad(suspect));
     }
-    return suspects.filter(({ changed }) => !changed).map(({ block, page }) => this.#judge(block, page));
+    return suspects
+      .filter(({ changed }) => !changed)
+      .map(({ block, page }) => judgePage({ path: this.#path, block }, page, this.#rules));
   }
 
   #isStillBad(suspect: Suspect): boolean {
@@ -66,12 +68,17 @@ export class PageCheck {
       throw localIoError(error, `unable to read ${this.#path} again`);
     }
   }
+}
 
-  #judge(block: number, page: Buffer): BadPage {
-    // PageHeaderData begins with pd_lsn, as two 32-bit numbers, the high one first (bufpage.h).
-    const lsn = (BigInt(page.readUInt32LE(0)) << 32n) | BigInt(page.readUInt32LE(4));
-    return { path: this.#path, block, lsn: lsn > this.#rules.startLsn ? lsn : undefined };
-  }
+/** What is to be said of a page whose checksum stays wrong. Pure. */
+export function judgePage(
+  { path, block }: Pick<BadPage, 'path' | 'block'>,
+  page: Buffer,
+  { startLsn }: PageRules,
+): BadPage {
+  // PageHeaderData begins with pd_lsn, as two 32-bit numbers, the high one first (bufpage.h).
+  const lsn = (BigInt(page.readUInt32LE(0)) << 32n) | BigInt(page.readUInt32LE(4));
+  return { path, block, lsn: lsn > startLsn ? lsn : undefined };
 }
 
 interface Suspect {

@@ -65,8 +65,7 @@ export async function checkServer(
   await checkIdentity(row, expected);
   checkSettings(row);
   if (expected.walComesBy === 'archiving') checkArchiving(row);
-  if (row.fsync !== 'on') note('fsync is off on this server: a crash of its host can damage the cluster itself');
-  if (row.full_page_writes !== 'on') note('full_page_writes is off: PostgreSQL turns it on while the backup runs');
+  noteRisks(row, note);
   if (row.failing_wal !== null) {
     note(`the archiver of this server fails with ${row.failing_wal}: without its WAL the backup cannot be completed`);
   }
@@ -75,6 +74,11 @@ export async function checkServer(
     dataChecksums: row.data_checksums === 'on',
     segmentBlocks: Number(row.segment_blocks),
   };
+}
+
+export function noteRisks(row: Pick<SettingsRow, 'fsync' | 'full_page_writes'>, note: (message: string) => void): void {
+  if (row.fsync !== 'on') note('fsync is off on this server: a crash of its host can damage the cluster itself');
+  if (row.full_page_writes !== 'on') note('full_page_writes is off: PostgreSQL turns it on while the backup runs');
 }
 
 async function checkIdentity(row: SettingsRow, expected: ExpectedServer): Promise<void> {
@@ -116,7 +120,8 @@ function checkSettings(row: SettingsRow): void {
   }
 }
 
-function checkArchiving(row: SettingsRow): void {
+/** @throws SERVER_SETTINGS when a server archives nothing */
+export function checkArchiving(row: Pick<SettingsRow, 'archive_mode' | 'archive_command' | 'archive_library'>): void {
   if (row.archive_mode === 'off') {
     throw new WaldenError('SERVER_SETTINGS', 'unable to back up: archive_mode is off, so the WAL would be missing', {
       hint: 'set archive_mode = on and archive_command, then restart PostgreSQL; or receive WAL: receive = true',

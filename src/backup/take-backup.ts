@@ -2,32 +2,33 @@ import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { errorToDocument, isWaldenError, localIoError, toWaldenError, WaldenError } from '../errors.ts';
 import type { BackupFacts, BackupId, BackupRecord, BackupStart } from '../../catalog/catalog.ts';
-import { openSession, type Session } from '../postgres/session.ts';
 import { microsFromDate } from '../postgres/timestamp.ts';
 import { claimBackup } from '../repository/backup-claim.ts';
 import { placeToStage } from '../repository/repository.ts';
 import { markActive, markEnded } from './active-backups.ts';
 import type { BackupControls, BackupDeps, BackupRequest } from './backup-deps.ts';
+import type { CopiedCluster, CopyContext, OpenedSource } from './backup-source.ts';
 import { chooseBackupId } from './choose-id.ts';
 import { assertStored, commitBackup, type CommitFailure, storeManifest } from './commit-backup.ts';
-import { type CopiedCluster, type CopyContext, copyCluster } from './copy-cluster.ts';
-import { EntryRecord } from './entry-record.ts';
+import { openFiles } from './open-files.ts';
 import { createPackControl, STOP } from './pack-input.ts';
-import { checkServer, type ServerFacts } from './preflight.ts';
 import { ProgressReport } from './progress.ts';
 import { reconcileBackups } from './reconcile.ts';
 import { removeBackupObjects, stagingName, sweepBackups, sweepStaging } from './sweep.ts';
+import { openStream } from './stream/open-stream.ts';
 import { neededWal, waitForWal } from './wait-for-wal.ts';
 
 const WAL_PATIENCE_SECONDS = 180;
 
 /**
- * Takes a full base backup from the files of a running server, into every repository of the cluster from one read.
+ * Takes a full base backup of a running server, into every repository of the cluster from one read: from its files, or over
+ * the replication protocol.
  *
- * States: opened in the catalog (the lock) → copied, the session in backup mode → stopped → WAL from start to stop seen in
+ * States: opened in the catalog (the lock) → copied, the server in backup mode → stopped → WAL from start to stop seen in
  * every repository → manifest → `backup.json`, which makes it a backup → complete in the catalog. A failure before
  * `backup.json` leaves a failed entry, and its objects are removed now or by the next sweep.
- * @throws LOCK_HELD, SERVER_*, ARCHIVE_TIMEOUT, STORAGE_*, LOCAL_IO, INTERRUPTED (the signal), USAGE (the label)
+ * @throws LOCK_HELD, SERVER_*, ARCHIVE_TIMEOUT, STORAGE_*, LOCAL_IO, INTERRUPTED (the signal), USAGE (the label), and what
+ * the source throws
  */
 export async function takeBackup(
   deps: BackupDeps,
@@ -46,33 +47,29 @@ async function take(deps: BackupDeps, request: BackupRequest, controls: BackupCo
   const { name } = request.cluster;
   await reconcileBackups(deps, name, deps.repositories);
   await sweepBackups(deps, name, deps.repositories, controls.signal);
-  const { conninfo, dataDirectory, receive } = request.cluster;
-  const session = await openSession(conninfo);
+  const source = await openSource(deps, request);
   try {
-    const server = await checkServer(
-      session,
-      { identity: request.identity, dataDirectory, walComesBy: receive === undefined ? 'archiving' : 'receiving' },
-      (message) => {
-        deps.log.warn({ cluster: name }, message);
-      },
-    );
     const start = await openBackup(deps, request);
     try {
-      return await takeOpened({ deps, request, controls, session, server, start });
+      return await takeOpened({ deps, request, controls, source, start });
     } finally {
       markEnded(deps.catalog, name, start.id);
     }
   } finally {
-    await session.close();
+    await source.close();
   }
+}
+
+async function openSource(deps: BackupDeps, request: BackupRequest): Promise<OpenedSource> {
+  const { backup } = request.cluster;
+  return backup.source === 'files' ? await openFiles(deps, request, backup) : await openStream(deps, request, backup);
 }
 
 interface OpenedBackup {
   readonly deps: BackupDeps;
   readonly request: BackupRequest;
   readonly controls: BackupControls;
-  readonly session: Session;
-  readonly server: ServerFacts;
+  readonly source: OpenedSource;
   readonly start: Omit<BackupStart, 'repository'>;
 }
 
@@ -115,7 +112,7 @@ async function openEntry(deps: BackupDeps, request: BackupRequest, now: Date): P
 }
 
 async function takeOpened(opened: OpenedBackup): Promise<BackupRecord[]> {
-  const { deps, start, controls, session } = opened;
+  const { deps, start, controls, source } = opened;
   let failures: readonly CommitFailure[];
   let committed: readonly BackupRecord[];
   try {
@@ -124,7 +121,7 @@ async function takeOpened(opened: OpenedBackup): Promise<BackupRecord[]> {
     // After an abort whatever fails fails because of it.
     const error = controls.signal.aborted ? abortReason(controls.signal) : toWaldenError(thrown);
     // Ends backup mode before anything else: the server should not wait for a clean-up.
-    await session.close();
+    await source.close();
     await giveUp(deps, start, error);
     throw error;
   }
@@ -140,57 +137,52 @@ async function takeOpened(opened: OpenedBackup): Promise<BackupRecord[]> {
 }
 
 async function work(opened: OpenedBackup): ReturnType<typeof commitBackup> {
-  const { deps, request, start, controls } = opened;
+  const { deps, request, start, controls, source } = opened;
   const directory = await stagingDirectory(deps, start);
   const control = createPackControl();
   const stop = (): void => {
     Atomics.store(control, STOP, 1n);
   };
   controls.signal.addEventListener('abort', stop);
-  let entries: EntryRecord | undefined;
+  let copied: CopiedCluster | undefined;
   try {
     controls.signal.throwIfAborted();
-    entries = await EntryRecord.create(directory, start.id, request.identity);
     const progress = new ProgressReport(deps.clock, control, controls.onProgress);
-    const { session, server } = opened;
-    const { signal } = controls;
-    const context = { deps, request, id: start.id, session, server, directory, entries, control, progress, signal };
-    return await copyAndCommit(opened, context);
+    const context = { deps, request, id: start.id, directory, control, progress, signal: controls.signal };
+    copied = await source.copy(context);
+    return await commitCopied(opened, context, copied);
   } finally {
     controls.signal.removeEventListener('abort', stop);
-    await entries?.abandon();
+    await copied?.entries.abandon();
     await removeStaged(opened, directory);
   }
 }
 
-async function copyAndCommit(opened: OpenedBackup, context: CopyContext): ReturnType<typeof commitBackup> {
+async function commitCopied(
+  opened: OpenedBackup,
+  { progress, signal }: Pick<CopyContext, 'progress' | 'signal'>,
+  copied: CopiedCluster,
+): ReturnType<typeof commitBackup> {
   const { deps, request, start } = opened;
-  const { entries, progress, signal } = context;
-  const copied = await copyCluster(context);
-  const { stopped, packs } = copied;
+  const { stopped, packs, entries } = copied;
   tellCorrupt(opened, copied.corrupt);
   progress.enter('waiting for WAL');
   const needed = neededWal(stopped.timeline, stopped.startLsn, stopped.stopLsn, request.identity.segmentBytes);
   const patienceSeconds = request.walPatienceSeconds ?? WAL_PATIENCE_SECONDS;
-  await waitForWal(deps, start.cluster, needed, { signal, patienceSeconds });
+  await waitForWal(deps, start.cluster, needed, { signal, patienceSeconds, hint: copied.walHint });
   progress.enter('storing the manifest');
-  const manifest = await entries.endWalden();
-  await storeManifest(deps.repositories, start, { ...manifest, path: entries.walden.path }, signal);
+  const manifest = await entries.end();
+  await storeManifest(deps.repositories, start, { ...manifest, path: entries.staged.path }, signal);
   for (const repository of deps.repositories) await assertStored(repository, start, { packs, manifest }, signal);
   signal.throwIfAborted();
-  const facts = factsOf(opened, copied, entries, manifest.bytes);
+  const facts = factsOf(opened, copied, manifest.bytes);
   const { backupLabel, tablespaceMap } = stopped;
   // Nothing may fail after this: the backup exists from here on.
   return await commitBackup(deps, start, facts, { backupLabel, tablespaceMap, packs, manifest });
 }
 
-function factsOf(
-  { deps, request }: OpenedBackup,
-  copied: CopiedCluster,
-  entries: EntryRecord,
-  manifestBytes: number,
-): BackupFacts {
-  const { stopped, packs, corrupt, checksumsVerified, tablespaces } = copied;
+function factsOf({ deps, request }: OpenedBackup, copied: CopiedCluster, manifestBytes: number): BackupFacts {
+  const { stopped, packs, entries, corrupt, checksumsVerified, tablespaces } = copied;
   return {
     identity: request.identity,
     parent: undefined,

@@ -41,7 +41,11 @@ export async function waitForWal(
   deps: { readonly catalog: Catalog; readonly clock: Clock; readonly repositories: readonly Repository[] },
   cluster: ClusterName,
   needed: NeededWal,
-  { signal, patienceSeconds }: { readonly signal: AbortSignal; readonly patienceSeconds: number },
+  {
+    signal,
+    patienceSeconds,
+    hint,
+  }: { readonly signal: AbortSignal; readonly patienceSeconds: number; readonly hint?: string | undefined },
 ): Promise<void> {
   const { catalog, clock, repositories } = deps;
   const patienceMs = patienceSeconds * 1000;
@@ -60,7 +64,8 @@ export async function waitForWal(
       if (waitedMs > patienceMs) {
         const segment = segmentName(needed.timeline, missing, needed.segmentBytes);
         const refusal = (await catalog.refusals(cluster)).find((refused) => refused.name === segment);
-        throw timeout(segment, refusal?.error.message, name, patienceSeconds);
+        const details = { segment, repository: name };
+        throw timeout(details, refusal?.error.message, patienceSeconds, hint);
       }
       await clock.sleep(POLL_MS, signal);
       waitedMs += POLL_MS;
@@ -68,11 +73,17 @@ export async function waitForWal(
   }
 }
 
-function timeout(segment: string, refused: string | undefined, repository: string, seconds: number): WaldenError {
+function timeout(
+  details: { readonly segment: string; readonly repository: string },
+  refused: string | undefined,
+  seconds: number,
+  hint: string | undefined,
+): WaldenError {
+  const { segment, repository } = details;
   const fact = refused === undefined ? '' : `; it was refused: ${refused}`;
   return new WaldenError(
     'ARCHIVE_TIMEOUT',
     `the backup needs the segment ${segment}, and nothing arrived in repository ${repository} for ${seconds} seconds${fact}`,
-    { details: { segment, repository } },
+    { details, ...(hint === undefined ? {} : { hint }) },
   );
 }

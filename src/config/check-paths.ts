@@ -19,7 +19,7 @@ export async function checkDataDirectories(
 ): Promise<void> {
   for (const section of sections.clusters) {
     const cluster = config.clusters.get(section.name as ClusterName);
-    if (cluster === undefined) continue;
+    if (cluster?.dataDirectory === undefined) continue;
     const fact = await whyNotData(cluster.dataDirectory);
     if (fact === undefined) continue;
     problems.add(section.lineOf('data_directory'), `cluster.${section.name}.data_directory`, fact);

@@ -29,6 +29,7 @@ export function checkPlaces(sections: CheckedSections, config: Config, problems:
       line: line('spool_directory'),
       key: `${title}.spool_directory`,
     });
+    if (cluster.dataDirectory === undefined) continue;
     data.push({
       path: cluster.dataDirectory,
       what: `the data directory of cluster ${section.name}`,

@@ -21,8 +21,9 @@ export type RepositoryConfig = { readonly name: RepositoryName } & CamelCased<Se
 
 export interface ClusterConfig {
   readonly name: ClusterName;
-  readonly dataDirectory: string;
-  readonly conninfo: string;
+  /** Of the node on this host; undefined where there is none. */
+  readonly dataDirectory: string | undefined;
+  readonly backup: BackupSourceConfig;
   readonly repositories: readonly RepositoryName[];
   /** Those of `repositories` that a WAL file must be in before it is acknowledged; at least one. */
   readonly required: readonly RepositoryName[];
@@ -34,6 +35,28 @@ export interface ClusterConfig {
   readonly receive: ReceiveConfig | undefined;
   readonly walPushTimeoutSeconds: number;
   readonly walFetchTimeoutSeconds: number;
+}
+
+/** Where the bytes of base backups come from. */
+export type BackupSourceConfig = LocalBackupSource | StreamBackupSource;
+
+/** The files of the node on this host. */
+export interface LocalBackupSource {
+  readonly source: 'files';
+  readonly dataDirectory: string;
+  /** May hold a password. */
+  readonly conninfo: string;
+}
+
+/** BASE_BACKUP over the replication protocol. */
+export interface StreamBackupSource {
+  readonly source: 'stream';
+  /** May hold a password, and may name several hosts. */
+  readonly conninfo: string;
+  /** Whether the server compresses what it sends. */
+  readonly compression: 'auto' | 'off' | 'zstd';
+  /** Bytes per second at most; undefined: as fast as it goes. */
+  readonly maxRateBytes: number | undefined;
 }
 
 /** How WAL is received over the replication protocol. */

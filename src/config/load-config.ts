@@ -7,7 +7,8 @@ import { clusterName, repositoryName } from '../repository/names.ts';
 import { camelCased } from './camel-case.ts';
 import { checkPlaces } from './check-places.ts';
 import { type CheckedSection, type CheckedSections, checkSections } from './check-sections.ts';
-import type { ClusterConfig, Config, ReceiveConfig, RepositoryConfig } from './config.ts';
+import { checkBackupSource } from './check-backup-source.ts';
+import type { BackupSourceConfig, ClusterConfig, Config, ReceiveConfig, RepositoryConfig } from './config.ts';
 import { CONFIG_FLAG, CONFIG_VARIABLE, DEFAULT_CONFIG_PATH } from './option-table.ts';
 import { ConfigProblems } from './problems.ts';
 import { didYouMean } from './suggest.ts';
@@ -93,6 +94,7 @@ function assemble(sections: CheckedSections, source: string, problems: ConfigPro
     checkRequired(section, repositories, problems);
     checkSlot(section, problems);
     checkPartialInterval(section, problems);
+    checkBackupSource(section, problems);
     const name = checkedName(clusterName, section, problems);
     if (name === undefined || service === undefined) continue;
     clusters.set(name, clusterConfig(name, section, { repositories, stateDirectory: service.values.state_directory }));
@@ -123,7 +125,7 @@ function clusterConfig(
   return {
     name,
     dataDirectory: values.data_directory,
-    conninfo: values.conninfo,
+    backup: backupSource(values),
     // Each was looked up among the names that `repositoryName` accepted.
     repositories: values.repositories as readonly RepositoryName[],
     required: requiredOf(values, repositories) as readonly RepositoryName[],
@@ -136,9 +138,22 @@ function clusterConfig(
   };
 }
 
+/** What is missing here was refused by `checkBackupSource`. */
+function backupSource(values: CheckedSection<'cluster'>['values']): BackupSourceConfig {
+  const { data_directory: dataDirectory = '', conninfo = '' } = values;
+  if (values.backup_source !== 'stream') return { source: 'files', dataDirectory, conninfo };
+  const rate = values.stream_max_rate;
+  return {
+    source: 'stream',
+    conninfo: values.replication_conninfo ?? conninfo,
+    compression: values.stream_compression ?? 'auto',
+    maxRateBytes: rate === undefined ? undefined : rate * 1_000_000,
+  };
+}
+
 function receiveConfig(name: ClusterName, values: CheckedSection<'cluster'>['values']): ReceiveConfig {
   return {
-    conninfo: values.replication_conninfo ?? values.conninfo,
+    conninfo: values.replication_conninfo ?? values.conninfo ?? '',
     slot: values.slot ?? `walden_${name.replaceAll('-', '_')}`.slice(0, MAX_SLOT_LENGTH),
     applicationName: values.application_name,
     acknowledge: values.acknowledge ?? 'repository',

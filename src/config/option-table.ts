@@ -71,12 +71,37 @@ export const SECTIONS = {
     named: true,
     doc: 'A PostgreSQL cluster: a primary and its standbys under one name.',
     options: {
-      data_directory: { type: 'path', required: true, doc: 'The data directory of the node on this host.' },
+      data_directory: {
+        type: 'path',
+        required: false,
+        default: { words: 'none, which only `backup_source = "stream"` with `receive = true` can do without' },
+        doc: 'The data directory of the node on this host.',
+      },
       conninfo: {
         type: 'text',
-        required: true,
+        required: false,
         secret: true,
+        default: { words: 'none, which only `backup_source = "stream"` with `replication_conninfo` can do without' },
         doc: 'How to connect to it, as libpq writes it. A password in it is never logged; a password file is better.',
+      },
+      backup_source: {
+        type: 'choice',
+        required: false,
+        choices: ['files', 'stream'],
+        default: { words: '`"files"`' },
+        doc: 'Where base backups come from: the files in `data_directory`, read in parallel, or the replication protocol, from any host. See [stream-backups.md](stream-backups.md).',
+      },
+      stream_compression: {
+        type: 'choice',
+        required: false,
+        choices: ['auto', 'off', 'zstd'],
+        default: { words: '`"auto"`: once it shows that the network is what a backup waits for' },
+        doc: 'Whether the server compresses base backups for the way to Walden. Only with `backup_source = "stream"`, from PostgreSQL 15 on.',
+      },
+      stream_max_rate: {
+        ...{ type: 'integer', required: false, minimum: 1, maximum: 1000, unit: 'MB per second' },
+        default: { words: 'as fast as it goes' },
+        doc: 'The most that the server sends of a base backup. Only with `backup_source = "stream"`.',
       },
       repositories: {
         type: 'names',
@@ -106,7 +131,7 @@ export const SECTIONS = {
         required: false,
         secret: true,
         default: { words: '`conninfo`' },
-        doc: 'Whom to receive from. The role needs REPLICATION and a line for `replication` in pg_hba.conf. Several hosts as in `host=db1,db2 target_session_attrs=read-write`.',
+        doc: 'Whom to receive WAL from, and base backups with `backup_source = "stream"`. The role needs REPLICATION and a line for `replication` in pg_hba.conf. Several hosts as in `host=db1,db2 target_session_attrs=read-write`.',
       },
       slot: {
         type: 'text',

@@ -10,7 +10,7 @@ export function scriptConfig(cluster: ClusterConfig, socket: string, path: strin
     ['walden_cluster', cluster.name],
     ['walden_socket', socket],
     ['walden_spool', cluster.spoolDirectory],
-    ['walden_data', cluster.dataDirectory],
+    ['walden_data', cluster.dataDirectory ?? ''],
     ['walden_push_timeout', cluster.walPushTimeoutSeconds.toString()],
     ['walden_fetch_timeout', cluster.walFetchTimeoutSeconds.toString()],
   ];

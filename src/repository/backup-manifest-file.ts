@@ -13,6 +13,7 @@ import type { StagedFile } from './staged-file.ts';
 export class BackupManifestFile {
   readonly #file: StagedFile;
   #isEmpty = true;
+  #ended = false;
 
   constructor(file: StagedFile, identity: ClusterIdentity) {
     this.#file = file;
@@ -23,25 +24,52 @@ export class BackupManifestFile {
     this.#write(`${head}"Files": [`);
   }
 
-  /** Text of `backupManifestEntries`, of at least one. */
-  add(entries: SharedText): void {
-    this.#write(this.#isEmpty ? '\n' : ',\n');
-    this.#write(entries);
-    this.#isEmpty = false;
+  get path(): string {
+    return this.#file.path;
   }
 
-  /** Ends the text with the hash of itself. */
-  end(wal: { readonly timeline: TimelineId; readonly start: Lsn; readonly stop: Lsn }): void {
+  /** What was packed. What comes after `end`, the last files, is not added again. */
+  add({ files, postgres }: BackupManifestText): void {
+    if (files > 0 && !this.#ended) this.#addEntries(postgres);
+  }
+
+  /** Adds the last files, ends the text with the hash of itself, and makes it durable. */
+  async end(
+    last: Parameters<typeof backupManifestEntries>[0],
+    wal: { readonly timeline: TimelineId; readonly start: Lsn; readonly stop: Lsn },
+  ): Promise<void> {
+    this.#addEntries(backupManifestEntries(last));
+    this.#ended = true;
     this.#write(
       `\n],\n"WAL-Ranges": [\n{ "Timeline": ${wal.timeline}, "Start-LSN": "${formatLsn(wal.start)}", ` +
         `"End-LSN": "${formatLsn(wal.stop)}" }\n],\n`,
     );
     this.#write(`"Manifest-Checksum": "${this.#file.hashSoFar()}"}\n`);
+    await this.#file.finish();
+  }
+
+  /** Lets go of the file, which its directory is removed with. */
+  async abandon(): Promise<void> {
+    await this.#file.abandon();
+  }
+
+  /** Text of `backupManifestEntries`, of at least one. */
+  #addEntries(entries: SharedText): void {
+    this.#write(this.#isEmpty ? '\n' : ',\n');
+    this.#write(entries);
+    this.#isEmpty = false;
   }
 
   #write(text: SharedText): void {
     for (const piece of piecesOfText(text)) this.#file.write(piece);
   }
+}
+
+/** Some files as they stand in the list. */
+export interface BackupManifestText {
+  readonly files: number;
+  /** Of `backupManifestEntries`. */
+  readonly postgres: SharedText;
 }
 
 /** As they stand in the list of files, with a comma between two. */

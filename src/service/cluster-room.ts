@@ -7,7 +7,6 @@ import { scriptConfig } from '../config/script-config.ts';
 import { RepositoryFiller } from '../copy/filler.ts';
 import { bootId } from '../platform/boot.ts';
 import { syncFile } from '../platform/files.ts';
-import { readControlFile } from '../postgres/control-file.ts';
 import { ensureClusterFile, readClusterFile } from '../repository/cluster-file.ts';
 import { byPreference, type Repository } from '../repository/repository.ts';
 import type { ArchiveContext } from '../wal/archive-context.ts';
@@ -16,6 +15,7 @@ import { WalPusher } from '../wal/push.ts';
 import { WalReceiver } from '../wal/receive/receiver.ts';
 import { UnfinishedUploads } from '../wal/receive/unfinished-uploads.ts';
 import { Spool } from '../wal/spool.ts';
+import { askNode } from './ask-node.ts';
 import type { ServiceDeps } from './deps.ts';
 
 /** A server that keeps silent is asked after this time, and lost after three of them. */
@@ -237,7 +237,7 @@ export class ClusterRoom {
   }
 
   /**
-   * What the repositories say this cluster is; for a new cluster, what its data directory says. A repository that is away
+   * What the repositories say this cluster is; for a new cluster, what its node says. A repository that is away
    * does not matter while another one or the catalog knows the cluster, or when it is not required: nothing is stored in
    * it before it is recognised.
    * @throws SERVER_MISMATCH, and why a required repository could not be asked, when nobody else knows
@@ -257,9 +257,7 @@ export class ClusterRoom {
     if (identity === undefined) {
       // A new cluster is one that no required repository knows.
       if (failure !== undefined) throw failure;
-      const control = await readControlFile(this.config.dataDirectory);
-      const { systemIdentifier, majorVersion, segmentBytes } = control;
-      identity = { systemIdentifier, majorVersion, segmentBytes };
+      identity = await askNode(this.config);
     }
     await catalog.registerCluster(this.config.name, identity);
     return identity;

@@ -20,7 +20,8 @@ const AHEAD_MS = 500;
 const REFUSAL_KEPT_MICROS = 3_600_000_000;
 
 export interface PushPlace {
-  readonly dataDirectory: string;
+  /** Undefined where the node is elsewhere: then files are only given. */
+  readonly dataDirectory: string | undefined;
   readonly spool: Spool;
   /** Told when a file is durable everywhere that it must be. */
   readonly archived?: () => void;
@@ -35,7 +36,7 @@ export interface PushPlace {
  */
 export class WalPusher {
   readonly #context: ArchiveContext;
-  readonly #dataDirectory: string;
+  readonly #place: PushPlace;
   readonly #spool: Spool;
   readonly #queue: PQueue;
   readonly #archived: () => void;
@@ -48,10 +49,19 @@ export class WalPusher {
   constructor(context: ArchiveContext, place: PushPlace) {
     this.#context = context;
     this.#archived = place.archived ?? (() => undefined);
-    this.#dataDirectory = place.dataDirectory;
+    this.#place = place;
     this.#spool = place.spool;
     // More than there are workers, so that none waits while the files of others are sent or fsynced, and recorded.
     this.#queue = new PQueue({ concurrency: context.pool.threads * 3 });
+  }
+
+  /** @throws CONFIG_INVALID */
+  get #dataDirectory(): string {
+    const { dataDirectory } = this.#place;
+    if (dataDirectory !== undefined) return dataDirectory;
+    throw new WaldenError('CONFIG_INVALID', `cluster ${this.#context.cluster} has no data_directory to read WAL from`, {
+      hint: 'let its WAL be received: receive = true; or name the data directory of the node on this host',
+    });
   }
 
   /** Archives `pg_wal/<name>` of the cluster's data directory. Resolves when it is durable. */

@@ -9,7 +9,7 @@ import { systemIdentifier } from '../../src/postgres/lsn.ts';
 import { readBackupRecord } from '../../src/repository/backup-record.ts';
 import type { ManifestEntry } from '../../src/repository/manifest.ts';
 import { readManifest } from '../../src/repository/manifest-reader.ts';
-import { type BackupSetup, MAIN, prepareRecovery, setUpBackup } from '../support/backup-setup.ts';
+import { type BackupSetup, filesOf, MAIN, prepareRecovery, setUpBackup } from '../support/backup-setup.ts';
 import { checkIndexes } from '../support/fingerprint.ts';
 import { verifyBackupTool } from '../support/postgres-binaries.ts';
 import { startRestored, type TestServer } from '../support/postgres-server.ts';
@@ -235,7 +235,8 @@ describe.each(testedVersions)('a backup of PostgreSQL %i', (version) => {
     expect(await errorCode(setup.take({ identity: foreign }))).toBe('SERVER_MISMATCH');
     const copy = newDirectory('copy-');
     execFileSync('cp', ['-r', join(server.dataDirectory, 'global'), copy]);
-    const cluster = { name: MAIN, dataDirectory: copy, conninfo: server.conninfo, receive: undefined };
+    const backup = { ...filesOf(server), dataDirectory: copy };
+    const cluster = { name: MAIN, backup, receive: undefined };
     expect(await errorCode(setup.take({ cluster }))).toBe('SERVER_MISMATCH');
     expect(await errorCode(setup.take({ label: 'two\nlines' }))).toBe('USAGE');
   }, 60_000);

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { BackupRecord, Catalog, ClusterIdentity } from '../../catalog/catalog.ts';
 import type { BackupControls, BackupDeps, BackupRequest } from '../../src/backup/backup-deps.ts';
 import { takeBackup } from '../../src/backup/take-backup.ts';
+import type { LocalBackupSource, StreamBackupSource } from '../../src/config/config.ts';
 import { systemClock } from '../../src/platform/clock.ts';
 import { createWorkerPool, type WorkerPool } from '../../src/platform/worker-pool.ts';
 import { readControlFile } from '../../src/postgres/control-file.ts';
@@ -66,7 +67,7 @@ export async function setUpBackup(
     },
   };
   const request = (overrides: Partial<BackupRequest> = {}): BackupRequest => ({
-    cluster: { name: MAIN, dataDirectory: server.dataDirectory, conninfo: server.conninfo, receive: undefined },
+    cluster: { name: MAIN, backup: filesOf(server), receive: undefined },
     identity,
     workers: 2,
     compressionLevel: 1,
@@ -134,6 +135,16 @@ async function recordSegment(setup: Pick<BackupSetup, 'deps' | 'identity'>, text
       history: undefined,
     });
   }
+}
+
+/** The source *files* of a server. */
+export function filesOf({ dataDirectory, conninfo }: TestServer): LocalBackupSource {
+  return { source: 'files', dataDirectory, conninfo };
+}
+
+/** The source *stream* of a server. */
+export function streamOf({ conninfo }: Pick<TestServer, 'conninfo'>): StreamBackupSource {
+  return { source: 'stream', conninfo, compression: 'auto', maxRateBytes: undefined };
 }
 
 /** Makes an extracted backup recover from the archive directory when it is started. */

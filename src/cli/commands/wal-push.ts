@@ -57,7 +57,9 @@ async function pushWal(cli: Cli, cluster: string, path: string, options: ConfigO
  */
 async function isOwn(cli: Cli, config: ClusterConfig, file: string, name: string): Promise<boolean> {
   if (file !== join(resolve(cli.world.workingDirectory), 'pg_wal', name)) return false;
-  const [here, data] = await Promise.all([status(cli.world.workingDirectory), status(config.dataDirectory)]);
+  const { dataDirectory } = config;
+  if (dataDirectory === undefined) return false;
+  const [here, data] = await Promise.all([status(cli.world.workingDirectory), status(dataDirectory)]);
   return here !== undefined && data !== undefined && here.dev === data.dev && here.ino === data.ino;
 }
 
@@ -67,6 +69,7 @@ async function isAcknowledged(config: ClusterConfig, file: string, name: string)
   const [acknowledgement, segment] = await Promise.all([status(path), status(file)]);
   if (acknowledgement === undefined) return false;
   if (segment !== undefined && segment.mtimeNs > acknowledgement.mtimeNs) return false;
+  if (config.dataDirectory === undefined) return false;
   const run = await currentServerRun(config.dataDirectory);
   // An acknowledgement that cannot be read acknowledges nothing.
   return run !== undefined && (await readFile(path, 'utf8').catch(() => '')) === `${run}\n`;

@@ -1,6 +1,8 @@
 import pg, { type ClientConfig } from 'pg';
 import { WaldenError } from '../../errors.ts';
 import { type Lsn, parseLsn, type SystemIdentifier, systemIdentifier, type TimelineId, timelineId } from '../lsn.ts';
+import { type Micros, micros } from '../timestamp.ts';
+import { BaseBackup, type BaseBackupOptions } from './base-backup.ts';
 import { readColumns, readValues, simpleQuery } from './messages.ts';
 import { quotedSlot, WalStream } from './wal-stream.ts';
 import { serverError, Wire } from './wire.ts';
@@ -21,7 +23,8 @@ export interface IdentifiedSystem {
 
 /** Where WAL is streamed from, and the slot that keeps it on the server until it is acknowledged. */
 export interface StreamStart {
-  readonly slot: string;
+  /** Undefined: the server keeps its WAL for others only. */
+  readonly slot: string | undefined;
   readonly timeline: TimelineId;
   readonly start: Lsn;
 }
@@ -109,6 +112,27 @@ export class ReplicationConnection {
   /** Begins to stream; the connection is the stream's from then on. Errors of the server come from the stream. */
   startStreaming(start: StreamStart): WalStream {
     return new WalStream(this.#wire, start);
+  }
+
+  /** Begins a base backup; the connection is its own from then on. Errors of the server come from it. */
+  startBaseBackup(serverVersion: number, options: BaseBackupOptions): BaseBackup {
+    return new BaseBackup(this.#wire, serverVersion, options);
+  }
+
+  /**
+   * The server's clock, which no command tells, but what it sends with its WAL: from any position that it still has. Nothing
+   * but `close` can follow. @throws SERVER_QUERY, SERVER_UNREACHABLE
+   */
+  async serverTime(at: Omit<StreamStart, 'slot'>): Promise<Micros> {
+    const stream = this.startStreaming({ slot: undefined, ...at });
+    for (let event = await stream.next(COMMAND_TIMEOUT_MS); ; event = await stream.next(COMMAND_TIMEOUT_MS)) {
+      if ('sentAt' in event) return event.sentAt;
+      if (event.kind !== 'begun') {
+        throw new WaldenError('SERVER_QUERY', 'PostgreSQL sent nothing that says what time it is there');
+      }
+      // Where there is no WAL to send, it answers this.
+      stream.sendStatus({ written: at.start, flushed: undefined }, micros(0), true);
+    }
   }
 
   /** Ends whatever runs: who waits for the server is told this. */

@@ -5,10 +5,13 @@ export interface BackendMessage {
   readonly type: string;
   /** May be kept: nobody writes into it any more. */
   readonly body: Buffer;
+  /** Set where the body is not the beginning of its message: only in pieces of CopyData. */
+  readonly continues?: true;
 }
 
 /** Type and length; the length counts itself but not the type. */
 const HEADER_BYTES = 5;
+const COPY_DATA = 0x64;
 /** XLogData carries at most 128 KiB (MAX_SEND_SIZE in walsender.c); rows here are a few lines of text. */
 const MAX_BODY_BYTES = 16 * 1024 * 1024;
 
@@ -17,30 +20,29 @@ const MAX_BODY_BYTES = 16 * 1024 * 1024;
  * a message that lies within one is a part of it.
  */
 export class FrameReader {
+  /** Whether CopyData is given in pieces, as the chunks have it: then nothing of it is copied. Set it between messages. */
+  piecesOfCopyData = false;
   readonly #header = Buffer.alloc(HEADER_BYTES);
   #headerBytes = 0;
   /** Of a message whose end has not come yet. */
   #body: Buffer | undefined;
   #bodyBytes = 0;
+  /** CopyData that is given in pieces, until its end has come. */
+  #pieces: { left: number; begun: boolean } | undefined;
 
   /** The messages that end in this chunk, in order. @throws SERVER_UNREACHABLE when it is no message that comes */
   feed(chunk: Buffer): readonly BackendMessage[] {
     const messages: BackendMessage[] = [];
     let at = 0;
     while (at < chunk.length) {
-      at += this.#body === undefined ? this.#takeHeader(chunk, at) : 0;
-      if (this.#headerBytes < HEADER_BYTES) break;
-      const length = this.#length();
-      if (this.#body === undefined && chunk.length - at >= length) {
-        messages.push(this.#message(chunk.subarray(at, at + length)));
-        at += length;
-        continue;
+      if (this.#pieces === undefined) {
+        at += this.#body === undefined ? this.#takeHeader(chunk, at) : 0;
+        if (this.#headerBytes < HEADER_BYTES) break;
+        const length = this.#length();
+        if (this.#body === undefined && this.#isGivenInPieces()) this.#pieces = { left: length, begun: false };
+        else at = this.#takeBody(chunk, at, length, messages);
       }
-      this.#body ??= Buffer.allocUnsafeSlow(length);
-      const copied = chunk.copy(this.#body, this.#bodyBytes, at);
-      this.#bodyBytes += copied;
-      at += copied;
-      if (this.#bodyBytes === length) messages.push(this.#message(this.#body));
+      if (this.#pieces !== undefined) at = this.#takePiece(chunk, at, this.#pieces, messages);
     }
     return messages;
   }
@@ -55,6 +57,38 @@ export class FrameReader {
     const length = this.#header.readUInt32BE(1) - 4;
     if (length >= 0 && length <= MAX_BODY_BYTES) return length;
     throw new WaldenError('SERVER_UNREACHABLE', 'the connection to PostgreSQL brought something that is no message');
+  }
+
+  #isGivenInPieces(): boolean {
+    return this.piecesOfCopyData && this.#header[0] === COPY_DATA;
+  }
+
+  /** @returns where the chunk goes on */
+  #takeBody(chunk: Buffer, at: number, length: number, messages: BackendMessage[]): number {
+    if (this.#body === undefined && chunk.length - at >= length) {
+      messages.push(this.#message(chunk.subarray(at, at + length)));
+      return at + length;
+    }
+    this.#body ??= Buffer.allocUnsafeSlow(length);
+    const copied = chunk.copy(this.#body, this.#bodyBytes, at);
+    this.#bodyBytes += copied;
+    if (this.#bodyBytes === length) messages.push(this.#message(this.#body));
+    return at + copied;
+  }
+
+  /** A message without bytes is one piece; of others no piece is empty. @returns where the chunk goes on */
+  #takePiece(chunk: Buffer, at: number, pieces: { left: number; begun: boolean }, messages: BackendMessage[]): number {
+    const body = chunk.subarray(at, at + pieces.left);
+    if (body.length > 0 || pieces.left === 0) {
+      messages.push(pieces.begun ? { type: 'd', body, continues: true } : { type: 'd', body });
+      pieces.begun = true;
+      pieces.left -= body.length;
+    }
+    if (pieces.left === 0) {
+      this.#pieces = undefined;
+      this.#headerBytes = 0;
+    }
+    return at + body.length;
   }
 
   #message(body: Buffer): BackendMessage {

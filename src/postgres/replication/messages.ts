@@ -1,6 +1,6 @@
 import { WaldenError } from '../../errors.ts';
 import { type Lsn, lsn } from '../lsn.ts';
-import { type Micros, postgresFromMicros } from '../timestamp.ts';
+import { type Micros, microsFromPostgres, postgresFromMicros } from '../timestamp.ts';
 
 /** Messages of the streaming replication protocol (protocol.sgml): big-endian, moments in microseconds since 2000. */
 
@@ -15,11 +15,14 @@ export type WalMessage =
       readonly start: Lsn;
       /** Where the server's WAL ended when it sent this. */
       readonly serverEnd: Lsn;
+      /** By the server's clock. */
+      readonly sentAt: Micros;
       readonly bytes: Buffer;
     }
   | {
       readonly kind: 'keepalive';
       readonly serverEnd: Lsn;
+      readonly sentAt: Micros;
       /** The server will end the connection unless it gets a status soon. */
       readonly replyRequested: boolean;
     };
@@ -32,11 +35,17 @@ export function readWalMessage(body: Buffer): WalMessage {
       kind: 'wal',
       start: lsn(body.readBigUInt64BE(1)),
       serverEnd: lsn(body.readBigUInt64BE(9)),
+      sentAt: microsFromPostgres(body.readBigInt64BE(17)),
       bytes: body.subarray(XLOG_DATA_HEADER_BYTES),
     };
   }
   if (type === 0x6b && body.length >= KEEPALIVE_BYTES) {
-    return { kind: 'keepalive', serverEnd: lsn(body.readBigUInt64BE(1)), replyRequested: body[17] !== 0 };
+    return {
+      kind: 'keepalive',
+      serverEnd: lsn(body.readBigUInt64BE(1)),
+      sentAt: microsFromPostgres(body.readBigInt64BE(9)),
+      replyRequested: body[17] !== 0,
+    };
   }
   throw new WaldenError('SERVER_UNREACHABLE', 'PostgreSQL sent something that is neither WAL nor a keepalive', {
     details: { type, bytes: body.length },

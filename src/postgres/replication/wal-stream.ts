@@ -46,9 +46,8 @@ export class WalStream {
   constructor(wire: Wire, { slot, timeline, start }: StreamStart) {
     this.#wire = wire;
     this.#attempted = `unable to stream WAL of timeline ${timeline} from ${formatLsn(start)}`;
-    wire.send(
-      simpleQuery(`START_REPLICATION SLOT ${quotedSlot(slot)} PHYSICAL ${formatLsn(start)} TIMELINE ${timeline}`),
-    );
+    const from = slot === undefined ? '' : `SLOT ${quotedSlot(slot)} `;
+    wire.send(simpleQuery(`START_REPLICATION ${from}PHYSICAL ${formatLsn(start)} TIMELINE ${timeline}`));
   }
 
   /** What comes next. @throws SERVER_QUERY when the server refuses, SERVER_UNREACHABLE when it is lost */

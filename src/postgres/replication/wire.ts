@@ -34,6 +34,11 @@ export class Wire {
     socket.resume();
   }
 
+  /** See FrameReader: from the next message on. */
+  set piecesOfCopyData(are: boolean) {
+    this.#frames.piecesOfCopyData = are;
+  }
+
   /** @throws SERVER_UNREACHABLE when the connection is lost */
   send(bytes: Buffer): void {
     if (this.#failure !== undefined) throw this.#failure;
@@ -51,6 +56,23 @@ export class Wire {
       if (this.#queuedBytes < RESUME_BYTES) this.#socket.resume();
       return next;
     }
+    return await this.#nextToArrive(timeoutMs);
+  }
+
+  /** All that has come and not been given yet, at least one; none only when none comes in this time. @throws as `receive` */
+  async receiveAll(timeoutMs: number): Promise<readonly BackendMessage[]> {
+    if (this.#queue.length === 0) {
+      const first = await this.#nextToArrive(timeoutMs);
+      return first === undefined ? [] : [first];
+    }
+    const messages = this.#queue;
+    this.#queue = [];
+    this.#queuedBytes = 0;
+    this.#socket.resume();
+    return messages;
+  }
+
+  async #nextToArrive(timeoutMs: number): Promise<BackendMessage | undefined> {
     if (this.#failure !== undefined) throw this.#failure;
     return await new Promise((resolve, reject) => {
       const timer = setTimeout(() => {

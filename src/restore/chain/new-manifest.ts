@@ -34,20 +34,19 @@ export class NewManifest {
 
   /** @throws LOCAL_IO, STORAGE_FULL */
   add(files: readonly MadeFile[]): void {
-    if (files.length > 0) this.#manifest.add(backupManifestEntries(files));
+    this.#manifest.add({ files: files.length, postgres: backupManifestEntries(files) });
   }
 
   /** Durable when it resolves. @param mode permission bits. @throws LOCAL_IO, STORAGE_FULL */
-  async finish({ owner }: RestorePlaces, mode: number): Promise<void> {
+  async finish({ owner }: RestorePlaces, last: MadeFile, mode: number): Promise<void> {
     const { timeline, startLsn, stopLsn } = this.#facts;
-    this.#manifest.end({ timeline, start: startLsn, stop: stopLsn });
     try {
       if (owner !== undefined) await chown(this.#file.path, owner.uid, owner.gid);
       await chmod(this.#file.path, mode & 0o777);
     } catch (error) {
       throw asLocalError(error, `unable to write ${this.#file.path}`);
     }
-    await this.#file.finish();
+    await this.#manifest.end([last], { timeline, start: startLsn, stop: stopLsn });
   }
 
   /** After a failure. */

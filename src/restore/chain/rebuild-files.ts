@@ -151,6 +151,5 @@ async function writeLast(
     throw asLocalError(error, `unable to write ${path}`);
   }
   const sha256 = createHash('sha256').update(label).digest('hex') as Sha256Hex;
-  manifest.add([{ path: LABEL_PATH, size: label.byteLength, mtime, sha256 }]);
-  await manifest.finish(work, survey.manifest.mode);
+  await manifest.finish(work, { path: LABEL_PATH, size: label.byteLength, mtime, sha256 }, survey.manifest.mode);
 }

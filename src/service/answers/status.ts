@@ -77,8 +77,9 @@ async function repositoryStatus(
 
 /** What PostgreSQL waits to have archived; null where the data directory cannot be read from here. */
 async function waitingFiles(
-  dataDirectory: string,
+  dataDirectory: string | undefined,
 ): Promise<Pick<ClusterStatusDocument['wal'], 'ready' | 'oldestReadyAt'>> {
+  if (dataDirectory === undefined) return { ready: null, oldestReadyAt: null };
   try {
     const ready = await readyFiles(dataDirectory);
     const oldest = ready[0];

@@ -86,10 +86,10 @@ describe("PostgreSQL's backup manifest", () => {
     const manifest = new BackupManifestFile(staged, identity);
     const mtime = parseMicros('2026-11-22T02:15:00.999999Z');
     const file = { path: 'base/5/1', size: 8192, mtime, sha256: 'a'.repeat(64) as Sha256Hex };
-    manifest.add(backupManifestEntries([file, { ...file, path: 'base/5/2' }]));
-    manifest.add(backupManifestEntries([{ ...file, path: 'with "quotes"', size: 0 }]));
-    manifest.end({ timeline: first, start: parseLsn('0/5000028'), stop: parseLsn('0/5000100') });
-    await staged.finish();
+    manifest.add({ files: 2, postgres: backupManifestEntries([file, { ...file, path: 'base/5/2' }]) });
+    manifest.add({ files: 0, postgres: '' });
+    const wal = { timeline: first, start: parseLsn('0/5000028'), stop: parseLsn('0/5000100') };
+    await manifest.end([{ ...file, path: 'with "quotes"', size: 0 }], wal);
     const text = readFileSync(path, 'utf8');
     expect(text.startsWith(head)).toBe(true);
     expect(text).toContain('{ "Path": "base/5/1", "Size": 8192, "Last-Modified": "2026-11-22 02:15:00 GMT", ');

@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { configPath, loadConfig, parseConfig } from '../../../src/config/load-config.ts';
 import { isWaldenError, type WaldenError } from '../../../src/errors.ts';
 
+const CONNINFO = 'host=/var/run/postgresql user=postgres';
 const SMALLEST = `[service]
 state_directory = "/var/lib/walden"
 socket = "/run/walden/walden.sock"
@@ -65,7 +66,7 @@ describe('reading a configuration', () => {
       {
         name: 'main',
         dataDirectory: '/var/lib/postgresql/15/main',
-        conninfo: 'host=/var/run/postgresql user=postgres',
+        backup: { source: 'files', dataDirectory: '/var/lib/postgresql/15/main', conninfo: CONNINFO },
         repositories: ['local'],
         required: ['local'],
         spoolDirectory: '/var/lib/walden/spool/main',
@@ -83,7 +84,7 @@ describe('reading a configuration', () => {
       [...parseConfig(`${SMALLEST}${lines}`, 'x').clusters.values()][0]?.receive;
     expect(receive('receive = false\nslot = "mine"\n')).toBeUndefined();
     expect(receive('receive = true\n')).toEqual({
-      ...{ conninfo: 'host=/var/run/postgresql user=postgres', slot: 'walden_main', applicationName: undefined },
+      ...{ conninfo: CONNINFO, slot: 'walden_main', applicationName: undefined },
       ...{ acknowledge: 'repository', spoolLimitBytes: 4_096_000_000, partialIntervalSeconds: undefined },
     });
     const lines = ['replication_conninfo = "host=db1 user=receiver"', 'slot = "mine"', 'application_name = "archive"'];

@@ -32,12 +32,15 @@ describe('what comes inside CopyData', () => {
     const body = Buffer.from(`7700000000030000a000000000030000ff0000000000000001cafe`, 'hex');
     expect(readWalMessage(body)).toEqual({
       ...{ kind: 'wal', start: 0x30000a0n, serverEnd: 0x30000ffn, bytes: Buffer.from('cafe', 'hex') },
+      sentAt: 946_684_800_000_001,
     });
   });
 
   it('a keepalive, with and without a question', () => {
     const body = Buffer.from(`6b00000000030000ff000000000000000101`, 'hex');
-    expect(readWalMessage(body)).toEqual({ kind: 'keepalive', serverEnd: 0x30000ffn, replyRequested: true });
+    expect(readWalMessage(body)).toEqual({
+      ...{ kind: 'keepalive', serverEnd: 0x30000ffn, sentAt: 946_684_800_000_001, replyRequested: true },
+    });
     body[17] = 0;
     expect(readWalMessage(body)).toMatchObject({ replyRequested: false });
   });

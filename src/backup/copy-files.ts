@@ -1,52 +1,54 @@
 import { join } from 'node:path';
-import type { BackupFacts, BackupId } from '../../catalog/catalog.ts';
-import type { StoredObject } from '../repository/object-bytes.ts';
 import type { Lsn } from '../postgres/lsn.ts';
 import type { Session } from '../postgres/session.ts';
-import type { BackupDeps, BackupRequest } from './backup-deps.ts';
+import { BackupManifestFile } from '../repository/backup-manifest-file.ts';
 import { startBackupMode, type StoppedBackup, stopBackupMode } from './backup-mode.ts';
+import type { CopiedCluster, CopyContext } from './backup-source.ts';
 import { corruptPages } from './corrupt-pages.ts';
-import type { EntryRecord } from './entry-record.ts';
+import { EntryRecord } from './entry-record.ts';
 import { stageControlFile, stageText } from './last-files.ts';
-import { type BadPage, type PackFilesOutput, type PackMember, STOP } from './pack-input.ts';
-import { PackWriter, throwFirstFailure } from './pack-writer.ts';
+import { type BadPage, MAX_BAD_PAGES, type PackFilesOutput, type PackMember, STOP } from './pack-input.ts';
+import { throwFirstFailure } from './pack-shelf.ts';
+import { PackWriter } from './pack-writer.ts';
 import { directoryMembers, planTasks, tablespacesOf } from './plan-tasks.ts';
 import type { ServerFacts } from './preflight.ts';
-import type { ProgressReport } from './progress.ts';
+import { StagedFile } from '../repository/staged-file.ts';
 import { type Survey, surveyTask } from './survey-input.ts';
 
 /** How often the progress is told, and how many of these go by before the session is tried. */
 const TICK_MS = 500;
 const TICKS_PER_PING = 40;
-const MAX_BAD_PAGES = 1_000_000;
 
-export interface CopyContext {
-  readonly deps: BackupDeps;
-  readonly request: BackupRequest;
-  readonly id: BackupId;
+/** A local server whose files are read. */
+export interface LocalServer {
   readonly session: Session;
   readonly server: ServerFacts;
-  /** For staged files; removed by the caller. */
-  readonly directory: string;
+  readonly dataDirectory: string;
+}
+
+interface FilesContext extends CopyContext, LocalServer {
   readonly entries: EntryRecord;
-  readonly control: BigInt64Array<SharedArrayBuffer>;
-  readonly progress: ProgressReport;
-  readonly signal: AbortSignal;
+  /** PostgreSQL's `backup_manifest`, staged. */
+  readonly manifest: BackupManifestFile;
 }
 
-export interface CopiedCluster {
-  readonly stopped: StoppedBackup;
-  readonly packs: readonly StoredObject[];
-  readonly corrupt: BackupFacts['corruptPages'];
-  readonly checksumsVerified: boolean;
-  readonly tablespaces: BackupFacts['tablespaces'];
+/** From pg_backup_start to the last stored pack; backup mode ends with the caller's session. @throws as OpenedSource.copy */
+export async function copyFiles(given: CopyContext, local: LocalServer): Promise<CopiedCluster> {
+  const { directory, id, request } = given;
+  const entries = await EntryRecord.create(directory, id);
+  const staged = await StagedFile.create(join(directory, 'backup_manifest'));
+  const manifest = new BackupManifestFile(staged, request.identity);
+  try {
+    return await copyRecorded({ ...given, ...local, entries, manifest });
+  } catch (error) {
+    await entries.abandon();
+    throw error;
+  } finally {
+    await manifest.abandon();
+  }
 }
 
-/**
- * From pg_backup_start to the last stored pack. Whatever is thrown, no worker and no transfer is under way any more when
- * this rejects; backup mode ends with the caller's session.
- */
-export async function copyCluster(context: CopyContext): Promise<CopiedCluster> {
+async function copyRecorded(context: FilesContext): Promise<CopiedCluster> {
   const { server, request, progress, signal, deps } = context;
   const badPages: BadPage[] = [];
   const packs = new PackWriter({
@@ -75,6 +77,7 @@ export async function copyCluster(context: CopyContext): Promise<CopiedCluster> 
     return {
       stopped,
       packs: stored,
+      entries: context.entries,
       corrupt: corruptPages(badPages, stopped.stopLsn),
       checksumsVerified: server.dataChecksums,
       tablespaces: tablespacesOf(survey),
@@ -88,7 +91,7 @@ export async function copyCluster(context: CopyContext): Promise<CopiedCluster> 
 }
 
 /** The checkpoint of the start may take minutes, and only the end of the session ends the wait for it. */
-async function startUnlessAborted({ session, server, request, signal }: CopyContext): Promise<Lsn> {
+async function startUnlessAborted({ session, server, request, signal }: FilesContext): Promise<Lsn> {
   const close = (): void => void session.close();
   signal.throwIfAborted();
   signal.addEventListener('abort', close);
@@ -103,35 +106,37 @@ async function startUnlessAborted({ session, server, request, signal }: CopyCont
 
 /** pg_control as it was before the stop, then backup_label, then PostgreSQL's manifest that names both. */
 async function stopAndStage(
-  context: CopyContext,
+  context: FilesContext,
 ): Promise<{ readonly stopped: StoppedBackup; readonly last: readonly PackMember[] }> {
-  const { request, directory, session, server, entries, progress } = context;
-  const controlFile = await stageControlFile(request.cluster.dataDirectory, directory);
+  const { dataDirectory, directory, session, server, manifest, progress } = context;
+  const controlFile = await stageControlFile(dataDirectory, directory);
   progress.enter('ending backup mode');
   const stopped = await stopBackupMode(session, server.serverVersion);
   const label = await stageText(directory, 'backup_label', stopped.backupLabel, controlFile);
   const { timeline, startLsn, stopLsn } = stopped;
-  await entries.endPostgres([label, controlFile], { timeline, start: startLsn, stop: stopLsn });
+  // It names these too, although they are packed after it or with it.
+  await manifest.end([label, controlFile], { timeline, start: startLsn, stop: stopLsn });
   const { attributes } = controlFile.member;
-  const manifest: PackMember = {
+  const member: PackMember = {
     type: 'file',
     path: 'backup_manifest',
-    source: entries.postgres.path,
+    source: manifest.path,
     ...(attributes === undefined ? {} : { attributes }),
   };
-  return { stopped, last: [label.member, manifest, controlFile.member] };
+  return { stopped, last: [label.member, member, controlFile.member] };
 }
 
-function record({ entries, progress, deps, request }: CopyContext, output: PackFilesOutput, bad: BadPage[]): void {
+function record(context: FilesContext, output: PackFilesOutput, bad: BadPage[]): void {
+  const { entries, manifest, progress, deps, request } = context;
   entries.add(output.entries);
-  // Beyond that the list helps nobody: the cluster is not damaged here and there, it is destroyed.
+  manifest.add(output.entries);
   for (const page of output.badPages) if (bad.length < MAX_BAD_PAGES) bad.push(page);
   for (const note of output.notes) deps.log.warn({ cluster: request.cluster.name }, note);
   progress.addFiles(output.entries.files);
   progress.report();
 }
 
-async function surveyOf(context: CopyContext): Promise<Survey> {
+async function surveyOf(context: FilesContext): Promise<Survey> {
   const { deps, request, control } = context;
   const { majorVersion } = request.identity;
   const survey = await deps.pool.run(surveyTask, { ...placeOf(context), majorVersion, control: control.buffer });
@@ -139,15 +144,18 @@ async function surveyOf(context: CopyContext): Promise<Survey> {
   return survey;
 }
 
-function placeOf({ request, directory }: CopyContext): { readonly plan: string; readonly dataDirectory: string } {
-  return { plan: join(directory, 'files'), dataDirectory: request.cluster.dataDirectory };
+function placeOf({ dataDirectory, directory }: FilesContext): {
+  readonly plan: string;
+  readonly dataDirectory: string;
+} {
+  return { plan: join(directory, 'files'), dataDirectory };
 }
 
 /**
  * Tells the progress while `work` goes on, and tries the session from time to time: when it is lost, PostgreSQL has ended
  * backup mode, and hours of copying would be for nothing.
  */
-async function whileTicking<T>(context: CopyContext, work: () => Promise<T>): Promise<T> {
+async function whileTicking<T>(context: FilesContext, work: () => Promise<T>): Promise<T> {
   const ended = new AbortController();
   const working = work();
   const outcomes = await Promise.allSettled([
@@ -162,7 +170,7 @@ async function whileTicking<T>(context: CopyContext, work: () => Promise<T>): Pr
   return await working;
 }
 
-async function tick(context: CopyContext, ended: AbortSignal): Promise<void> {
+async function tick(context: FilesContext, ended: AbortSignal): Promise<void> {
   const { progress, session, deps, control } = context;
   try {
     for (let ticks = 1; !ended.aborted; ticks += 1) {

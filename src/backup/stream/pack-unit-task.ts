@@ -1,0 +1,125 @@
+import { WaldenError } from '../../errors.ts';
+import { piecesOfText, type SharedText } from '../../platform/shared-text.ts';
+import { type FrameCompressor, frameBound, frameCompressor } from '../../repository/codec.ts';
+import type { ManifestEntry } from '../../repository/manifest.ts';
+import { encodeEntries } from '../encode-entries.ts';
+import { FrameSink } from '../frame-sink.ts';
+import { type BadPage, STOP } from '../pack-input.ts';
+import { packPath } from '../pack-shelf.ts';
+import { badPagesIn } from './streamed-pages.ts';
+import { type Place, takeTurn, wakeTurns } from './turn.ts';
+import { type PackUnitInput, type PackUnitOutput, ROOM_BYTES, type UnitMember, type UnitPart } from './unit.ts';
+
+/**
+ * Packs one unit on a worker thread: its pages checked, its frames compressed, and then, when it is its turn, written behind
+ * those of the units before it.
+ */
+
+/** Beyond what one frame of the same bytes takes: what the many of small files may take more. */
+const MORE_BYTES = 1024 * 1024;
+/** One for good, of those threads that pack. */
+let output: Buffer | undefined;
+
+/** @throws LOCAL_IO, STORAGE_FULL, INTERRUPTED (the control says stop) */
+export function packUnit(input: PackUnitInput): PackUnitOutput {
+  const control = new BigInt64Array(input.control);
+  const cells = new BigInt64Array(input.turn);
+  try {
+    if (Atomics.load(control, STOP) !== 0n) throw new WaldenError('INTERRUPTED', 'the backup was interrupted');
+    return new UnitPacker(input).pack((bytes) =>
+      takeTurn(cells, control, { number: input.number, bytes, opensPackAfter: opensPackAfter(input) }),
+    );
+  } catch (error) {
+    // Its turn may never come to an end: nobody must wait for it.
+    Atomics.store(control, STOP, 1n);
+    wakeTurns(cells);
+    throw error;
+  }
+}
+
+/** The frames of one file stand in one pack. */
+function opensPackAfter({ unit, packBytes }: PackUnitInput): number | undefined {
+  return unit.part === undefined || unit.part.offset === 0 ? packBytes : undefined;
+}
+
+class UnitPacker {
+  readonly #input: PackUnitInput;
+  readonly #room: Uint8Array;
+  readonly #compressor: FrameCompressor;
+  readonly #badPages: BadPage[] = [];
+  readonly #output: Buffer;
+  #bytes = 0;
+
+  constructor(input: PackUnitInput) {
+    this.#input = input;
+    this.#room = new Uint8Array(input.room);
+    this.#compressor = frameCompressor(input.compressionLevel);
+    this.#output = output ??= Buffer.allocUnsafeSlow(frameBound(ROOM_BYTES) + MORE_BYTES);
+  }
+
+  pack(place: (bytes: number) => Place): PackUnitOutput {
+    const { unit, text } = this.#input;
+    const { part } = unit;
+    const members = part === undefined ? (JSON.parse(textOf(unit.members)) as readonly UnitMember[]) : [];
+    const frames = part === undefined ? this.#compressMembers(members) : [this.#compressPart(part)];
+    const { pack, offset } = place(this.#bytes);
+    this.#write(pack, offset);
+    const entries = encodeEntries(entriesOf(members, frames, { pack, offset }), text);
+    return { pack, offset, storedBytes: this.#bytes, entries, badPages: this.#badPages };
+  }
+
+  #compressMembers(members: readonly UnitMember[]): readonly number[] {
+    let at = 0;
+    return members.map((member) => {
+      const plain = this.#room.subarray(at, at + member.bytes);
+      at += member.bytes;
+      if (member.type === 'file') this.#check(member.path, plain.subarray(member.skip, member.skip + member.size), 0);
+      return this.#compress(plain);
+    });
+  }
+
+  #compressPart({ path, offset, skip, bytes, end }: UnitPart): number {
+    const dataEnd = end === undefined ? bytes : skip + end.size - offset;
+    this.#check(path, this.#room.subarray(skip, dataEnd), offset);
+    return this.#compress(this.#room.subarray(0, bytes));
+  }
+
+  #check(path: string, bytes: Uint8Array, offset: number): void {
+    this.#badPages.push(...badPagesIn({ path, offset }, bytes, this.#input.pages));
+  }
+
+  #compress(plain: Uint8Array): number {
+    const length = this.#compressor.compressInto(this.#output.subarray(this.#bytes), plain);
+    this.#bytes += length;
+    return length;
+  }
+
+  #write(pack: number, offset: number): void {
+    const sink = new FrameSink(packPath(this.#input.directory, pack), offset);
+    try {
+      sink.write(this.#output.subarray(0, this.#bytes));
+      sink.flush();
+    } finally {
+      sink.close();
+    }
+  }
+}
+
+function entriesOf(members: readonly UnitMember[], frames: readonly number[], start: Place): readonly ManifestEntry[] {
+  let { offset } = start;
+  return members.map((member, index): ManifestEntry => {
+    const stored = frames[index] ?? 0;
+    const at = offset;
+    offset += stored;
+    if (member.type === 'file') {
+      const { bytes, ...file } = member;
+      return { ...file, pack: start.pack, offset: at, frames: [[stored, bytes]] };
+    }
+    const { path, mode, tablespace } = member;
+    return tablespace === undefined ? { type: 'directory', path, mode } : { type: 'tablespace', path, ...tablespace };
+  });
+}
+
+function textOf(text: SharedText): string {
+  return Buffer.concat([...piecesOfText(text)].map((piece) => Buffer.from(piece))).toString('utf8');
+}

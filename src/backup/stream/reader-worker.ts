@@ -1,0 +1,38 @@
+import { parentPort, workerData } from 'node:worker_threads';
+import { errorToDocument, WaldenError } from '../../errors.ts';
+import { readBaseBackup } from './read-base-backup.ts';
+import type { FromReader, ReaderSetup, ToReader } from './reader-messages.ts';
+import { RoomQueue } from './room-queue.ts';
+
+/** The thread behind reader-thread.ts: one base backup, and its end. */
+
+const setup = workerData as ReaderSetup;
+const stopping = new AbortController();
+const tell = (message: FromReader): void => {
+  parentPort?.postMessage(message);
+};
+const rooms = new RoomQueue(setup.rooms, tell);
+
+parentPort?.on('message', (message: ToReader) => {
+  if (message.kind === 'free') {
+    rooms.free(message.room);
+    return;
+  }
+  const reason = new WaldenError('INTERRUPTED', 'the backup was interrupted');
+  stopping.abort(reason);
+  rooms.fail(reason);
+});
+
+readBaseBackup({ setup, rooms, tell, signal: stopping.signal })
+  .then(
+    (outcome) => {
+      tell({ kind: 'ended', outcome });
+    },
+    (error: unknown) => {
+      tell({ kind: 'failed', error: errorToDocument(error) });
+    },
+  )
+  .finally(() => {
+    // Else the port would keep the thread.
+    parentPort?.close();
+  });

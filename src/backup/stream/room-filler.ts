@@ -1,0 +1,173 @@
+import { createHash, type Hash } from 'node:crypto';
+import { WaldenError } from '../../errors.ts';
+import type { Sha256Hex } from '../../../storage-drivers/driver.ts';
+import { shareTexts } from '../../platform/shared-text.ts';
+import { micros } from '../../postgres/timestamp.ts';
+import { encodeTarHeader, tarPaddingBytes } from '../../repository/tar-header.ts';
+import type { FileAttributes } from '../pack-input.ts';
+import {
+  type FilledUnit,
+  HEADER_ROOM_BYTES,
+  type LargeFile,
+  ROOM_BYTES,
+  type UnitDirectory,
+  type UnitMember,
+  type UnitPart,
+} from './unit.ts';
+
+/** Of a unit: their text has a room, too. */
+const MEMBERS = 256;
+
+/** A room that is nobody else's, until it is handed on. */
+export interface EmptyRoom {
+  readonly number: number;
+  readonly bytes: Uint8Array;
+  /** For the text of the members. */
+  readonly text: SharedArrayBuffer;
+}
+
+export interface Rooms {
+  /** The next one that is free. */
+  take(): Promise<EmptyRoom>;
+  hand(unit: FilledUnit): void;
+}
+
+interface OpenFile {
+  readonly path: string;
+  readonly size: number;
+  readonly attributes: FileAttributes;
+  readonly hash: Hash;
+  readonly isLarge: boolean;
+  /** Of its tar header, in this unit. */
+  skip: number;
+  /** Of it before this unit, and in all. */
+  offset: number;
+  done: number;
+}
+
+/**
+ * Fills rooms with members of a tar, one after the other: headers made anew (a path may be another one here), bodies hashed
+ * and copied, padding. Many small files share a room; a large one has rooms of its own.
+ */
+export class RoomFiller {
+  readonly #rooms: Rooms;
+  #room: EmptyRoom | undefined;
+  #filled = 0;
+  #members: UnitMember[] = [];
+  #file: OpenFile | undefined;
+
+  constructor(rooms: Rooms) {
+    this.#rooms = rooms;
+  }
+
+  async directory(
+    { path, tablespace }: Pick<UnitDirectory, 'path' | 'tablespace'>,
+    attributes: FileAttributes,
+  ): Promise<void> {
+    const header = headerOf(path, 'directory', attributes, 0);
+    const room = await this.#roomFor(header.length);
+    room.bytes.set(header, this.#filled);
+    this.#filled += header.length;
+    const member: UnitDirectory = { type: 'directory', path, mode: attributes.mode, bytes: header.length };
+    this.#members.push(tablespace === undefined ? member : { ...member, tablespace });
+  }
+
+  async beginFile(path: string, size: number, attributes: FileAttributes): Promise<void> {
+    const header = headerOf(path, 'file', attributes, size);
+    const bytes = header.length + size + tarPaddingBytes(size);
+    const isLarge = bytes > ROOM_BYTES;
+    if (isLarge) this.#handOnMembers();
+    const room = await this.#roomFor(isLarge ? ROOM_BYTES : bytes);
+    room.bytes.set(header, this.#filled);
+    this.#filled += header.length;
+    const hash = createHash('sha256');
+    this.#file = { path, size, attributes, hash, isLarge, skip: header.length, offset: 0, done: 0 };
+  }
+
+  /** The next bytes of the file. */
+  async body(bytes: Buffer): Promise<void> {
+    const file = this.#openFile();
+    file.hash.update(bytes);
+    for (let rest = bytes; rest.length > 0;) {
+      const room = this.#room ?? (await this.#takeRoom());
+      const part = rest.subarray(0, this.#spaceFor(file));
+      room.bytes.set(part, this.#filled);
+      this.#filled += part.length;
+      file.done += part.length;
+      rest = rest.subarray(part.length);
+      if (rest.length > 0) this.#handOnPart(file, undefined);
+    }
+  }
+
+  /** @returns the hash of the file */
+  endFile(): Sha256Hex {
+    const file = this.#openFile();
+    if (file.done !== file.size) throw new WaldenError('INTERNAL', `${file.path} has ended in its middle`);
+    const sha256 = file.hash.digest('hex') as Sha256Hex;
+    const padding = tarPaddingBytes(file.size);
+    this.#room?.bytes.fill(0, this.#filled, this.#filled + padding);
+    this.#filled += padding;
+    const { path, size, attributes, skip } = file;
+    const entry = { path, size, mode: attributes.mode, mtime: micros(attributes.mtime), sha256 };
+    if (file.isLarge) this.#handOnPart(file, entry);
+    else this.#members.push({ type: 'file', ...entry, skip, bytes: skip + size + padding });
+    this.#file = undefined;
+    return sha256;
+  }
+
+  /** Hands on what has not been yet. */
+  finish(): void {
+    this.#handOnMembers();
+  }
+
+  #openFile(): OpenFile {
+    if (this.#file !== undefined) return this.#file;
+    throw new WaldenError('INTERNAL', 'no file was begun');
+  }
+
+  /** Each frame of a large file holds whole pages: in the first one, less room is left by the header. */
+  #spaceFor({ isLarge, skip, offset }: OpenFile): number {
+    const end = isLarge && offset === 0 ? ROOM_BYTES - HEADER_ROOM_BYTES + skip : ROOM_BYTES;
+    return end - this.#filled;
+  }
+
+  async #roomFor(bytes: number): Promise<EmptyRoom> {
+    if (this.#filled + bytes > ROOM_BYTES || this.#members.length >= MEMBERS) this.#handOnMembers();
+    return this.#room ?? (await this.#takeRoom());
+  }
+
+  async #takeRoom(): Promise<EmptyRoom> {
+    this.#room = await this.#rooms.take();
+    this.#filled = 0;
+    return this.#room;
+  }
+
+  #handOnPart(file: OpenFile, end: LargeFile | undefined): void {
+    const { path, skip, offset } = file;
+    this.#hand({ path, skip, offset, bytes: this.#filled, end });
+    file.skip = 0;
+    file.offset = file.done;
+  }
+
+  #handOnMembers(): void {
+    if (this.#members.length > 0) this.#hand(undefined);
+  }
+
+  #hand(part: UnitPart | undefined): void {
+    const room = this.#room;
+    if (room === undefined) throw new WaldenError('INTERNAL', 'there is no room to hand on');
+    const [members] = shareTexts(room.text, JSON.stringify(this.#members));
+    this.#rooms.hand({ room: room.number, members, part });
+    this.#room = undefined;
+    this.#filled = 0;
+    this.#members = [];
+  }
+}
+
+function headerOf(path: string, type: 'file' | 'directory', attributes: FileAttributes, size: number): Buffer {
+  const { mode, uid, gid, mtime } = attributes;
+  const mtimeSeconds = Math.floor(mtime / 1_000_000);
+  const header = encodeTarHeader({ path, type, size, mode, uid, gid, mtimeSeconds });
+  if (header.length <= HEADER_ROOM_BYTES) return header;
+  throw new WaldenError('FORMAT_INVALID', `unable to back up ${path}: its name is too long`);
+}
