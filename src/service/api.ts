@@ -219,6 +219,10 @@ export const BackupRequest = Type.Object(
     workers: Type.Optional(Type.Integer({ minimum: 1, maximum: 256 })),
     compressionLevel: Type.Optional(Type.Integer({ minimum: 1, maximum: 19 })),
     label: Type.Optional(Type.String({ maxLength: 200 })),
+    incremental: Type.Optional(Type.Boolean({ description: 'only what changed since another backup' })),
+    parent: Type.Optional(
+      Type.String({ maxLength: 100, description: 'id of the backup to build on; by default the newest that will do' }),
+    ),
   },
   { additionalProperties: false },
 );

@@ -81,7 +81,7 @@ function runsAlong(
 }
 
 /** PostgreSQL refuses a backup that ends after the fork: "requested timeline is not a child of this server's history". */
-function liesOn(path: readonly PathStep[], { facts }: CompleteBackup): boolean {
+export function liesOn(path: readonly PathStep[], { facts }: Pick<CompleteBackup, 'facts'>): boolean {
   const step = path.find(({ timeline }) => timeline === facts.timeline);
   return step !== undefined && step.begin <= facts.startLsn && (step.end === undefined || facts.stopLsn <= step.end);
 }
