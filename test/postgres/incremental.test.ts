@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { BackupDocument, BackupListDocument, JobDocument, PlanDocument } from '../../src/service/api.ts';
 import { archiveNow } from '../support/archiving.ts';
@@ -108,7 +108,7 @@ describe.runIf(able.length > 0).each(able)('incremental backups of PostgreSQL %i
       await node.dispose();
     }
     const xid = await server.value(`select xmin from marks where mark = 'between'`);
-    const node = await restored(freshTarget(), ['--xid', xid, '--backup', first.id]);
+    const node = await restored(freshTarget(), ['--xid', xid, '--backup', first.id, '--action', 'promote']);
     expect(await marksOf(node)).toEqual(['between']);
     expect(await node.value('select count(*) from cut')).toBe('20000');
     await node.dispose();
@@ -116,7 +116,7 @@ describe.runIf(able.length > 0).each(able)('incremental backups of PostgreSQL %i
 
   it('are much smaller than a full one where little has changed, and can begin at one that is named', async () => {
     const [full, first, second] = await listed(scene);
-    const third = await take(scene, '--incremental');
+    const third = await take(scene, '--incremental', '--label', 'third in a row');
     expect(third.facts?.parent).toBe(second!.id);
     expect(third.facts!.storedBytes).toBeLessThan(full!.facts!.storedBytes / 4);
     const beside = await take(scene, '--incremental', '--parent', first!.id);
@@ -196,18 +196,28 @@ describe.runIf(able.length > 0).each(able)('incremental backups of PostgreSQL %i
     'make what pg_combinebackup makes of them, byte for byte',
     async () => {
       const { walden } = scene;
+      const newest = (await listed(scene)).find(({ label }) => label === 'third in a row');
       const chain: string[] = [];
-      for (let next: BackupDocument | undefined = (await listed(scene)).at(-1); next !== undefined;) {
+      for (let next = newest; next !== undefined;) {
         const out = newDirectory('out');
         execFileSync('sh', ['-c', `cat ${packObjects(walden, next.id).join(' ')} | zstd -dc | tar -xi -C ${out}`]);
         chain.unshift(out);
         const parent: string | null | undefined = next.facts?.parent;
         next = (await listed(scene)).find(({ id }) => id === parent);
       }
-      expect(chain.length).toBeGreaterThan(1);
+      expect(chain).toHaveLength(4);
       const combined = join(newDirectory('out'), 'combined');
       const outcome = await runProgram(COMBINE!, [...chain, '-o', combined]);
       expect([outcome.status, outcome.stderr]).toEqual([0, '']);
+      const to = freshTarget();
+      const map = ['--tablespace-map', `${space}=${join(newDirectory('ts'), 'elsewhere')}`];
+      await walden.run('restore', 'main', '--to', to, '--backup', newest!.id, '--immediate', ...map);
+      const verified = await runProgram(join(dirname(COMBINE!), 'pg_verifybackup'), ['-n', to]);
+      expect([verified.status, verified.stderr]).toEqual([0, '']);
+      // Both wrote a manifest of their own, and Walden its settings for recovery.
+      const others = ['backup_manifest', 'postgresql.auto.conf', 'recovery.signal'].map((name) => `--exclude=${name}`);
+      const compared = await runProgram('diff', ['-rq', ...others, combined, to]);
+      expect([compared.status, compared.stdout]).toEqual([0, '']);
     },
     120_000,
   );
