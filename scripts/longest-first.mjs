@@ -6,7 +6,14 @@ import { BaseSequencer } from 'vitest/node';
 const LONGEST = [
   ...['contract/store-faults', 'postgres/stores', 'crash/backup-every-step', 'postgres/killed-upload'],
   ...['postgres/encryption', 'postgres/filled-repository', 'postgres/outage', 'postgres/restore-targets'],
-  ...['postgres/damage', 'postgres/restore-edges', 'postgres/refused-wal', 'soak/', 'postgres/taken-over'],
+  ...[
+    'postgres/incremental.',
+    'postgres/damage',
+    'postgres/restore-edges',
+    'postgres/refused-wal',
+    'soak/',
+    'postgres/taken-over',
+  ],
   ...[
     'postgres/standby',
     'crash/restore/every-step',

@@ -192,6 +192,26 @@ describe.runIf(able.length > 0).each(able)('incremental backups of PostgreSQL %i
     expect((await take(scene, '--incremental')).facts?.parent).toBe(full.id);
   }, 120_000);
 
+  it('that are killed with the service leave nothing, and the next one builds on what is whole', async () => {
+    const { server, walden } = scene;
+    const whole = (await listed(scene)).at(-1)!;
+    // Enough that the sender is seen at work.
+    await server.query("create table much as select i, repeat('much ', 200) as text from generate_series(1, 60000) i");
+    const started = walden.attempt('backup', 'main', '--incremental');
+    const senders = "select count(*) from pg_stat_replication where application_name = 'walden_backup'";
+    await until(async () => (await server.value(senders)) !== '0', { what: 'the sender', everyMs: 5 });
+    await walden.kill();
+    expect((await started).status).not.toBe(0);
+    await walden.start();
+    const next = await take(scene, '--incremental');
+    expect(next.facts?.parent).toBe(whole.id);
+    expect((await listed(scene)).filter(({ state }) => state !== 'complete')).toEqual([]);
+    await archiveNow(server);
+    const node = await restored(freshTarget(), []);
+    expect(await fingerprint(node)).toEqual(await fingerprint(server));
+    await node.dispose();
+  }, 180_000);
+
   it.runIf(COMBINE !== undefined)(
     'make what pg_combinebackup makes of them, byte for byte',
     async () => {
