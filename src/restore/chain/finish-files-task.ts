@@ -6,7 +6,6 @@ import {
   fchownSync,
   fstatSync,
   fsyncSync,
-  ftruncateSync,
   futimesSync,
   openSync,
   readSync,
@@ -61,7 +60,10 @@ function finishFile(file: FileToFinish, owner: TargetOwner | undefined): Sha256H
       const [begin = 0, length = 0] = file.zeros.subarray(at, at + 2);
       writeZeros(descriptor, begin, length);
     }
-    ftruncateSync(descriptor, file.bytes);
+    const { size } = fstatSync(descriptor);
+    if (size !== file.bytes) {
+      throw new WaldenError('LOCAL_IO', `${file.target} has ${size} bytes instead of ${file.bytes}: something else writes there`);
+    }
     const hash = hashOf(descriptor, file);
     if (owner !== undefined) fchownSync(descriptor, owner.uid, owner.gid);
     fchmodSync(descriptor, file.mode & 0o777);
@@ -85,9 +87,7 @@ function hashOf(descriptor: number, { target, bytes }: FileToFinish): Sha256Hex 
   const hash = createHash('sha256');
   for (let done = 0; done < bytes;) {
     const count = readSync(descriptor, buffer, 0, Math.min(BUFFER_BYTES, bytes - done), done);
-    if (count === 0) {
-      throw new WaldenError('LOCAL_IO', `${target} has ${fstatSync(descriptor).size} bytes instead of ${bytes}`);
-    }
+    if (count === 0) throw new WaldenError('LOCAL_IO', `${target} has ended after ${done} bytes instead of ${bytes}`);
     hash.update(buffer.subarray(0, count));
     done += count;
   }
