@@ -13,6 +13,7 @@ const PARTS = {
   catalog: async (rounds: Rounds) => (await import('./catalog.ts')).benchCatalog(rounds),
   stores: async (rounds: Rounds) => (await import('./stores.ts')).benchStores(rounds),
   receiver: async (rounds: Rounds) => (await import('./receiver.ts')).benchReceiver(rounds),
+  stream: async (rounds: Rounds) => (await import('./stream.ts')).benchStream(rounds),
   startup: async (rounds: Rounds) => (await import('./startup.ts')).benchStartup(rounds),
 };
 type Part = keyof typeof PARTS;

@@ -7,13 +7,16 @@ import { readManifest } from '../../src/repository/manifest-reader.ts';
 import type { Repository } from '../../src/repository/repository.ts';
 import { type Fault, type FaultMoment, FaultyDriver } from '../../storage-drivers/faulty/faulty-driver.ts';
 import { openTestCatalog, openTestRepository, type TestRepository } from '../support/backup-stores.ts';
-import { type BackupSetup, MAIN, setUpBackup } from '../support/backup-setup.ts';
+import { type BackupSetup, filesOf, MAIN, setUpBackup, streamOf } from '../support/backup-setup.ts';
 import { newestVersion } from '../support/tested-versions.ts';
 
 /** Enough for the claim, two packs, the manifest, backup.json, and what a failure removes; beyond it nothing fails. */
 const MUTATIONS = 8;
 
-describe('a backup whose store fails at any mutation', () => {
+describe.each([
+  ['the files', filesOf],
+  ['the protocol', streamOf],
+] as const)('a backup of %s whose store fails at any mutation', (_source, sourceOf) => {
   let setup: BackupSetup;
   let sound: TestRepository;
 
@@ -28,7 +31,8 @@ describe('a backup whose store fails at any mutation', () => {
 
   async function takeWith(repositories: readonly Repository[]): Promise<string> {
     try {
-      await setup.take({ packBytes: 2_000_000 }, {}, repositories);
+      const cluster = { name: MAIN, backup: sourceOf(setup.server), receive: undefined };
+      await setup.take({ cluster, packBytes: 2_000_000 }, {}, repositories);
       return 'complete';
     } catch (error) {
       return isWaldenError(error) ? error.code : String(error);

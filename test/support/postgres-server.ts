@@ -24,6 +24,8 @@ export interface ServerOptions {
   readonly initdbArguments?: readonly string[];
   /** Where it listens on 127.0.0.1 as well, for what only TCP can do; a unix socket only by default. */
   readonly tcpPort?: number;
+  /** Where its programs stand; where `binDirectory` finds them by default. */
+  readonly programs?: string;
 }
 
 export interface RestoredOptions {
@@ -90,14 +92,14 @@ export async function startServer(options: ServerOptions): Promise<TestServer> {
   const dataDirectory = join(directory, 'data');
   await initialise(dataDirectory, options);
   const tcp = options.tcpPort === undefined ? {} : { listen_addresses: '127.0.0.1', port: options.tcpPort };
-  const server = new LocalServer(options.version, dataDirectory, directory, tcp);
+  const server = new LocalServer(options.version, dataDirectory, directory, tcp, options.programs);
   await server.start();
   return server;
 }
 
 /** initdb and the settings, nothing started. */
 export async function initialise(dataDirectory: string, options: ServerOptions): Promise<void> {
-  const initdb = join(binDirectory(options.version), 'initdb');
+  const initdb = join(options.programs ?? binDirectory(options.version), 'initdb');
   const fixed = ['-D', dataDirectory, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--no-locale', '--no-sync'];
   await promisify(execFile)(initdb, [...fixed, ...(options.initdbArguments ?? [])], {
     timeout: START_DEADLINE_MS,
@@ -133,11 +135,17 @@ class LocalServer implements TestServer {
   #child: ChildProcess | undefined;
   #exit: Promise<number | null> = Promise.resolve(null);
 
-  constructor(version: PostgresVersion, dataDirectory: string, socketDirectory: string, settings: Settings) {
+  constructor(
+    version: PostgresVersion,
+    dataDirectory: string,
+    socketDirectory: string,
+    settings: Settings,
+    programs = binDirectory(version),
+  ) {
     this.version = version;
     this.dataDirectory = dataDirectory;
     this.socketDirectory = socketDirectory;
-    this.binDirectory = binDirectory(version);
+    this.binDirectory = programs;
     this.#settings = settings;
     this.#logFile = join(socketDirectory, 'server.log');
   }

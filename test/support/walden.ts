@@ -15,7 +15,8 @@ const LOG_TAIL_LINES = 40;
 export const programDirectory = join(projectDirectory, 'bin');
 
 export interface ClusterPlace {
-  readonly dataDirectory: string;
+  /** Undefined: the node is elsewhere. */
+  readonly dataDirectory?: string | undefined;
   readonly conninfo: string;
 }
 
@@ -93,7 +94,7 @@ export function createWalden(options: WaldenOptions): WaldenHarness {
     ...Object.entries(options.clusters).flatMap(([name, { dataDirectory, conninfo }]) => [
       '',
       `[cluster.${name}]`,
-      `data_directory = "${dataDirectory}"`,
+      ...(dataDirectory === undefined ? [] : [`data_directory = "${dataDirectory}"`]),
       `conninfo = "${conninfo}"`,
       `repositories = [${repositories.map((repository) => `"${repository}"`).join(', ')}]`,
       ...(options.clusterSettings ?? []),

@@ -2,7 +2,7 @@ import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isWaldenError, localIoError, WaldenError } from '../../errors.ts';
 import { sqlstateOf } from '../../postgres/replication/connection.ts';
-import { DONE_BYTES } from '../pack-input.ts';
+import { DONE_BYTES, STOP } from '../pack-input.ts';
 import type { CopiedCluster, CopyContext } from '../backup-source.ts';
 import type { ParentBackup } from '../choose-parent.ts';
 import { stageParentManifest } from '../stage-parent-manifest.ts';
@@ -60,7 +60,9 @@ export async function copyStream(context: CopyContext, server: StreamServer): Pr
       plan = { compression: 'none', watchesLink: false };
     }
     await rm(directory, { recursive: true, force: true });
+    context.signal.throwIfAborted();
     Atomics.store(context.control, DONE_BYTES, 0n);
+    Atomics.store(context.control, STOP, 0n);
   }
 }
 
