@@ -1,13 +1,15 @@
-import { closeSync, openSync, readdirSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { BackupId, BackupRecord } from '../../catalog/catalog.ts';
 import { isWaldenError } from '../../src/errors.ts';
 import { systemClock } from '../../src/platform/clock.ts';
 import { createWorkerPool, type WorkerPool } from '../../src/platform/worker-pool.ts';
-import { backupRecordKey } from '../../src/repository/keys.ts';
+import { parseWalName } from '../../src/postgres/wal-name.ts';
+import { backupRecordKey, walKey } from '../../src/repository/keys.ts';
 import type { Repository } from '../../src/repository/repository.ts';
 import { restoreCluster } from '../../src/restore/restore-cluster.ts';
+import type { Sha256Hex } from '../../storage-drivers/driver.ts';
 import { openTestCatalog, openTestRepository, type TestRepository } from '../support/backup-stores.ts';
 import { type BackupSetup, MAIN, setUpBackup, streamOf } from '../support/backup-setup.ts';
 import { checkIndexes } from '../support/fingerprint.ts';
@@ -115,6 +117,39 @@ describe.runIf(able.length > 0).each(able)('what incremental backups of PostgreS
     const left = (await setup.deps.catalog.backups(MAIN)).filter(({ facts }) => facts?.parent === parent.id);
     expect(left).toEqual([]);
   }, 120_000);
+
+  it('may be of the timeline before, up to where the server has left it', async () => {
+    const { server, archive, deps, identity } = setup;
+    await server.query("update rows set text = 'before' where i <= 10");
+    const before = await take();
+    // What is archived is not enough to begin from: it goes on from its own pg_wal.
+    await server.stop();
+    writeFileSync(join(server.dataDirectory, 'standby.signal'), '');
+    await server.start('accepting');
+    await server.query('select pg_promote()');
+    await until(async () => (await server.value('select pg_is_in_recovery()::text')) === 'false', {
+      what: 'promotion',
+    });
+    await server.query("update rows set text = 'after' where i <= 5");
+    const after = await take('newest');
+    expect([after.facts?.timeline, after.facts?.parent]).toEqual([2, before.id]);
+    const history = '00000002.history';
+    await until(() => readdirSync(archive).includes(history), { what: 'the history to be archived' });
+    const file = parseWalName(history);
+    for (const repository of deps.repositories) {
+      await deps.catalog.recordWalFile({
+        ...{ repository: repository.name, cluster: MAIN, name: file.name, kind: 'history', timeline: file.timeline },
+        ...{ segment: undefined, key: walKey(MAIN, file), plainBytes: 1, storedBytes: 1, index: undefined },
+        ...{ sha256: 'a'.repeat(64) as Sha256Hex, archivedAt: after.startedAt },
+        history: readFileSync(join(archive, history), 'utf8'),
+      });
+    }
+    expect(identity.majorVersion).toBe(version);
+    restored = await restore(after);
+    const counts = "select text, count(*) from rows where text in ('before', 'after') group by 1 order by 1";
+    expect(await restored.query(counts)).toEqual(await server.query(counts));
+    expect(await checkIndexes(restored)).toBeGreaterThan(100);
+  }, 180_000);
 
   it('is not taken for whole: corrupt pages of an increment are named by file and block', async () => {
     const { server } = setup;

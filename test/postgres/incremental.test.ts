@@ -143,6 +143,10 @@ describe.runIf(able.length > 0).each(able)('incremental backups of PostgreSQL %i
     expect(job.result).toMatchObject({ differences: [] });
     expect(await listed(scene)).toEqual(before);
     expect(await scene.walden.run('list', 'main')).toContain('BUILDS ON');
+    const { walden } = scene;
+    const alone = ['--repository-path', walden.repositoryPath(), '--backup', before[1]!.id];
+    const plan = (await walden.json('plan', 'main', ...alone)) as PlanDocument;
+    expect(plan.chain).toEqual([before[0]!.id]);
   }, 60_000);
 
   it('cannot be restored where a parent is damaged, which is named, and can be once it is right again', async () => {
