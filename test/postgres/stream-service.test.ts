@@ -1,4 +1,4 @@
-import { chmodSync, copyFileSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { BackupListDocument } from '../../src/service/api.ts';
@@ -12,7 +12,7 @@ import { newDirectory } from '../support/sandbox.ts';
 import { assertSameRows, restoreAndStart, type Scene, startScene } from '../support/scene.ts';
 import { newestVersion, testedVersions } from '../support/tested-versions.ts';
 import { until } from '../support/until.ts';
-import { appendConfiguration, createWalden } from '../support/walden.ts';
+import { appendConfiguration, createWalden, type WaldenHarness } from '../support/walden.ts';
 
 const PASSWORD = 'open sesame';
 const STREAM = 'backup_source = "stream"';
@@ -130,9 +130,7 @@ describe('a backup over the protocol', () => {
   it('whose service is killed in its middle is none, and the next one is', async () => {
     const scene = later(await startScene({ version: newestVersion, walden: { clusterSettings: [STREAM] } }));
     const { server, walden } = scene;
-    await walden.stop();
-    await appendConfiguration(walden, ['stream_max_rate = 1']);
-    await walden.start();
+    await restartSlow(walden);
     const running = walden.launch('backup', 'main');
     await until(async () => (await server.value(SENDERS)) === '1', { what: 'the backup to come' });
     await until(async () => (await walden.run('job', 'list')).includes('copying'), {
@@ -143,6 +141,7 @@ describe('a backup over the protocol', () => {
     running.kill();
     await running.outcome;
     await until(async () => (await server.value(SENDERS)) === '0', { what: 'the end of the sender' });
+    forgetRate(walden);
     await walden.start();
     await walden.run('backup', 'main');
     expect((await backups(scene)).filter((state) => state === 'complete')).toEqual(['complete']);
@@ -157,19 +156,33 @@ describe('a backup over the protocol', () => {
   it('fails when its server ends, and works when it is back', async () => {
     const scene = later(await startScene({ version: newestVersion, walden: { clusterSettings: [STREAM] } }));
     const { server, walden } = scene;
-    await walden.stop();
-    await appendConfiguration(walden, ['stream_max_rate = 1']);
-    await walden.start();
+    await restartSlow(walden);
     const running = walden.launch('backup', 'main');
     await until(async () => (await server.value(SENDERS)) === '1', { what: 'the backup to come' });
     await server.stop('immediate');
     const { status, stderr } = await running.outcome;
     expect({ status, stderr }).toEqual({ status: 10, stderr: expect.stringContaining('PostgreSQL') as string });
     await server.start();
+    await walden.stop();
+    forgetRate(walden);
+    await walden.start();
     await walden.run('backup', 'main');
     expect((await backups(scene)).filter((state) => state === 'complete')).toEqual(['complete']);
   }, 180_000);
 });
+
+/** So that something can happen while a backup is taken. */
+async function restartSlow(walden: WaldenHarness): Promise<void> {
+  await walden.stop();
+  await appendConfiguration(walden, ['stream_max_rate = 1']);
+  await walden.start();
+}
+
+/** From the next start of the service on. */
+function forgetRate(walden: WaldenHarness): void {
+  const lines = readFileSync(walden.configFile, 'utf8').split('\n');
+  writeFileSync(walden.configFile, lines.filter((line) => !line.startsWith('stream_max_rate')).join('\n'));
+}
 
 /** Without an archiver, the last segment that a backup needs comes when the next one begins. */
 async function takeWhileSwitching({ server, walden }: Scene): Promise<void> {

@@ -98,10 +98,11 @@ export class UnitWriter {
     return this.#last;
   }
 
-  /** Waits until no unit is under way. @throws the first failure */
+  /** Waits until no unit and no pack is under way. @throws the first failure */
   async settle(): Promise<void> {
-    throwFirstFailure(await Promise.allSettled([this.#last]));
-    await this.#settings.shelf.settle();
+    const units = await Promise.allSettled([this.#last]);
+    // A pack that could not be stored stops the units: then it is the one to tell.
+    throwFirstFailure([...units, ...(await Promise.allSettled([this.#settings.shelf.settle()]))]);
   }
 
   /** Packs the last files at the end, and stores all that is open. */
