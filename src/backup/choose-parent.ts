@@ -29,9 +29,13 @@ export async function chooseParent(
     const held = new Set(whole.map(({ id }) => id));
     candidates = (candidates ?? whole).filter(({ id }) => held.has(id));
     if (wanted === undefined || held.has(wanted)) continue;
-    throw new WaldenError('BACKUP_INVALID', `no backup can build on ${wanted}: repository ${name} lacks it, or what it builds on`, {
-      hint,
-    });
+    throw new WaldenError(
+      'BACKUP_INVALID',
+      `no backup can build on ${wanted}: repository ${name} lacks it, or what it builds on`,
+      {
+        hint,
+      },
+    );
   }
   const usable = (candidates ?? []).filter(
     ({ facts }) => facts.identity.systemIdentifier === identity.systemIdentifier && liesOn(path, { facts }),
@@ -39,7 +43,11 @@ export async function chooseParent(
   const [chosen] = usable.filter(({ id }) => wanted === undefined || id === wanted).sort(newestFirst);
   if (chosen !== undefined) return await readEverywhere(repositories, chosen, hint);
   if (wanted !== undefined) {
-    throw new WaldenError('BACKUP_INVALID', `no backup can build on ${wanted}: it is not of the history of the server`, { hint });
+    throw new WaldenError(
+      'BACKUP_INVALID',
+      `no backup can build on ${wanted}: it is not of the history of the server`,
+      { hint },
+    );
   }
   const names = repositories.map(({ name }) => name).join(', ');
   throw new WaldenError('NOT_FOUND', `cluster ${cluster.name} has no backup to build on in ${names}`, { hint });
@@ -60,7 +68,10 @@ async function readEverywhere(
       throw new WaldenError(error.code, `no backup can build on ${id}: ${error.message}`, { hint, cause: error });
     }
     if (parent.facts.startLsn === facts.startLsn && parent.facts.stopLsn === facts.stopLsn) continue;
-    throw new WaldenError('BACKUP_INVALID', `backup ${id} in repository ${repository.name} is not the one that the catalog knows`);
+    throw new WaldenError(
+      'BACKUP_INVALID',
+      `backup ${id} in repository ${repository.name} is not the one that the catalog knows`,
+    );
   }
   if (parent === undefined) throw new WaldenError('INTERNAL', 'a backup without a repository');
   return parent;

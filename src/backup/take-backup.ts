@@ -64,9 +64,13 @@ async function take(deps: BackupDeps, request: BackupRequest, controls: BackupCo
 async function openSource(deps: BackupDeps, request: BackupRequest): Promise<OpenedSource> {
   const { backup } = request.cluster;
   if (backup.source === 'files' && request.parent !== undefined) {
-    throw new WaldenError('CONFIG_INVALID', 'incremental backups come over the replication protocol, and backup_source is "files"', {
-      hint: `set backup_source = "stream" in [cluster.${request.cluster.name}]`,
-    });
+    throw new WaldenError(
+      'CONFIG_INVALID',
+      'incremental backups come over the replication protocol, and backup_source is "files"',
+      {
+        hint: `set backup_source = "stream" in [cluster.${request.cluster.name}]`,
+      },
+    );
   }
   return backup.source === 'files' ? await openFiles(deps, request, backup) : await openStream(deps, request, backup);
 }

@@ -93,9 +93,13 @@ async function parentFor(
   if (request.parent === undefined) return undefined;
   const { majorVersion } = request.identity;
   if (majorVersion < FIRST_INCREMENTAL) {
-    throw new WaldenError('SERVER_SETTINGS', `PostgreSQL ${majorVersion} takes no incremental backups, ${FIRST_INCREMENTAL} does`, {
-      hint: `take a full backup: walden backup ${request.cluster.name}`,
-    });
+    throw new WaldenError(
+      'SERVER_SETTINGS',
+      `PostgreSQL ${majorVersion} takes no incremental backups, ${FIRST_INCREMENTAL} does`,
+      {
+        hint: `take a full backup: walden backup ${request.cluster.name}`,
+      },
+    );
   }
   if ((await connection.show('summarize_wal')) !== 'on') {
     throw new WaldenError('SERVER_SETTINGS', 'unable to take an incremental backup: summarize_wal is off', {

@@ -193,7 +193,10 @@ export class StreamAttempt {
     const { parent } = this.#server;
     const { incrementalFrom, incrementalFromTimeline } = parseBackupLabel(label);
     if (incrementalFrom === parent?.facts.startLsn && incrementalFromTimeline === parent?.facts.timeline) return;
-    throw new WaldenError('FORMAT_INVALID', 'the base backup that PostgreSQL sent does not build on what it was told to');
+    throw new WaldenError(
+      'FORMAT_INVALID',
+      'the base backup that PostgreSQL sent does not build on what it was told to',
+    );
   }
 
   /** The server may have written it while it sent it, and cannot be asked for it again. */

@@ -26,11 +26,7 @@ export function badPagesIn(
 }
 
 /** The same of a whole increment. Their blocks are named as those of the file that they are of. @throws FORMAT_INVALID */
-export function badPagesInIncrement(
-  path: string,
-  bytes: Uint8Array,
-  rules: PageRules | undefined,
-): readonly BadPage[] {
+export function badPagesInIncrement(path: string, bytes: Uint8Array, rules: PageRules | undefined): readonly BadPage[] {
   if (rules === undefined || !isIncrementPath(path)) return [];
   const blocks = parseIncrementBlocks(bytes, bytes.byteLength, path);
   return badPagesOfBlocks(path, blocks, bytes.subarray(headerBytes(blocks.length)), rules);

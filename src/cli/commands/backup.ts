@@ -39,7 +39,9 @@ export function defineBackup(command: Command, cli: Cli): void {
 async function takeBackup(cli: Cli, cluster: string, options: BackupOptions): Promise<void> {
   const { workers, compressionLevel, label, incremental, parent } = options;
   if (parent !== undefined && incremental !== true) {
-    throw new WaldenError('USAGE', '--parent names what an incremental backup builds on', { hint: 'add --incremental' });
+    throw new WaldenError('USAGE', '--parent names what an incremental backup builds on', {
+      hint: 'add --incremental',
+    });
   }
   const request: BackupRequest = {
     ...(workers === undefined ? {} : { workers }),

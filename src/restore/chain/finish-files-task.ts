@@ -62,7 +62,10 @@ function finishFile(file: FileToFinish, owner: TargetOwner | undefined): Sha256H
     }
     const { size } = fstatSync(descriptor);
     if (size !== file.bytes) {
-      throw new WaldenError('LOCAL_IO', `${file.target} has ${size} bytes instead of ${file.bytes}: something else writes there`);
+      throw new WaldenError(
+        'LOCAL_IO',
+        `${file.target} has ${size} bytes instead of ${file.bytes}: something else writes there`,
+      );
     }
     const hash = hashOf(descriptor, file);
     if (owner !== undefined) fchownSync(descriptor, owner.uid, owner.gid);
