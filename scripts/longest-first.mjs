@@ -5,7 +5,13 @@ import { BaseSequencer } from 'vitest/node';
 /** Parts of paths, the longest first. One that fits nothing any more does no harm. */
 const LONGEST = [
   ...['contract/store-faults', 'postgres/stores', 'crash/backup-every-step', 'postgres/killed-upload'],
-  ...['postgres/encryption', 'postgres/filled-repository', 'postgres/outage', 'postgres/restore-targets'],
+  ...[
+    'postgres/stream-service',
+    'postgres/encryption',
+    'postgres/filled-repository',
+    'postgres/outage',
+    'postgres/restore-targets',
+  ],
   ...[
     'postgres/incremental.',
     'postgres/damage',

@@ -3,7 +3,7 @@ import { WaldenError } from '../errors.ts';
 import type { ClusterConfig } from '../config/config.ts';
 import { readControlFile } from '../postgres/control-file.ts';
 import { onFirstServer } from '../postgres/replication/first-server.ts';
-import { identityOfServer } from '../postgres/replication/server-identity.ts';
+import { identifyServer } from '../postgres/replication/server-identity.ts';
 
 /**
  * Which cluster this is, as its node says: the control file in its data directory, or else the server over the replication
@@ -16,7 +16,7 @@ export async function askNode({ name, dataDirectory, backup }: ClusterConfig): P
   }
   if (backup.source === 'files') throw new WaldenError('INTERNAL', `cluster ${name} has no data directory`);
   return await onFirstServer(backup.conninfo, async ({ connection }) => {
-    const { systemIdentifier, majorVersion, segmentBytes } = await identityOfServer(connection);
+    const { systemIdentifier, majorVersion, segmentBytes } = await identifyServer(connection);
     return { systemIdentifier, majorVersion, segmentBytes };
   });
 }

@@ -79,7 +79,7 @@ describe.each(testedVersions)('a backup over a network that is not sound, Postgr
     proxy.plan('reset', 'down', { afterBytes: 10_000_000 });
     expect(await errorCode(take())).toBe('SERVER_UNREACHABLE');
     await expectNoBackup();
-  }, 60_000);
+  }, 180_000);
 
   it('is whole when messages come in the smallest pieces', async () => {
     proxy.pieceBytes = 1000;
@@ -87,7 +87,7 @@ describe.each(testedVersions)('a backup over a network that is not sound, Postgr
       proxy.pieceBytes = Number.POSITIVE_INFINITY;
     });
     expect(record?.state).toBe('complete');
-  }, 60_000);
+  }, 180_000);
 
   it('is not compressed where the server cannot, which is said', async () => {
     const before = setup.warnings.length;
@@ -97,7 +97,7 @@ describe.each(testedVersions)('a backup over a network that is not sound, Postgr
     const said = setup.warnings.slice(before).filter((warning) => /zstd|compresses/.test(warning));
     expect(said).toHaveLength(1);
     expect(record.facts?.files).toBe(plain.facts?.files);
-  }, 60_000);
+  }, 180_000);
 });
 
 const withZstd = installedTool(15, 'postgres');
@@ -131,7 +131,7 @@ describe.skipIf(withZstd === undefined)('a backup that the server compresses', (
     expect(setup.warnings.filter((warning) => /zstd|compress/.test(warning))).toEqual([]);
     expect(compressed.facts?.files).toBe(plain.facts?.files);
     expect(compressed.facts?.plainBytes).toBeGreaterThan(20_000_000);
-  }, 60_000);
+  }, 180_000);
 
   it('begins anew, compressed, when the network is what it waits for', async () => {
     const messages: string[] = [];
@@ -147,5 +147,5 @@ describe.skipIf(withZstd === undefined)('a backup that the server compresses', (
     expect(record?.state).toBe('complete');
     const stored = await readBackupRecord(repository, MAIN, record!.id);
     expect(stored.packs.length).toBeGreaterThan(2);
-  }, 120_000);
+  }, 180_000);
 });

@@ -2,7 +2,7 @@ import type { StreamBackupSource } from '../../config/config.ts';
 import { canCompress } from '../../postgres/replication/base-backup-command.ts';
 import type { ReplicationConnection } from '../../postgres/replication/connection.ts';
 import { onFirstServer } from '../../postgres/replication/first-server.ts';
-import { identityOfServer } from '../../postgres/replication/server-identity.ts';
+import { assertOwnServer, identifyServer } from '../../postgres/replication/server-identity.ts';
 import { DATA_PAGE_BYTES } from '../../postgres/data-page.ts';
 import { parseTimelineHistory } from '../../postgres/timeline-history.ts';
 import { WaldenError } from '../../errors.ts';
@@ -12,7 +12,6 @@ import type { OpenedSource } from '../backup-source.ts';
 import { chooseParent, type ParentBackup } from '../choose-parent.ts';
 import { checkArchiving, noteRisks } from '../preflight.ts';
 import { copyStream, type StreamServer } from './copy-stream.ts';
-import { assertOwnServer } from './own-server.ts';
 import { APPLICATION_NAME } from './read-base-backup.ts';
 
 /** What MAX_RATE takes, in units of 1024 bytes (basebackup.h). */
@@ -58,7 +57,7 @@ async function lookAt(
   { cluster, identity }: Pick<BackupRequest, 'cluster' | 'identity'>,
   note: (message: string) => void,
 ): Promise<SeenServer> {
-  const server = await identityOfServer(connection);
+  const server = await identifyServer(connection);
   assertOwnServer(server, identity);
   const { serverVersion } = server;
   // Before 14 only this tells it, which a primary may be set to as well; it is asked for hints alone.

@@ -1,5 +1,4 @@
 import { WaldenError } from '../../errors.ts';
-import { piecesOfText, type SharedText } from '../../platform/shared-text.ts';
 import { type FrameCompressor, frameBound, frameCompressor } from '../../repository/codec.ts';
 import type { ManifestEntry } from '../../repository/manifest.ts';
 import { encodeEntries } from '../encode-entries.ts';
@@ -8,8 +7,17 @@ import { FrameSink } from '../frame-sink.ts';
 import { type BadPage, STOP } from '../pack-input.ts';
 import { packPath } from '../pack-shelf.ts';
 import { badPagesIn, badPagesInIncrement, badPagesOfBlocks } from './streamed-pages.ts';
-import { type Place, takeTurn, wakeTurns } from './turn.ts';
-import { type PackUnitInput, type PackUnitOutput, ROOM_BYTES, type UnitMember, type UnitPart } from './unit.ts';
+import { UnitBoard } from './board.ts';
+import { beginNext, type Place, takeTurn, wakeTurns } from './turn.ts';
+import {
+  type PackUnitInput,
+  type PackUnitOutput,
+  ROOM_BYTES,
+  type UnitContents,
+  type UnitMember,
+  type UnitPart,
+  type UnitRoom,
+} from './unit.ts';
 
 /**
  * Packs one unit on a worker thread: its pages checked, its frames compressed, and then, when it is its turn, written behind
@@ -27,9 +35,13 @@ export function packUnit(input: PackUnitInput): PackUnitOutput {
   const cells = new BigInt64Array(input.turn);
   try {
     if (Atomics.load(control, STOP) !== 0n) throw new WaldenError('INTERRUPTED', 'the backup was interrupted');
-    return new UnitPacker(input).pack((bytes) =>
-      takeTurn(cells, control, { number: input.number, bytes, opensPackAfter: opensPackAfter(input) }),
+    const number = beginNext(cells);
+    const { room, contents } = unitAt(input, number);
+    const packer = new UnitPacker(input, room);
+    const packed = packer.pack(contents, (bytes) =>
+      takeTurn(cells, control, { number, bytes, opensPackAfter: opensPackAfter(contents, input.packBytes) }),
     );
+    return { number, ...packed };
   } catch (error) {
     // Its turn may never come to an end: nobody must wait for it.
     Atomics.store(control, STOP, 1n);
@@ -39,33 +51,41 @@ export function packUnit(input: PackUnitInput): PackUnitOutput {
 }
 
 /** The frames of one file stand in one pack. */
-function opensPackAfter({ unit, packBytes }: PackUnitInput): number | undefined {
-  return unit.part === undefined || unit.part.offset === 0 ? packBytes : undefined;
+function opensPackAfter({ part }: UnitContents, packBytes: number): number | undefined {
+  return part === undefined || part.offset === 0 ? packBytes : undefined;
+}
+
+function unitAt(input: PackUnitInput, number: number): { readonly room: UnitRoom; readonly contents: UnitContents } {
+  const { room: roomNumber, textBytes } = new UnitBoard(input.board).get(number);
+  const room = input.rooms[roomNumber];
+  if (room === undefined) throw new WaldenError('INTERNAL', `there is no room ${roomNumber}`);
+  // Copied: not everything that takes bytes takes shared ones.
+  const text = Buffer.from(new Uint8Array(room.text, 0, textBytes)).toString('utf8');
+  return { room, contents: JSON.parse(text) as UnitContents };
 }
 
 class UnitPacker {
   readonly #input: PackUnitInput;
   readonly #room: Uint8Array;
+  readonly #text: SharedArrayBuffer;
   readonly #compressor: FrameCompressor;
   readonly #badPages: BadPage[] = [];
   readonly #output: Buffer;
   #bytes = 0;
 
-  constructor(input: PackUnitInput) {
+  constructor(input: PackUnitInput, room: UnitRoom) {
     this.#input = input;
-    this.#room = new Uint8Array(input.room);
+    this.#room = new Uint8Array(room.bytes);
+    this.#text = room.text;
     this.#compressor = frameCompressor(input.compressionLevel);
     this.#output = output ??= Buffer.allocUnsafeSlow(frameBound(ROOM_BYTES) + MORE_BYTES);
   }
 
-  pack(place: (bytes: number) => Place): PackUnitOutput {
-    const { unit, text } = this.#input;
-    const { part } = unit;
-    const members = part === undefined ? (JSON.parse(textOf(unit.members)) as readonly UnitMember[]) : [];
+  pack({ members, part }: UnitContents, place: (bytes: number) => Place): Omit<PackUnitOutput, 'number'> {
     const frames = part === undefined ? this.#compressMembers(members) : [this.#compressPart(part)];
     const { pack, offset } = place(this.#bytes);
     this.#write(pack, offset);
-    const entries = encodeEntries(entriesOf(members, frames, { pack, offset }), text);
+    const entries = encodeEntries(entriesOf(members, frames, { pack, offset }), this.#text);
     return { pack, offset, storedBytes: this.#bytes, entries, badPages: this.#badPages };
   }
 
@@ -128,8 +148,4 @@ function entriesOf(members: readonly UnitMember[], frames: readonly number[], st
     const { path, mode, tablespace } = member;
     return tablespace === undefined ? { type: 'directory', path, mode } : { type: 'tablespace', path, ...tablespace };
   });
-}
-
-function textOf(text: SharedText): string {
-  return Buffer.concat([...piecesOfText(text)].map((piece) => Buffer.from(piece))).toString('utf8');
 }

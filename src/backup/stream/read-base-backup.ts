@@ -9,9 +9,8 @@ import type {
 } from '../../postgres/replication/base-backup-messages.ts';
 import type { BaseBackup } from '../../postgres/replication/base-backup.ts';
 import { ReplicationConnection } from '../../postgres/replication/connection.ts';
-import { identityOfServer } from '../../postgres/replication/server-identity.ts';
+import { assertOwnServer, identifyServer } from '../../postgres/replication/server-identity.ts';
 import { DONE_BYTES } from '../pack-input.ts';
-import { assertOwnServer } from './own-server.ts';
 import type { FromReader, ReaderOutcome, ReaderSetup, ReceivedBackup } from './reader-messages.ts';
 import { ReceivedFiles } from './received-files.ts';
 import { RoomFiller, type Rooms } from './room-filler.ts';
@@ -55,7 +54,7 @@ export async function readBaseBackup(place: ReaderPlace): Promise<ReaderOutcome>
   let isWhole = false;
   try {
     place.signal.throwIfAborted();
-    const server = await identityOfServer(connection);
+    const server = await identifyServer(connection);
     assertOwnServer(server, identity);
     if (parentManifest !== undefined) await connection.uploadManifest(createReadStream(parentManifest));
     const outcome = await new Reading(place, connection).run(connection.startBaseBackup(server.serverVersion, options));

@@ -12,6 +12,7 @@ import {
   HEADER_ROOM_BYTES,
   type LargeFile,
   ROOM_BYTES,
+  type UnitContents,
   type UnitDirectory,
   type UnitMember,
   type UnitPart,
@@ -19,6 +20,10 @@ import {
 
 /** Of a unit: their text has a room, too. */
 const MEMBERS = 256;
+const TEXT_BYTES = 200 * 1024;
+/** Of a member's text: around its path, and for each character of that at most. */
+const MEMBER_TEXT_BYTES = 300;
+const CHARACTER_TEXT_BYTES = 6;
 
 /** A room that is nobody else's, until it is handed on. */
 export interface EmptyRoom {
@@ -58,6 +63,7 @@ export class RoomFiller {
   #room: EmptyRoom | undefined;
   #filled = 0;
   #members: UnitMember[] = [];
+  #textBytes = 0;
   #file: OpenFile | undefined;
 
   /** `increments`: whether the backup is an incremental one. */
@@ -75,7 +81,7 @@ export class RoomFiller {
     room.bytes.set(header, this.#filled);
     this.#filled += header.length;
     const member: UnitDirectory = { type: 'directory', path, mode: attributes.mode, bytes: header.length };
-    this.#members.push(tablespace === undefined ? member : { ...member, tablespace });
+    this.#add(tablespace === undefined ? member : { ...member, tablespace });
   }
 
   async beginFile(path: string, size: number, attributes: FileAttributes): Promise<void> {
@@ -121,7 +127,7 @@ export class RoomFiller {
       ...(increment === undefined ? {} : { increment: increment.head }),
     };
     if (file.isLarge) this.#handOnPart(file, entry);
-    else this.#members.push({ type: 'file', ...entry, skip, bytes: skip + size + padding });
+    else this.#add({ type: 'file', ...entry, skip, bytes: skip + size + padding });
     this.#file = undefined;
     return sha256;
   }
@@ -129,6 +135,12 @@ export class RoomFiller {
   /** Hands on what has not been yet. */
   finish(): void {
     this.#handOnMembers();
+  }
+
+  #add(member: UnitMember): void {
+    const texts = member.path.length + (member.type === 'directory' ? (member.tablespace?.location.length ?? 0) : 0);
+    this.#textBytes += MEMBER_TEXT_BYTES + CHARACTER_TEXT_BYTES * texts;
+    this.#members.push(member);
   }
 
   #openFile(): OpenFile {
@@ -143,7 +155,8 @@ export class RoomFiller {
   }
 
   async #roomFor(bytes: number): Promise<EmptyRoom> {
-    if (this.#filled + bytes > ROOM_BYTES || this.#members.length >= MEMBERS) this.#handOnMembers();
+    const isFull = this.#members.length >= MEMBERS || this.#textBytes >= TEXT_BYTES;
+    if (isFull || this.#filled + bytes > ROOM_BYTES) this.#handOnMembers();
     return this.#room ?? (await this.#takeRoom());
   }
 
@@ -168,11 +181,14 @@ export class RoomFiller {
   #hand(part: UnitPart | undefined): void {
     const room = this.#room;
     if (room === undefined) throw new WaldenError('INTERNAL', 'there is no room to hand on');
-    const [members] = shareTexts(room.text, JSON.stringify(this.#members));
-    this.#rooms.hand({ room: room.number, members, part });
+    const contents: UnitContents = { members: this.#members, part };
+    const [text] = shareTexts(room.text, JSON.stringify(contents));
+    if (typeof text === 'string') throw new WaldenError('INTERNAL', 'the text of a unit has no room');
+    this.#rooms.hand({ room: room.number, textBytes: text.bytes, part });
     this.#room = undefined;
     this.#filled = 0;
     this.#members = [];
+    this.#textBytes = 0;
   }
 }
 

@@ -148,6 +148,8 @@ export class StreamAttempt {
     const { progress, deps } = this.#context;
     const last = await this.#stageLast(received);
     const { start, stop, label } = received;
+    // Those that stand inside the data directory are directories of it.
+    const tablespaces = this.#tablespaces.filter(({ location }) => location.startsWith('/'));
     progress.enter('storing the last packs');
     const packs = await writer.finish(last);
     const stopped: StoppedBackup = {
@@ -156,7 +158,7 @@ export class StreamAttempt {
       stopLsn: stop.lsn,
       stoppedAt: received.stoppedAt ?? microsFromDate(deps.clock.now()),
       backupLabel: Buffer.from(label.bytes).toString('utf8'),
-      tablespaceMap: tablespaceMap(this.#tablespaces),
+      tablespaceMap: tablespaceMap(tablespaces),
     };
     return {
       stopped,
@@ -164,8 +166,7 @@ export class StreamAttempt {
       entries,
       corrupt: this.#corrupt(writer, received),
       checksumsVerified: this.#server.dataChecksums,
-      // Those that stand inside the data directory are directories of it.
-      tablespaces: this.#tablespaces.filter(({ location }) => location.startsWith('/')),
+      tablespaces,
     };
   }
 

@@ -3,7 +3,10 @@ import { STOP } from '../pack-input.ts';
 
 /**
  * In which order workers write what they compressed at the same time: each waits for its turn, is told where the packs end,
- * takes its place there and gives the turn to the next one at once. All of it is in shared memory, as three 64-bit numbers.
+ * takes its place there and gives the turn to the next one at once. All of it is in shared memory, as 64-bit numbers.
+ *
+ * A worker takes the number of the next unit when it begins, whatever it was started for: so every unit before its own is done
+ * or at work, and the waiting has an end. A pool may begin its tasks in another order than they were given to it.
  */
 export type TurnCells = BigInt64Array<SharedArrayBuffer>;
 
@@ -12,15 +15,23 @@ const TURN = 0;
 /** The open pack, from 1, and where it ends. */
 const PACK = 1;
 const OFFSET = 2;
+/** Number of the unit that is begun next. */
+const NEXT = 3;
+const CELLS = 4;
 
 /** How often whoever waits looks whether all is to stop, and how often at most: an hour, on a disk that hangs. */
 const LOOK_MS = 1000;
 const MOST_LOOKS = 3600;
 
 export function createTurns(): TurnCells {
-  const cells = new BigInt64Array(new SharedArrayBuffer(3 * BigInt64Array.BYTES_PER_ELEMENT));
+  const cells = new BigInt64Array(new SharedArrayBuffer(CELLS * BigInt64Array.BYTES_PER_ELEMENT));
   cells[PACK] = 1n;
   return cells;
+}
+
+/** The number of the next unit, which is this worker's from now on. */
+export function beginNext(cells: TurnCells): number {
+  return Number(Atomics.add(cells, NEXT, 1n));
 }
 
 export interface Place {

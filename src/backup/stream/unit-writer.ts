@@ -1,10 +1,11 @@
-import { WaldenError } from '../../errors.ts';
+import { isWaldenError, WaldenError } from '../../errors.ts';
 import type { WorkerPool } from '../../platform/worker-pool.ts';
 import { encodeManifestEntries, type ManifestFrame } from '../../repository/manifest.ts';
 import type { StoredObject } from '../../repository/object-bytes.ts';
 import type { EntryRecord } from '../entry-record.ts';
-import { type BadPage, MAX_BAD_PAGES, type PackMember, type PageRules } from '../pack-input.ts';
+import { type BadPage, MAX_BAD_PAGES, type PackMember, type PageRules, STOP } from '../pack-input.ts';
 import { type OpenPack, type PackShelf, throwFirstFailure } from '../pack-shelf.ts';
+import { UnitBoard } from './board.ts';
 import type { ReaderSetup } from './reader-messages.ts';
 import { createTurns, wakeTurns } from './turn.ts';
 import { type FilledUnit, type PackUnitOutput, packUnitTask, type UnitPart } from './unit.ts';
@@ -24,6 +25,11 @@ export interface UnitWriterSettings {
   readonly keepsPacks: boolean;
 }
 
+interface Deferred {
+  readonly resolve: (output: PackUnitOutput) => void;
+  readonly reject: (error: unknown) => void;
+}
+
 /** Of a large file that is not complete yet. */
 interface LargeFrames {
   readonly pack: number;
@@ -39,7 +45,12 @@ interface LargeFrames {
 export class UnitWriter {
   readonly #settings: UnitWriterSettings;
   readonly #turns = createTurns();
+  readonly #board: UnitBoard;
   readonly #bad: BadPage[] = [];
+  /** Units whose task has not ended, by number. */
+  readonly #working = new Map<number, Deferred>();
+  readonly #failures: unknown[] = [];
+  #tasksEnded = 0;
   /** Set before the first unit comes; undefined where pages have no checksums. */
   pages: PageRules | undefined;
   #units = 0;
@@ -53,6 +64,7 @@ export class UnitWriter {
 
   constructor(settings: UnitWriterSettings) {
     this.#settings = settings;
+    this.#board = UnitBoard.create(settings.rooms.length);
     this.#mayStore = !settings.keepsPacks;
   }
 
@@ -69,26 +81,14 @@ export class UnitWriter {
 
   /** Rejects with the first failure, of this unit or one before. Afterwards every room is free that can be. */
   add(unit: FilledUnit): Promise<void> {
-    const { pool, rooms, directory, compressionLevel, shelf, control, free } = this.#settings;
-    const { room: roomNumber, members, part } = unit;
-    const room = rooms[roomNumber];
-    if (room === undefined) return Promise.reject(new WaldenError('INTERNAL', `there is no room ${roomNumber}`));
-    const working = pool.run(packUnitTask, {
-      room: room.bytes,
-      text: room.text,
-      unit: { members, part },
-      turn: this.#turns.buffer,
-      number: this.#units,
-      directory,
-      packBytes: shelf.packBytes,
-      compressionLevel,
-      pages: this.pages,
-      control: control.buffer,
-    });
+    const { shelf, free } = this.#settings;
+    const number = this.#units;
     this.#units += 1;
-    const before = this.#last;
-    const placed = shelf.stopAllOnFailure(this.#takeAfter(before, working, part)).then(() => {
-      free(roomNumber);
+    this.#board.put(number, unit);
+    const working = new Promise<PackUnitOutput>((resolve, reject) => this.#working.set(number, { resolve, reject }));
+    void this.#startTask();
+    const placed = shelf.stopAllOnFailure(this.#takeAfter(this.#last, working, unit.part)).then(() => {
+      free(unit.room);
     });
     this.#last = placed.finally(() => {
       // One that died on its worker has not passed its turn on.
@@ -96,6 +96,33 @@ export class UnitWriter {
     });
     this.#last.catch(() => undefined);
     return this.#last;
+  }
+
+  /** A task works on whichever unit is next when it begins. One that fails does not say which it had: none can go on. */
+  async #startTask(): Promise<void> {
+    const { pool, rooms, directory, compressionLevel, shelf, control } = this.#settings;
+    try {
+      const output = await pool.run(packUnitTask, {
+        ...{ rooms, directory, compressionLevel, packBytes: shelf.packBytes, pages: this.pages },
+        ...{ board: this.#board.shared, turn: this.#turns.buffer, control: control.buffer },
+      });
+      this.#working.get(output.number)?.resolve(output);
+      this.#working.delete(output.number);
+    } catch (error) {
+      Atomics.store(control, STOP, 1n);
+      wakeTurns(this.#turns);
+      this.#failures.push(error);
+    }
+    this.#tasksEnded += 1;
+    if (this.#failures.length > 0 && this.#tasksEnded === this.#units) this.#rejectAll();
+  }
+
+  /** Once no task is under way any more. */
+  #rejectAll(): void {
+    const failures = this.#failures;
+    const cause = failures.find((error) => !isWaldenError(error, 'INTERRUPTED')) ?? failures[0];
+    for (const { reject } of this.#working.values()) reject(cause);
+    this.#working.clear();
   }
 
   /** Waits until no unit and no pack is under way. @throws the first failure */

@@ -1,5 +1,4 @@
 import type { Sha256Hex } from '../../../storage-drivers/driver.ts';
-import type { SharedText } from '../../platform/shared-text.ts';
 import { workerTask } from '../../platform/worker-pool.ts';
 import type { IncrementHead } from '../../postgres/incremental-file.ts';
 import type { Micros } from '../../postgres/timestamp.ts';
@@ -60,25 +59,37 @@ export interface UnitPart {
   readonly end: LargeFile | undefined;
 }
 
+/** What stands in a room, as JSON in its text. */
+export interface UnitContents {
+  /** One behind the other. */
+  readonly members: readonly UnitMember[];
+  /** If it is one: then there are no members. */
+  readonly part: UnitPart | undefined;
+}
+
 /** A room that was filled. */
 export interface FilledUnit {
   /** Its number. */
   readonly room: number;
-  /** JSON of UnitMembers, which stand one behind the other. */
-  readonly members: SharedText;
-  /** If it is one. */
+  /** Of its UnitContents. */
+  readonly textBytes: number;
+  /** As in them. */
   readonly part: UnitPart | undefined;
 }
 
-export interface PackUnitInput {
-  readonly room: SharedArrayBuffer;
-  /** With `members`, and then for the text of the entries. */
+export interface UnitRoom {
+  readonly bytes: SharedArrayBuffer;
+  /** For the contents, and then for the text of the entries. */
   readonly text: SharedArrayBuffer;
-  readonly unit: Omit<FilledUnit, 'room'>;
+}
+
+/** The same for all tasks of a backup: each takes the next unit of the board. */
+export interface PackUnitInput {
+  readonly rooms: readonly UnitRoom[];
+  /** See board.ts. */
+  readonly board: SharedArrayBuffer;
   /** See turn.ts. */
   readonly turn: SharedArrayBuffer;
-  /** Units go into the packs in the order of their numbers, from 0. */
-  readonly number: number;
   /** For the staged packs. */
   readonly directory: string;
   /** A unit of which a file begins goes into a new pack when the last one has grown beyond this. */
@@ -90,6 +101,8 @@ export interface PackUnitInput {
 }
 
 export interface PackUnitOutput {
+  /** Which unit it was, from 0. */
+  readonly number: number;
   readonly pack: number;
   readonly offset: number;
   readonly storedBytes: number;

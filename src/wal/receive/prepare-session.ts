@@ -1,10 +1,10 @@
 import { isWaldenError, WaldenError } from '../../errors.ts';
 import { formatLsn, type TimelineId } from '../../postgres/lsn.ts';
-import type { IdentifiedSystem, ReplicationConnection } from '../../postgres/replication/connection.ts';
+import type { ReplicationConnection } from '../../postgres/replication/connection.ts';
+import { assertOwnServer, identifyServer } from '../../postgres/replication/server-identity.ts';
 import { parseTimelineHistory } from '../../postgres/timeline-history.ts';
 import {
   historyName,
-  parseSegmentSize,
   parseWalName,
   segmentName,
   segmentNumberOfName,
@@ -39,8 +39,8 @@ export interface SessionStart {
  */
 export async function prepareSession(start: SessionStart): Promise<PlannedStart> {
   const { context, connection, lost } = start;
-  const system = await connection.identifySystem();
-  await assertOwnServer(context, connection, system);
+  const system = await identifyServer(connection);
+  assertOwnServer(system, context.identity);
   await assertNotLeftBehind(start, system.timeline);
   const slotRestart = await ensureSlot(start);
   const path = await archiveHistories(start, system.timeline);
@@ -53,30 +53,6 @@ export async function prepareSession(start: SessionStart): Promise<PlannedStart>
   });
   await putOthersAside(start, path, plan);
   return plan;
-}
-
-/** @throws SERVER_MISMATCH */
-async function assertOwnServer(
-  { cluster, identity }: ArchiveContext,
-  connection: ReplicationConnection,
-  system: IdentifiedSystem,
-): Promise<void> {
-  const refuse = (found: string, expected: string): WaldenError =>
-    new WaldenError(
-      'SERVER_MISMATCH',
-      `the server has ${found}, cluster ${cluster} has ${expected}: nothing was received`,
-      {
-        hint: 'check replication_conninfo, and the name of the cluster',
-      },
-    );
-  if (system.systemIdentifier !== identity.systemIdentifier) {
-    throw refuse(`system identifier ${system.systemIdentifier}`, identity.systemIdentifier);
-  }
-  const major = Math.floor(Number(await connection.show('server_version_num')) / 10_000);
-  if (major !== identity.majorVersion) throw refuse(`version ${major}`, identity.majorVersion.toString());
-  // pg_resetwal changes it, and leaves the system identifier.
-  const size = parseSegmentSize(await connection.show('wal_segment_size'));
-  if (size !== identity.segmentBytes) throw refuse(`segments of ${size} bytes`, identity.segmentBytes.toString());
 }
 
 /**
