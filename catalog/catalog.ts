@@ -106,6 +106,8 @@ export interface BackupStart {
 /** What is known of a complete backup; all of it stands in `backup.json` too. */
 export interface BackupFacts {
   readonly identity: ClusterIdentity;
+  /** The backup that an incremental one builds on; undefined for a full one. */
+  readonly parent: BackupId | undefined;
   readonly timeline: TimelineId;
   readonly startLsn: Lsn;
   readonly stopLsn: Lsn;
@@ -207,7 +209,7 @@ export interface Catalog {
   /** Also records a complete backup that was not known before (rebuild). Only after backup.json is durable. */
   completeBackup(start: BackupStart, facts: BackupFacts): Promise<void>;
   failBackup(repository: RepositoryName, cluster: ClusterName, id: BackupId, error: ErrorDocument): Promise<void>;
-  /** Before the first object is removed. */
+  /** Before the first object is removed. @throws INTERNAL while a complete backup of the same repository builds on it. */
   markRemoving(repository: RepositoryName, cluster: ClusterName, id: BackupId): Promise<void>;
   /** After the last object is removed. */
   forgetBackup(repository: RepositoryName, cluster: ClusterName, id: BackupId): Promise<void>;

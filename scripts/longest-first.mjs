@@ -12,7 +12,14 @@ const LONGEST = [
     'postgres/outage',
     'postgres/restore-targets',
   ],
-  ...['postgres/damage', 'postgres/restore-edges', 'postgres/refused-wal', 'soak/', 'postgres/taken-over'],
+  ...[
+    'postgres/incremental.',
+    'postgres/damage',
+    'postgres/restore-edges',
+    'postgres/refused-wal',
+    'soak/',
+    'postgres/taken-over',
+  ],
   ...[
     'postgres/standby',
     'postgres/clone',

@@ -22,6 +22,7 @@ interface StartRow {
 }
 
 interface FactsRow extends IdentityRow {
+  readonly parent: string | null;
   readonly timeline: Integer;
   readonly start_lsn: string;
   readonly stop_lsn: string;
@@ -54,6 +55,7 @@ export function backupOf(row: BackupRow): BackupRecord {
 function factsOf(row: FactsRow): BackupFacts {
   return {
     identity: identityOf(row),
+    parent: row.parent === null ? undefined : (row.parent as BackupId),
     timeline: Number(row.timeline) as TimelineId,
     startLsn: lsnOf(row.start_lsn),
     stopLsn: lsnOf(row.stop_lsn),
@@ -69,9 +71,10 @@ function factsOf(row: FactsRow): BackupFacts {
 }
 
 /** Named parameters. */
-export function factsValues(facts: BackupFacts): Record<string, string | number> {
+export function factsValues(facts: BackupFacts): Record<string, string | number | null> {
   return {
     ...facts.identity,
+    parent: facts.parent ?? null,
     timeline: facts.timeline,
     startLsn: lsnText(facts.startLsn),
     stopLsn: lsnText(facts.stopLsn),

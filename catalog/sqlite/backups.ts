@@ -18,6 +18,7 @@ export class BackupTable {
   readonly #fail;
   readonly #removing;
   readonly #forget;
+  readonly #child;
   readonly #all;
 
   constructor(database: CatalogDatabase) {
@@ -31,15 +32,15 @@ export class BackupTable {
     );
     this.#complete = database.prepare<[Record<string, unknown>]>(
       `INSERT INTO backup (cluster, id, repository, label, started_at, state, error, system_identifier, major_version,
-         segment_bytes, timeline, start_lsn, stop_lsn, stopped_at, finished_at, files, plain_bytes, stored_bytes,
+         segment_bytes, parent, timeline, start_lsn, stop_lsn, stopped_at, finished_at, files, plain_bytes, stored_bytes,
          checksums_verified, corrupt_pages, tablespaces)
        VALUES (@cluster, @id, @repository, @label, @startedAt, 'complete', NULL, @systemIdentifier, @majorVersion,
-         @segmentBytes, @timeline, @startLsn, @stopLsn, @stoppedAt, @finishedAt, @files, @plainBytes, @storedBytes,
+         @segmentBytes, @parent, @timeline, @startLsn, @stopLsn, @stoppedAt, @finishedAt, @files, @plainBytes, @storedBytes,
          @checksumsVerified, @corruptPages, @tablespaces)
        ON CONFLICT (cluster, id, repository) DO UPDATE SET
          label = excluded.label, started_at = excluded.started_at, state = excluded.state, error = NULL,
          system_identifier = excluded.system_identifier, major_version = excluded.major_version,
-         segment_bytes = excluded.segment_bytes, timeline = excluded.timeline, start_lsn = excluded.start_lsn,
+         segment_bytes = excluded.segment_bytes, parent = excluded.parent, timeline = excluded.timeline, start_lsn = excluded.start_lsn,
          stop_lsn = excluded.stop_lsn, stopped_at = excluded.stopped_at, finished_at = excluded.finished_at,
          files = excluded.files, plain_bytes = excluded.plain_bytes, stored_bytes = excluded.stored_bytes,
          checksums_verified = excluded.checksums_verified, corrupt_pages = excluded.corrupt_pages,
@@ -50,6 +51,11 @@ export class BackupTable {
     );
     this.#removing = database.prepare<[string, string, string]>(`UPDATE backup SET state = 'removing' WHERE ${one}`);
     this.#forget = database.prepare<[string, string, string]>(`DELETE FROM backup WHERE ${one}`);
+    this.#child = database
+      .prepare<[string, string, string], string>(
+        "SELECT id FROM backup WHERE cluster = ? AND parent = ? AND repository = ? AND state = 'complete' LIMIT 1",
+      )
+      .pluck();
     this.#all = database.prepare<[string], BackupRow>('SELECT * FROM backup WHERE cluster = ? ORDER BY id, repository');
   }
 
@@ -84,9 +90,16 @@ export class BackupTable {
     this.#fail.run(JSON.stringify(error), cluster, id, repository);
   }
 
-  /** @throws NOT_FOUND */
+  /** @throws NOT_FOUND, and INTERNAL while another backup of the repository builds on it */
   markRemoving(repository: RepositoryName, cluster: ClusterName, id: BackupId): void {
     this.#known(repository, cluster, id, 'remove');
+    const child = this.#child.get(cluster, id, repository);
+    if (child !== undefined) {
+      throw new WaldenError(
+        'INTERNAL',
+        `cannot remove backup ${id} of cluster ${cluster} from ${repository}: backup ${child} builds on it`,
+      );
+    }
     this.#removing.run(cluster, id, repository);
   }
 

@@ -1,4 +1,4 @@
-import type { Catalog, ClusterIdentity } from '../../catalog/catalog.ts';
+import type { BackupId, Catalog, ClusterIdentity } from '../../catalog/catalog.ts';
 import type { ClusterConfig } from '../config/config.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { WorkerPool } from '../platform/worker-pool.ts';
@@ -44,6 +44,8 @@ export interface BackupRequest {
   readonly compressionLevel: number;
   /** For people; PostgreSQL writes it into backup_label. */
   readonly label: string;
+  /** For an incremental backup: the one to build on, or `newest` for the newest that will do. Undefined: a full one. */
+  readonly parent?: BackupId | 'newest' | undefined;
   /** How long to wait for WAL while none arrives; 180 unless told. */
   readonly walPatienceSeconds?: number;
   /** Size at which a pack is closed; 512 MiB unless told. */

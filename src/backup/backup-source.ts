@@ -1,6 +1,7 @@
 import type { BackupFacts, BackupId } from '../../catalog/catalog.ts';
 import type { StoredObject } from '../repository/object-bytes.ts';
 import type { BackupDeps, BackupRequest } from './backup-deps.ts';
+import type { ParentBackup } from './choose-parent.ts';
 import type { StoppedBackup } from './backup-mode.ts';
 import type { EntryRecord } from './entry-record.ts';
 import type { ProgressReport } from './progress.ts';
@@ -34,6 +35,8 @@ export interface CopiedCluster {
 
 /** Where the bytes of a backup come from: a server that was looked at and found right, on which nothing was begun yet. */
 export interface OpenedSource {
+  /** What it will give an increment of; undefined for a full backup. */
+  readonly parent: ParentBackup | undefined;
   /**
    * From the start of the backup on the server to its last stored pack. Whatever is thrown, no worker and no transfer is
    * under way any more when this rejects.

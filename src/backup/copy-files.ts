@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { Lsn } from '../postgres/lsn.ts';
 import type { Session } from '../postgres/session.ts';
-import { BackupManifestFile } from './backup-manifest-file.ts';
+import { BackupManifestFile } from '../repository/backup-manifest-file.ts';
 import { startBackupMode, type StoppedBackup, stopBackupMode } from './backup-mode.ts';
 import type { CopiedCluster, CopyContext } from './backup-source.ts';
 import { corruptPages } from './corrupt-pages.ts';
@@ -12,7 +12,7 @@ import { throwFirstFailure } from './pack-shelf.ts';
 import { PackWriter } from './pack-writer.ts';
 import { directoryMembers, planTasks, tablespacesOf } from './plan-tasks.ts';
 import type { ServerFacts } from './preflight.ts';
-import { StagedFile } from './staged-file.ts';
+import { StagedFile } from '../repository/staged-file.ts';
 import { type Survey, surveyTask } from './survey-input.ts';
 
 /** How often the progress is told, and how many of these go by before the session is tried. */

@@ -1,6 +1,6 @@
 import { shareTexts } from '../platform/shared-text.ts';
 import { encodeManifestEntries, type ManifestEntry } from '../repository/manifest.ts';
-import { backupManifestEntries } from './backup-manifest-file.ts';
+import { backupManifestEntries } from '../repository/backup-manifest-file.ts';
 import type { EncodedEntries } from './pack-input.ts';
 
 /** For both manifests, in the room that the receiver gave. */

@@ -5,7 +5,7 @@ import { StreamCompressor } from '../repository/codec.ts';
 import { ManifestEncoder } from '../repository/manifest.ts';
 import type { StoredObject } from '../repository/object-bytes.ts';
 import type { EncodedEntries } from './pack-input.ts';
-import { StagedFile } from './staged-file.ts';
+import { StagedFile } from '../repository/staged-file.ts';
 
 const MANIFEST_LEVEL = 3;
 

@@ -18,6 +18,7 @@ export async function openFiles(
       log.warn({ cluster: cluster.name }, message);
     });
     return {
+      parent: undefined,
       copy: (context) => copyFiles(context, { session, server, dataDirectory }),
       close: () => session.close(),
     };

@@ -4,11 +4,12 @@ import { errorToDocument, isWaldenError, localIoError, toWaldenError, WaldenErro
 import type { BackupFacts, BackupId, BackupRecord, BackupStart } from '../../catalog/catalog.ts';
 import { microsFromDate } from '../postgres/timestamp.ts';
 import { claimBackup } from '../repository/backup-claim.ts';
+import { assertParentStored } from '../repository/parent-backup.ts';
 import { placeToStage } from '../repository/repository.ts';
 import { markActive, markEnded } from './active-backups.ts';
 import type { BackupControls, BackupDeps, BackupRequest } from './backup-deps.ts';
 import type { CopiedCluster, CopyContext, OpenedSource } from './backup-source.ts';
-import { chooseBackupId } from './choose-id.ts';
+import { type BackupKind, chooseBackupId } from './choose-id.ts';
 import { assertStored, commitBackup, type CommitFailure, storeManifest } from './commit-backup.ts';
 import { openFiles } from './open-files.ts';
 import { createPackControl, STOP } from './pack-input.ts';
@@ -21,7 +22,7 @@ import { neededWal, waitForWal } from './wait-for-wal.ts';
 const WAL_PATIENCE_SECONDS = 180;
 
 /**
- * Takes a full base backup of a running server, into every repository of the cluster from one read: from its files, or over
+ * Takes a base backup of a running server, full or incremental, into every repository of the cluster from one read: from its files, or over
  * the replication protocol.
  *
  * States: opened in the catalog (the lock) → copied, the server in backup mode → stopped → WAL from start to stop seen in
@@ -49,7 +50,7 @@ async function take(deps: BackupDeps, request: BackupRequest, controls: BackupCo
   await sweepBackups(deps, name, deps.repositories, controls.signal);
   const source = await openSource(deps, request);
   try {
-    const start = await openBackup(deps, request);
+    const start = await openBackup(deps, request, source.parent === undefined ? 'full' : 'incremental');
     try {
       return await takeOpened({ deps, request, controls, source, start });
     } finally {
@@ -62,6 +63,15 @@ async function take(deps: BackupDeps, request: BackupRequest, controls: BackupCo
 
 async function openSource(deps: BackupDeps, request: BackupRequest): Promise<OpenedSource> {
   const { backup } = request.cluster;
+  if (backup.source === 'files' && request.parent !== undefined) {
+    throw new WaldenError(
+      'CONFIG_INVALID',
+      'incremental backups come over the replication protocol, and backup_source is "files"',
+      {
+        hint: `set backup_source = "stream" in [cluster.${request.cluster.name}]`,
+      },
+    );
+  }
   return backup.source === 'files' ? await openFiles(deps, request, backup) : await openStream(deps, request, backup);
 }
 
@@ -74,10 +84,10 @@ interface OpenedBackup {
 }
 
 /** The entry in the catalog is the lock inside this service, the claim in each repository that among services. */
-async function openBackup(deps: BackupDeps, request: BackupRequest): Promise<OpenedBackup['start']> {
+async function openBackup(deps: BackupDeps, request: BackupRequest, kind: BackupKind): Promise<OpenedBackup['start']> {
   const now = deps.clock.now();
   for (;;) {
-    const start = await openEntry(deps, request, now);
+    const start = await openEntry(deps, request, now, kind);
     const { cluster, id } = start;
     try {
       for (const repository of deps.repositories) await claimBackup(repository, cluster, id, deps.instance);
@@ -96,10 +106,15 @@ async function openBackup(deps: BackupDeps, request: BackupRequest): Promise<Ope
   }
 }
 
-async function openEntry(deps: BackupDeps, request: BackupRequest, now: Date): Promise<OpenedBackup['start']> {
+async function openEntry(
+  deps: BackupDeps,
+  request: BackupRequest,
+  now: Date,
+  kind: BackupKind,
+): Promise<OpenedBackup['start']> {
   const { catalog, repositories } = deps;
   const { name } = request.cluster;
-  const id = await chooseBackupId(deps, name, now);
+  const id = await chooseBackupId(deps, name, now, kind);
   const start = { cluster: name, id, label: request.label, startedAt: microsFromDate(now) };
   markActive(catalog, name, id);
   try {
@@ -174,17 +189,19 @@ async function commitCopied(
   const manifest = await entries.end();
   await storeManifest(deps.repositories, start, { ...manifest, path: entries.staged.path }, signal);
   for (const repository of deps.repositories) await assertStored(repository, start, { packs, manifest }, signal);
-  signal.throwIfAborted();
   const facts = factsOf(opened, copied, manifest.bytes);
+  for (const repository of deps.repositories) await assertParentStored(repository, { start, facts }, signal);
+  signal.throwIfAborted();
   const { backupLabel, tablespaceMap } = stopped;
   // Nothing may fail after this: the backup exists from here on.
   return await commitBackup(deps, start, facts, { backupLabel, tablespaceMap, packs, manifest });
 }
 
-function factsOf({ deps, request }: OpenedBackup, copied: CopiedCluster, manifestBytes: number): BackupFacts {
+function factsOf({ deps, request, source }: OpenedBackup, copied: CopiedCluster, manifestBytes: number): BackupFacts {
   const { stopped, packs, entries, corrupt, checksumsVerified, tablespaces } = copied;
   return {
     identity: request.identity,
+    parent: source.parent?.start.id,
     timeline: stopped.timeline,
     startLsn: stopped.startLsn,
     stopLsn: stopped.stopLsn,

@@ -15,6 +15,7 @@ import {
   readSmallObject,
   type StoredObject,
 } from '../repository/object-bytes.ts';
+import { assertParentStored } from '../repository/parent-backup.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { CopiedCluster, CopyControls, CopyDeps } from './copy-deps.ts';
 
@@ -24,11 +25,11 @@ export interface CopyWay {
 }
 
 /**
- * Copies one backup, byte for byte: claimed, packs and manifest each checked on the way, its WAL known to be there already,
- * `backup.json` last. What an earlier attempt brought is kept.
+ * Copies one backup, byte for byte: claimed, packs and manifest each checked on the way, its WAL and what it builds on known
+ * to be there already, `backup.json` last. What an earlier attempt brought is kept.
  * @returns what was done
- * @throws ARCHIVE_GAP while the WAL that it needs is not in `to`; STORAGE_SIZE, STORAGE_OBJECT_MISSING: it is damaged in
- * `from`; STORAGE_OBJECT_EXISTS: `to` holds another backup under this id; the codes of stores out of reach
+ * @throws ARCHIVE_GAP while the WAL that it needs is not in `to`; STORAGE_OBJECT_MISSING while what it builds on is not, or
+ * when it is damaged in `from`; STORAGE_SIZE: it is damaged there; STORAGE_OBJECT_EXISTS: `to` holds another backup under this id; the codes of stores out of reach
  */
 export async function copyBackup(
   deps: CopyDeps,
@@ -50,6 +51,7 @@ export async function copyBackup(
       for (const { bytes } of [...backup.packs, backup.manifest]) controls.onDone?.(bytes, 'present');
     } else {
       await assertWal(deps, to, backup);
+      await assertParentStored(to, backup, signal);
       await copyObjects(deps, way, backup, controls);
       await assertStored(to, backup.start, backup, signal);
       await putRecord(to, key, record);

@@ -1,5 +1,6 @@
 import type { BackupFacts, BackupId, BackupRecord, RepositoryName } from '../../catalog/catalog.ts';
 import { segmentNumber } from '../postgres/wal-name.ts';
+import { withParents } from '../repository/backup-chain.ts';
 
 export interface CompleteBackup extends BackupRecord {
   readonly facts: BackupFacts;
@@ -7,7 +8,7 @@ export interface CompleteBackup extends BackupRecord {
 
 /** What a repository is to hold of a cluster that others hold. */
 export interface FillScope {
-  /** Backups that it lacks, oldest first; each as one of the sources knows it. */
+  /** Backups that it lacks, oldest first, parents before what builds on them; each as one of the sources knows it. */
   readonly backups: readonly CompleteBackup[];
   /** The first segment that its backups need; undefined while there is none that could need any. */
   readonly from: bigint | undefined;
@@ -15,7 +16,8 @@ export interface FillScope {
 
 /**
  * A repository is to hold its oldest backup and everything after it; one that has none yet begins with the newest of the
- * others, so that it can be restored from as soon as possible. Everything older is copied only when it is asked for. Pure.
+ * others and what that builds on, so that it can be restored from as soon as possible. Everything older is copied only when
+ * it is asked for. Pure.
  */
 export function fillScope(
   backups: readonly BackupRecord[],
@@ -37,9 +39,9 @@ export function fillScope(
   const first = held.map(({ id }) => id).sort()[0] ?? ids.at(-1);
   if (first === undefined) return { backups: [], from: undefined };
   const known = new Set(held.map(({ id }) => id));
-  const missing = [...offered.values()]
-    .filter(({ id }) => id >= first && !known.has(id))
-    .sort((a, b) => (a.id < b.id ? -1 : 1));
+  const lacking = [...offered.values()].filter(({ id }) => !known.has(id)).sort((a, b) => (a.id < b.id ? -1 : 1));
+  const wanted = lacking.filter(({ id }) => id >= first);
+  const missing = withParents(lacking, wanted, ({ id, facts }) => ({ id, parent: facts.parent }));
   const starts = [...held, ...missing].map(({ facts }) => segmentNumber(facts.startLsn, facts.identity.segmentBytes));
   return { backups: missing, from: starts.reduce((least, start) => (start < least ? start : least)) };
 }

@@ -4,6 +4,7 @@ import { inParallel } from '../platform/in-parallel.ts';
 import { ProgressMeter, type WorkProgress } from '../platform/progress-meter.ts';
 import type { Micros } from '../postgres/timestamp.ts';
 import { segmentNumber, type WalFileName } from '../postgres/wal-name.ts';
+import { withParents } from '../repository/backup-chain.ts';
 import { readBackupRecord, type StoredBackup } from '../repository/backup-record.ts';
 import { copyClusterFile, readClusterFile } from '../repository/cluster-file.ts';
 import { walPrefix } from '../repository/keys.ts';
@@ -19,7 +20,7 @@ const FILES_AT_ONCE = 4;
 
 export interface SyncOrder extends CopyWay {
   readonly clusters: readonly ClusterName[];
-  /** Only backups that began then or later, and WAL from the first of these on. */
+  /** Only backups that began then or later, what they build on, and WAL from the first of these on. */
   readonly since?: Micros | undefined;
 }
 
@@ -106,17 +107,21 @@ async function prepare(
   const identity = file.history.at(-1) ?? file.history[0];
   await copyClusterFile(from, to, cluster, identity);
   await catalog.registerCluster(cluster, identity);
-  const backups: StoredBackup[] = [];
+  const all: StoredBackup[] = [];
   for await (const { id, complete } of storedBackups(from.driver, cluster, signal)) {
     if (!complete) continue;
     try {
-      const backup = await readBackupRecord(from, cluster, id, signal);
-      if (since === undefined || backup.start.startedAt >= since) backups.push(backup);
+      all.push(await readBackupRecord(from, cluster, id, signal));
     } catch (error) {
       signal.throwIfAborted();
       problems.add(`backup ${id}`, error);
     }
   }
+  const backups = withParents(
+    all,
+    all.filter(({ start }) => since === undefined || start.startedAt >= since),
+    ({ start, facts }) => ({ id: start.id, parent: facts.parent }),
+  );
   return { cluster, identity, backups, from: since === undefined ? 0n : firstNeeded(backups) };
 }
 

@@ -11,6 +11,8 @@ export interface BackupLabel {
   readonly stopLsn: Lsn | undefined;
   /** LSN of the backup that this one is an increment of; undefined for a full one. */
   readonly incrementalFrom: Lsn | undefined;
+  /** Timeline on which that one started. */
+  readonly incrementalFromTimeline: TimelineId | undefined;
 }
 
 /**
@@ -28,6 +30,7 @@ export function parseBackupLabel(text: string): BackupLabel {
   if (timeline === undefined) {
     throw new WaldenError('FORMAT_INVALID', 'the backup label does not say on which timeline the backup starts');
   }
+  const fromTimeline = /^INCREMENTAL FROM TLI: (\d{1,10})$/m.exec(text)?.[1];
   const from = /^INCREMENTAL FROM LSN: ([0-9A-F]+\/[0-9A-F]+)$/m.exec(text)?.[1];
   return {
     startLsn: parseLsn(start[1]),
@@ -35,5 +38,16 @@ export function parseBackupLabel(text: string): BackupLabel {
     timeline: timelineId(Number(timeline)),
     stopLsn: stop === undefined ? undefined : parseLsn(stop),
     incrementalFrom: from === undefined ? undefined : parseLsn(from),
+    incrementalFromTimeline: fromTimeline === undefined ? undefined : timelineId(Number(fromTimeline)),
   };
+}
+
+/** Whether the label is that of an increment. */
+export function isIncrementalLabel(text: string): boolean {
+  return /^INCREMENTAL FROM LSN: /m.test(text);
+}
+
+/** The label as it stands beside whole files: recovery refuses one that is said to be an increment (read_backup_label). */
+export function fullBackupLabel(text: string): string {
+  return text.replaceAll(/^INCREMENTAL FROM (LSN|TLI): .*\n/gm, '');
 }

@@ -19,6 +19,7 @@ export function backupDocument({ facts, error, ...backup }: BackupRecord) {
             systemIdentifier: facts.identity.systemIdentifier,
             majorVersion: facts.identity.majorVersion,
             segmentBytes: facts.identity.segmentBytes,
+            parent: facts.parent ?? null,
             timeline: facts.timeline,
             startLsn: formatLsn(facts.startLsn),
             stopLsn: formatLsn(facts.stopLsn),

@@ -7,7 +7,7 @@ import { formatLsn, parseLsn, timelineId } from '../postgres/lsn.ts';
 import { formatMicros, parseMicros } from '../postgres/timestamp.ts';
 import { IDENTITY_MEMBERS, identityFromJson } from './identity-json.ts';
 import { backupRecordKey } from './keys.ts';
-import { backupId, clusterName } from './names.ts';
+import { backupId, clusterName, isIncremental } from './names.ts';
 import { readSmallObject, type StoredObject } from './object-bytes.ts';
 import type { Repository } from './repository.ts';
 import { openSealedJson, sealJson } from './sealed-json.ts';
@@ -18,6 +18,8 @@ import { openSealedJson, sealJson } from './sealed-json.ts';
  */
 
 const FORMAT = 1;
+/** Of incremental backups: who knows only format 1 would restore their files as if they were whole. */
+const INCREMENTAL_FORMAT = 2;
 export const MAX_RECORD_BYTES = 256 * 1024 * 1024;
 
 export interface StoredBackup {
@@ -37,9 +39,10 @@ export interface StoredBackup {
 const Count = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
 const Stored = Type.Object({ bytes: Count, sha256: Type.String({ pattern: '^[0-9a-f]{64}$' }) });
 const RecordJson = Type.Object({
-  format: Type.Literal(FORMAT),
+  format: Type.Integer({ minimum: FORMAT, maximum: INCREMENTAL_FORMAT }),
   cluster: Type.String(),
   id: Type.String(),
+  parent: Type.Optional(Type.String()),
   label: Type.String(),
   startedAt: Type.String(),
   identity: Type.Object(IDENTITY_MEMBERS),
@@ -67,9 +70,10 @@ type RecordJson = Static<typeof RecordJson>;
 export function encodeBackupRecord(backup: StoredBackup): Buffer {
   const { start, facts } = backup;
   return sealJson({
-    format: FORMAT,
+    format: facts.parent === undefined ? FORMAT : INCREMENTAL_FORMAT,
     cluster: start.cluster,
     id: start.id,
+    ...(facts.parent === undefined ? {} : { parent: facts.parent }),
     label: start.label,
     startedAt: formatMicros(start.startedAt),
     identity: {
@@ -103,10 +107,12 @@ export function decodeBackupRecord(
   what: string,
 ): StoredBackup {
   const json = openSealedJson(bytes, what);
-  if (typeof json['format'] === 'number' && json['format'] > FORMAT) {
-    throw new WaldenError('FORMAT_TOO_NEW', `${what} has format ${json['format']}; this version knows ${FORMAT}`);
+  if (typeof json['format'] === 'number' && json['format'] > INCREMENTAL_FORMAT) {
+    const fact = `${what} has format ${json['format']}; this version knows ${INCREMENTAL_FORMAT}`;
+    throw new WaldenError('FORMAT_TOO_NEW', fact);
   }
   if (!Value.Check(RecordJson, json)) throw new WaldenError('FORMAT_INVALID', `${what} lacks fields of a backup`);
+  assertParent(json, what);
   return {
     start: {
       repository,
@@ -122,6 +128,13 @@ export function decodeBackupRecord(
     manifest: storedFromJson(json.manifest),
     waldenVersion: json.waldenVersion,
   };
+}
+
+/** The format, the kind that the id tells, and the parent say the same. */
+function assertParent({ format, id, parent }: RecordJson, what: string): void {
+  const told = [format === INCREMENTAL_FORMAT, isIncremental(backupId(id)), parent !== undefined];
+  const sound = told.every((one) => one === told[0]) && parent !== id;
+  if (!sound) throw new WaldenError('FORMAT_INVALID', `${what} is neither of a full backup nor of an incremental one`);
 }
 
 /**
@@ -146,6 +159,7 @@ export async function readBackupRecord(
 function factsFromJson(json: RecordJson): BackupFacts {
   return {
     identity: identityFromJson(json.identity),
+    parent: json.parent === undefined ? undefined : backupId(json.parent),
     timeline: timelineId(json.timeline),
     startLsn: parseLsn(json.startLsn),
     stopLsn: parseLsn(json.stopLsn),

@@ -3,14 +3,19 @@ import { Compile } from 'typebox/compile';
 import { WaldenError } from '../errors.ts';
 import type { BackupId } from '../../catalog/catalog.ts';
 import type { Sha256Hex } from '../../storage-drivers/driver.ts';
+import { assertIncrementHead, type IncrementHead, isIncrementPath } from '../postgres/incremental-file.ts';
 import type { Micros } from '../postgres/timestamp.ts';
+import { isIncremental } from './names.ts';
 
 /**
  * The manifest of a backup: newline-delimited JSON, written and read as a stream, since a cluster may have millions of
- * files. First line `{"walden":1,"backup":"<id>"}`, then one line per entry, last line `{"entries":N,"plainBytes":N}`.
+ * files. First line `{"walden":1,"backup":"<id>"}` (2 for an incremental one), then one line per entry, last line
+ * `{"entries":N,"plainBytes":N}`.
  */
 
 const FORMAT = 1;
+/** Of incremental backups, where files may be increments. */
+const INCREMENTAL_FORMAT = 2;
 const MAX_LINE_BYTES = 64 * 1024 * 1024;
 
 /** A frame is held in memory as a whole. Four times what is ever written. */
@@ -36,6 +41,8 @@ export interface ManifestFile {
   readonly skip: number;
   /** Consecutive in the pack. */
   readonly frames: readonly ManifestFrame[];
+  /** Of a file `INCREMENTAL.<name>`, and only of one: how it begins. */
+  readonly increment?: IncrementHead;
 }
 
 export interface ManifestDirectory {
@@ -68,6 +75,7 @@ const FileLine = Type.Object({
   offset: Count,
   skip: Count,
   frames: Type.Array(Type.Tuple([FrameBytes, FrameBytes]), { minItems: 1 }),
+  increment: Type.Optional(Type.Object({ blocks: Count, truncation: Count })),
 });
 const DirectoryLine = Type.Object({ path: Type.String(), type: Type.Literal('directory'), mode: Mode });
 const TablespaceLine = Type.Object({
@@ -110,7 +118,7 @@ export class ManifestEncoder {
   #plainBytes = 0;
 
   begin(backup: BackupId): string {
-    return `${JSON.stringify({ walden: FORMAT, backup } satisfies Static<typeof FirstLine>)}\n`;
+    return `${JSON.stringify({ walden: formatOf(backup), backup } satisfies Static<typeof FirstLine>)}\n`;
   }
 
   entries(encoded: EncodedManifestEntries): string {
@@ -195,9 +203,11 @@ export class ManifestParser {
 
   #readFirst(json: unknown): void {
     if (!lines.first.Check(json)) throw this.#invalid('does not begin as a manifest');
-    if (json.walden > FORMAT) {
-      throw new WaldenError('FORMAT_TOO_NEW', `${this.#what} has format ${json.walden}; this version knows ${FORMAT}`);
+    if (json.walden > INCREMENTAL_FORMAT) {
+      const fact = `${this.#what} has format ${json.walden}; this version knows ${INCREMENTAL_FORMAT}`;
+      throw new WaldenError('FORMAT_TOO_NEW', fact);
     }
+    if (json.walden !== formatOf(this.#backup)) throw this.#invalid(`has format ${json.walden}`);
     if (json.backup !== this.#backup) throw this.#invalid(`belongs to the backup ${JSON.stringify(json.backup)}`);
   }
 
@@ -213,10 +223,13 @@ export class ManifestParser {
       const plain = json.frames.reduce((sum, [, bytes]) => sum + bytes, 0);
       if (plain < json.skip + json.size) throw this.#invalid(`has a file with too few frames in line ${this.#line}`);
       this.#checkPath(json.path);
+      const { increment, ...file } = json;
+      this.#checkIncrement(json.path, json.size, increment);
       return {
-        ...json,
+        ...file,
         mtime: json.mtime as Micros,
         sha256: json.sha256 as Sha256Hex,
+        ...(increment === undefined ? {} : { increment }),
       };
     }
     if (lines.directory.Check(json)) {
@@ -231,6 +244,14 @@ export class ManifestParser {
     throw this.#invalid(`has an entry of an unknown shape in line ${this.#line}`);
   }
 
+  #checkIncrement(path: string, size: number, increment: IncrementHead | undefined): void {
+    const expected = isIncremental(this.#backup) && isIncrementPath(path);
+    if (expected !== (increment !== undefined)) {
+      throw this.#invalid(`does not tell whether ${JSON.stringify(path)} is whole, in line ${this.#line}`);
+    }
+    if (increment !== undefined) assertIncrementHead(increment, size, `${path} in ${this.#what}`);
+  }
+
   #checkPath(path: string): void {
     if (!isEntryPath(path)) {
       throw this.#invalid(`has the path ${JSON.stringify(path.slice(0, 200))}, which would lead out of the directory`);
@@ -242,6 +263,10 @@ export class ManifestParser {
   }
 }
 
+function formatOf(backup: BackupId): number {
+  return isIncremental(backup) ? INCREMENTAL_FORMAT : FORMAT;
+}
+
 /** Whether `path` is relative and stays below where it starts: no empty, `.` or `..` part, no NUL. */
 export function isEntryPath(path: string): boolean {
   if (path.length === 0 || path.length > 4096 || path.includes('\0')) return false;
@@ -251,8 +276,10 @@ export function isEntryPath(path: string): boolean {
 function lineOf(entry: ManifestEntry): Record<string, unknown> {
   switch (entry.type) {
     case 'file': {
-      const { path, type, size, mode, mtime, sha256, pack, offset, skip, frames } = entry;
-      return { path, type, size, mode, mtime, sha256, pack, offset, skip, frames };
+      const { path, type, size, mode, mtime, sha256, pack, offset, skip, frames, increment } = entry;
+      const line = { path, type, size, mode, mtime, sha256, pack, offset, skip, frames };
+      if (increment === undefined) return line;
+      return { ...line, increment: { blocks: increment.blocks, truncation: increment.truncation } };
     }
     case 'directory':
       return { path: entry.path, type: entry.type, mode: entry.mode };

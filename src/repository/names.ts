@@ -24,6 +24,11 @@ export function backupId(text: string): BackupId {
   return text as BackupId;
 }
 
+/** Whether the backup builds on another one. */
+export function isIncremental(id: BackupId): boolean {
+  return id.endsWith('I');
+}
+
 /** The second in the id, which is that of the start. */
 export function startOfBackupId(id: BackupId): Micros {
   const [, year, month, day, hour, minute, second] = /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)/.exec(id) ?? [];

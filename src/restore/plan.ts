@@ -1,11 +1,12 @@
 import { statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import type { Catalog, ClusterName } from '../../catalog/catalog.ts';
+import type { BackupId, Catalog, ClusterName, RepositoryName } from '../../catalog/catalog.ts';
 import { type ErrorCode, isWaldenError, systemErrorCode, WaldenError } from '../errors.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { WorkerPool } from '../platform/worker-pool.ts';
 import type { TimelineId } from '../postgres/lsn.ts';
 import { microsFromDate } from '../postgres/timestamp.ts';
+import { type BrokenChain, chainOf, wholeChains } from '../repository/backup-chain.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { PlanDocument, RestoreRequest } from '../service/api.ts';
 import { readKeptTail } from '../wal/receive/kept-tail.ts';
@@ -13,7 +14,7 @@ import { readSpooledTail, type SpooledTail, type SpooledTailSource } from '../wa
 import { furthest, newIn, type TailSegment, withTail } from '../wal/tail.ts';
 import type { ArchiveView } from '../wal/archive-view.ts';
 import type { PathStep } from '../wal/path-coverage.ts';
-import { viewArchive } from '../wal/view-archive.ts';
+import { completeBackups, viewArchive } from '../wal/view-archive.ts';
 import { archiveLookups } from './archive-lookups.ts';
 import type { Choice } from './choose.ts';
 import { decide } from './decide.ts';
@@ -58,6 +59,12 @@ export interface RestorePlan {
   readonly choice: Choice;
   /** Segments that will be replayed and are not in the archive, but in the tail. */
   readonly fromTail: readonly TailSegment[];
+  /** What the backup builds on, its parent first, down to the full one. */
+  readonly chain: readonly BackupId[];
+  /** What is to be written; with an incremental backup about so much, since only reading it tells. */
+  readonly restoreBytes: number;
+  /** Of the backup and all that it builds on; of these not everything is read. */
+  readonly storedBytes: number;
   /** The timelines of the server that a standby is to follow: what of the tail is not on them would lead it astray. */
   readonly follows?: readonly PathStep[] | undefined;
   /** By the last measured restore. */
@@ -147,7 +154,8 @@ async function planFrom(
   const fromTail = added.filter(isReplayed);
   const unused = target.target.kind === 'latest' ? added.filter((one) => !isReplayed(one)) : [];
   const keptWords = isLeft ? [] : newIn(stored, tail.kept).map(notYetLeft);
-  return { choice, fromTail, notes: [...own.notes, ...keptWords, ...tailNotes(fromTail, unused)] };
+  const broken = (whole.broken ?? []).map((one) => brokenWords(one, repository.name));
+  return { choice, fromTail, notes: [...broken, ...own.notes, ...keptWords, ...tailNotes(fromTail, unused)] };
 }
 
 function xidOf({ target }: TargetChoice): number | undefined {
@@ -202,16 +210,24 @@ async function completePlan(
   request: RestoreRequest,
   notes: readonly string[],
 ): Promise<RestorePlan> {
-  const { facts } = decided.choice.candidate.backup;
+  const { cluster, repository, choice } = decided;
+  const { whole } = wholeChains(await completeBackups(catalog, cluster, repository.name));
+  const chain = chainOf(choice.candidate.backup, whole);
+  // The size of the full one as a rule: the others hold what changed.
+  const restoreBytes = Math.max(...chain.map(({ facts }) => facts.plainBytes));
+  const storedBytes = chain.reduce((sum, { facts }) => sum + facts.storedBytes, 0);
   const rate = await measuredRate(catalog);
   return {
     ...decided,
-    estimatedSeconds: rate === undefined ? undefined : facts.plainBytes / rate,
+    chain: chain.slice(1).map(({ id }) => id),
+    restoreBytes,
+    storedBytes,
+    estimatedSeconds: rate === undefined ? undefined : restoreBytes / rate,
     notes: [
       ...decided.target.notes,
       ...notes,
       ...decided.choice.notes,
-      ...(await spaceNotes(request.to, facts.plainBytes)),
+      ...(await spaceNotes(request.to, restoreBytes)),
     ],
   };
 }
@@ -225,8 +241,22 @@ async function assertBackupUsable({ catalog }: PlanDeps, cluster: ClusterName, t
       hint: `list them with: walden list ${cluster}`,
     });
   }
-  if (records.some(({ state }) => state === 'complete')) return;
-  throw new WaldenError('BACKUP_INVALID', `backup ${target.backup} cannot be restored: it is ${first.state}`);
+  const complete = records.filter(({ state }) => state === 'complete');
+  if (complete.length === 0) {
+    throw new WaldenError('BACKUP_INVALID', `backup ${target.backup} cannot be restored: it is ${first.state}`);
+  }
+  const failures: string[] = [];
+  for (const { repository } of complete) {
+    const { whole, broken } = wholeChains(await completeBackups(catalog, cluster, repository));
+    if (whole.some(({ id }) => id === target.backup)) return;
+    failures.push(...broken.filter(({ id }) => id === target.backup).map((one) => brokenWords(one, repository)));
+  }
+  throw new WaldenError('BACKUP_INVALID', failures.join('; '));
+}
+
+/** A backup that cannot be restored from one repository, in words. */
+function brokenWords({ id, missing }: BrokenChain, repository: RepositoryName): string {
+  return `backup ${id} cannot be restored from repository ${repository}: it builds on ${missing}, which is not there`;
 }
 
 /** Bytes per second of the newest restore that was done. */

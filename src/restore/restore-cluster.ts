@@ -6,8 +6,11 @@ import { syncDirectory } from '../platform/files.ts';
 import { formatMicros, microsFromDate } from '../postgres/timestamp.ts';
 import { readBackupRecord, type StoredBackup } from '../repository/backup-record.ts';
 import type { RestoreRequest } from '../service/api.ts';
-import { BackupSources } from './backup-sources.ts';
+import { openChain } from './chain/open-chain.ts';
+import { rebuildFiles } from './chain/rebuild-files.ts';
 import { configureNode } from './configure-node.ts';
+import { type BackupToRead, interrupted } from './in-flight.ts';
+import { publishControlFile } from './places.ts';
 import { OTHER_MAY_SERVE, type PlanDeps, planRestore, type RestorePlan } from './plan.ts';
 import { placeTail } from './place-tail.ts';
 import { planDocument } from './plan-document.ts';
@@ -16,7 +19,7 @@ import type { FollowedServer } from './recovery-configuration.ts';
 import type { Upstream } from './upstream.ts';
 import { mapTablespaces, type TablespacePlace } from './tablespaces.ts';
 import { claimTarget, type Owner, ownerFor, removeMarkers } from './target-directory.ts';
-import { interrupted, publishControlFile, writeFiles } from './write-files.ts';
+import { writeFiles } from './write-files.ts';
 
 export interface RestoreOrder {
   readonly cluster: ClusterName;
@@ -72,7 +75,9 @@ export async function restoreCluster(
   controls: RestoreControls,
 ): Promise<RestoreResult> {
   const dataDirectory = absolute(order.request.to);
-  const { plan: planned, backup } = await planAndOpen(deps, order, controls.signal);
+  const troubles = new Set<string>();
+  const { plan: planned, chain } = await planAndOpen(deps, order, troubles, controls.signal);
+  const { backup } = chain[0];
   const plan = { ...planned, follows: order.follow?.server.path };
   const tablespaces = mapTablespaces(backup.facts.tablespaces, order.request.tablespaceMap ?? {}, dataDirectory);
   const target = { dataDirectory, tablespaceDirectories: tablespaces.map(({ location }) => location) };
@@ -83,9 +88,7 @@ export async function restoreCluster(
   const release = await claimTarget(target, facts, owner);
   try {
     const place: Place = { dataDirectory, tablespaces, owner };
-    const troubles = new Set<string>();
-    const sources = new BackupSources(backup, plan.repository, deps.repositories, (text) => troubles.add(text));
-    const { files, bytes, warnings } = await fill(deps, order, controls, { plan, backup, sources }, place);
+    const { files, bytes, warnings } = await fill(deps, order, controls, { plan, chain }, place);
     await removeMarkers(target);
     const seconds = (microsFromDate(deps.clock.now()) - startedAt) / 1e6;
     const all = [...troublesIn(troubles), ...warnings, ...ownerWarnings(place)];
@@ -95,12 +98,19 @@ export async function restoreCluster(
   }
 }
 
-/** The plan, and the record of its backup read from the repository: where that fails, another repository is planned with. */
+interface OpenedPlan {
+  readonly plan: RestorePlan;
+  /** The backup and all that it builds on, newest first. */
+  readonly chain: readonly [BackupToRead, ...BackupToRead[]];
+}
+
+/** The plan, and the records of its backups read from the repository: where that fails, another repository is planned with. */
 async function planAndOpen(
   deps: PlanDeps,
   { cluster, request }: RestoreOrder,
+  troubles: Set<string>,
   signal: AbortSignal,
-): Promise<{ readonly plan: RestorePlan; readonly backup: StoredBackup }> {
+): Promise<OpenedPlan> {
   const failures: WaldenError[] = [];
   for (let { repositories } = deps; ;) {
     const plan = await planRestore({ ...deps, repositories }, cluster, request, signal).catch((error: unknown) => {
@@ -110,7 +120,11 @@ async function planAndOpen(
       const { candidate } = plan.choice;
       const backup = await readBackupRecord(plan.repository, cluster, candidate.backup.id, signal);
       assertAsPlanned(plan.repository.name, backup, candidate.backup.facts);
-      return { plan: { ...plan, notes: [...failures.map(({ message }) => message), ...plan.notes] }, backup };
+      const place = { planned: plan.repository, ...deps, note: (text: string): void => void troubles.add(text) };
+      const [newest, ...parents] = await openChain(backup, place, signal);
+      if (newest === undefined) throw new WaldenError('INTERNAL', 'a chain without backups');
+      const notes = [...failures.map(({ message }) => message), ...plan.notes];
+      return { plan: { ...plan, notes }, chain: [newest, ...parents] };
     } catch (error) {
       if (!isWaldenError(error, ...OTHER_MAY_SERVE)) throw error;
       failures.push(error);
@@ -140,27 +154,25 @@ async function fill(
   deps: PlanDeps,
   order: RestoreOrder,
   { signal, onProgress }: RestoreControls,
-  {
-    plan,
-    backup,
-    sources,
-  }: { readonly plan: RestorePlan; readonly backup: StoredBackup; readonly sources: BackupSources },
+  { plan, chain }: OpenedPlan,
   place: Place,
 ): Promise<{ readonly files: number; readonly bytes: number; readonly warnings: readonly string[] }> {
-  const meter = new ProgressMeter(deps.clock, backup.facts.plainBytes, onProgress);
+  const [{ backup }, ...parents] = chain;
+  const meter = new ProgressMeter(deps.clock, plan.restoreBytes, onProgress);
   meter.phase('files');
   const parallel = Math.min(order.request.workers ?? deps.pool.threads, deps.pool.threads);
-  const written = await writeFiles(
-    { sources, backup, parallel, ...place },
-    {
-      pool: deps.pool,
-      clock: deps.clock,
-      signal,
-      onWritten: (bytes, files) => {
-        meter.add(bytes, files);
-      },
+  const tools = {
+    pool: deps.pool,
+    clock: deps.clock,
+    signal,
+    onWritten: (bytes: number, files: number): void => {
+      meter.add(bytes, files);
     },
-  );
+  };
+  const written =
+    parents.length === 0
+      ? await writeFiles({ ...chain[0], parallel, ...place }, tools)
+      : await rebuildFiles({ chain, parallel, ...place }, tools);
   meter.phase('finish');
   for (const directory of written.directories) await syncDirectory(directory);
   const { dataDirectory, owner } = place;

@@ -4,8 +4,8 @@ import type { Sha256Hex } from '../../storage-drivers/driver.ts';
 import { type ByteSource, closeSource, readBytes } from '../platform/byte-source.ts';
 import { workerTask } from '../platform/worker-pool.ts';
 import type { Micros } from '../postgres/timestamp.ts';
-import { FrameDecompressor } from '../repository/codec.ts';
 import type { ManifestFrame } from '../repository/manifest.ts';
+import { FrameReader } from './frame-reader.ts';
 import { type TargetOwner, TargetFile } from './target-file.ts';
 
 /** On a worker: turns a run of stored frames into files, each checked against its hash while it is written. */
@@ -33,6 +33,8 @@ export interface FileToRestore {
   readonly sha256: Sha256Hex;
   readonly skip: number;
   readonly frames: readonly ManifestFrame[];
+  /** Stored bytes to pass over before the first frame. */
+  readonly before: number;
 }
 
 export interface RestoreFilesOutput {
@@ -40,8 +42,6 @@ export interface RestoreFilesOutput {
   readonly bytes: number;
 }
 
-/** Walden writes frames of some MiB; what claims to be far larger must not make this allocate it. */
-const MAX_FRAME_BYTES = 256 * 1024 * 1024;
 /** Files kept open to be fsynced together: the first fsync writes most of what the others wait for. */
 const OPEN_FILES = 128;
 
@@ -76,24 +76,19 @@ export async function restoreFiles(input: RestoreFilesInput): Promise<RestoreFil
   return { files: input.files.length, bytes };
 }
 
-let decompressor: FrameDecompressor | undefined;
-
 async function writeFile(
   target: TargetFile,
   file: FileToRestore,
   reader: FrameReader,
   { object, owner }: RestoreFilesInput,
 ): Promise<void> {
-  decompressor ??= new FrameDecompressor();
   const what = `${file.path} in ${object}`;
   const hash = createHash('sha256');
   let skip = file.skip;
   let left = file.size;
+  await reader.pass(file.before);
   for (const [storedBytes, plainBytes] of file.frames) {
-    if (storedBytes > MAX_FRAME_BYTES || plainBytes > MAX_FRAME_BYTES) {
-      throw new WaldenError('FORMAT_INVALID', `the manifest claims a frame of ${plainBytes} bytes for ${what}`);
-    }
-    const plain = decompressor.decompress(await reader.take(storedBytes), plainBytes, what);
+    const plain = await reader.frame(storedBytes, plainBytes, what);
     const data = plain.subarray(Math.min(skip, plain.byteLength)).subarray(0, left);
     skip -= Math.min(skip, plain.byteLength);
     left -= data.byteLength;
@@ -110,44 +105,4 @@ function assertSound(file: FileToRestore, left: number, hash: Hash, what: string
   throw new WaldenError('CHECKSUM_MISMATCH', `${what} is not what was backed up: its hash differs`, {
     details: { path: file.path, expected: file.sha256, found },
   });
-}
-
-/** Cuts a stream of chunks into frames. */
-class FrameReader {
-  readonly #source: AsyncGenerator<Uint8Array, void, undefined>;
-  readonly #object: string;
-  #chunk: Uint8Array = new Uint8Array(0);
-  #buffer = new Uint8Array(0);
-
-  constructor(source: AsyncGenerator<Uint8Array, void, undefined>, object: string) {
-    this.#source = source;
-    this.#object = object;
-  }
-
-  /** The next `length` bytes; the view is valid until the next call. @throws CHECKSUM_MISMATCH when there are fewer */
-  async take(length: number): Promise<Uint8Array> {
-    if (this.#chunk.byteLength >= length) return this.#cut(length);
-    if (this.#buffer.byteLength < length) this.#buffer = new Uint8Array(length);
-    for (let filled = 0; filled < length;) {
-      const part = this.#cut(Math.min(length - filled, this.#chunk.byteLength));
-      this.#buffer.set(part, filled);
-      filled += part.byteLength;
-      if (filled === length) break;
-      const next = await this.#source.next();
-      if (next.done === true) throw new WaldenError('CHECKSUM_MISMATCH', `${this.#object} ends too early`);
-      this.#chunk = next.value;
-    }
-    return this.#buffer.subarray(0, length);
-  }
-
-  /** Stops the sender too. */
-  async close(): Promise<void> {
-    await this.#source.return();
-  }
-
-  #cut(length: number): Uint8Array {
-    const part = this.#chunk.subarray(0, length);
-    this.#chunk = this.#chunk.subarray(length);
-    return part;
-  }
 }

@@ -65,6 +65,8 @@ export const BackupDocument = Type.Object({
       systemIdentifier: Type.String(),
       majorVersion: Type.Integer(),
       segmentBytes: Type.Integer(),
+      /** The backup that an incremental one builds on; null for a full one. */
+      parent: Nullable(Type.String()),
       timeline: Type.Integer(),
       startLsn: LsnText,
       stopLsn: LsnText,
@@ -222,6 +224,10 @@ export const BackupRequest = Type.Object(
     workers: Type.Optional(Type.Integer({ minimum: 1, maximum: 256 })),
     compressionLevel: Type.Optional(Type.Integer({ minimum: 1, maximum: 19 })),
     label: Type.Optional(Type.String({ maxLength: 200 })),
+    incremental: Type.Optional(Type.Boolean({ description: 'only what changed since another backup' })),
+    parent: Type.Optional(
+      Type.String({ maxLength: 100, description: 'id of the backup to build on; by default the newest that will do' }),
+    ),
   },
   { additionalProperties: false },
 );
@@ -305,6 +311,8 @@ export const PlanDocument = Type.Object({
   cluster: Type.String(),
   repository: Type.String(),
   backup: BackupDocument,
+  /** What an incremental backup builds on, its parent first, down to the full one; empty for a full one. */
+  chain: Type.Array(Type.String()),
   /** What was understood of the target: in words, with the zone. */
   target: Type.String(),
   timeline: Type.Integer(),

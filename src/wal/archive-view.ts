@@ -1,6 +1,7 @@
 import type { BackupFacts, BackupRecord, ClusterName, RepositoryName, WalRange } from '../../catalog/catalog.ts';
 import type { Lsn, TimelineId } from '../postgres/lsn.ts';
 import type { Micros } from '../postgres/timestamp.ts';
+import type { BrokenChain } from '../repository/backup-chain.ts';
 import { type SegmentBytes, segmentNumber } from '../postgres/wal-name.ts';
 import { type Ancestry, type CoveredRun, coveredRuns, pathOf, type PathStep } from './path-coverage.ts';
 
@@ -13,7 +14,10 @@ export interface ArchiveView {
   readonly repository: RepositoryName;
   readonly cluster: ClusterName;
   readonly segmentBytes: SegmentBytes;
+  /** Those that can be restored: with an incremental one all that it builds on is there. */
   readonly backups: readonly CompleteBackup[];
+  /** Those that cannot. */
+  readonly broken?: readonly BrokenChain[];
   /** Of the history files; timeline 1 has none. */
   readonly histories: readonly Ancestry[];
   readonly ranges: readonly WalRange[];
@@ -77,7 +81,7 @@ function runsAlong(
 }
 
 /** PostgreSQL refuses a backup that ends after the fork: "requested timeline is not a child of this server's history". */
-function liesOn(path: readonly PathStep[], { facts }: CompleteBackup): boolean {
+export function liesOn(path: readonly PathStep[], { facts }: Pick<CompleteBackup, 'facts'>): boolean {
   const step = path.find(({ timeline }) => timeline === facts.timeline);
   return step !== undefined && step.begin <= facts.startLsn && (step.end === undefined || facts.stopLsn <= step.end);
 }

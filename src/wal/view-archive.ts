@@ -1,4 +1,5 @@
 import type { Catalog, ClusterName, RepositoryName } from '../../catalog/catalog.ts';
+import { wholeChains } from '../repository/backup-chain.ts';
 import { parseTimelineHistory } from '../postgres/timeline-history.ts';
 import type { ArchiveView, CompleteBackup } from './archive-view.ts';
 
@@ -11,16 +12,26 @@ export async function viewArchive(
   const identity = await catalog.clusterIdentity(cluster);
   if (identity === undefined) return undefined;
   const histories = await catalog.timelineHistories(repository, cluster);
-  const backups = await catalog.backups(cluster);
+  const { whole, broken } = wholeChains(await completeBackups(catalog, cluster, repository));
   return {
     repository,
     cluster,
     segmentBytes: identity.segmentBytes,
-    backups: backups.filter(
-      (backup): backup is CompleteBackup =>
-        backup.repository === repository && backup.state === 'complete' && backup.facts !== undefined,
-    ),
+    backups: whole,
+    broken,
     histories: histories.map((record) => parseTimelineHistory(record.history ?? '', record.timeline)),
     ranges: await catalog.walRanges(repository, cluster),
   };
+}
+
+/** Those of one repository that have all their objects; whether the backups that they build on are there is not asked. */
+export async function completeBackups(
+  catalog: Catalog,
+  cluster: ClusterName,
+  repository: RepositoryName,
+): Promise<readonly CompleteBackup[]> {
+  return (await catalog.backups(cluster)).filter(
+    (backup): backup is CompleteBackup =>
+      backup.repository === repository && backup.state === 'complete' && backup.facts !== undefined,
+  );
 }

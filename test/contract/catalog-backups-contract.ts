@@ -78,6 +78,25 @@ export function backupsContract(what: string, current: () => Catalog): void {
     });
   });
 
+  describe(`${what}: an incremental backup`, () => {
+    const child = { ...FACTS, parent: FIRST };
+
+    it('keeps its parent', async () => {
+      await current().completeBackup(backupStart({ id: SECOND }), child);
+      expect(await current().backups(MAIN)).toMatchObject([{ id: SECOND, facts: { parent: FIRST } }]);
+    });
+
+    it('keeps the one that it builds on from being removed, in its own repository', async () => {
+      for (const repository of [NEAR, FAR]) await current().completeBackup(backupStart({ repository }), FACTS);
+      await current().completeBackup(backupStart({ id: SECOND }), child);
+      await expect(current().markRemoving(NEAR, MAIN, FIRST)).rejects.toMatchObject({ code: 'INTERNAL' });
+      await current().markRemoving(FAR, MAIN, FIRST);
+      await current().markRemoving(NEAR, MAIN, SECOND);
+      await current().markRemoving(NEAR, MAIN, FIRST);
+      expect((await current().backups(MAIN)).map(({ state }) => state)).toEqual(['removing', 'removing', 'removing']);
+    });
+  });
+
   describe(`${what}: failBackup`, () => {
     it('keeps the error, and does not touch a complete backup', async () => {
       await current().openBackup([backupStart()]);

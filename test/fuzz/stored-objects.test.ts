@@ -135,7 +135,7 @@ describe('a pack', () => {
   const frames = contents.map((bytes) => compressBytes(Buffer.concat([Buffer.alloc(512), bytes]), 1));
   const files = contents.map((bytes, at): FileToRestore => ({
     ...{ path: `base/${at}`, target: '', size: bytes.length, mode: 0o600, mtime: micros(1_700_000_000_000_000) },
-    ...{ sha256: sha256(bytes), skip: 512, frames: [[frames[at]!.length, 512 + bytes.length]] },
+    ...{ sha256: sha256(bytes), skip: 512, before: 0, frames: [[frames[at]!.length, 512 + bytes.length]] },
   }));
 
   it('is restored or refused', { timeout: FUZZ_TIMEOUT_MS }, async () => {

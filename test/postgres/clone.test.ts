@@ -132,7 +132,7 @@ describe.each(testedVersions)('walden clone, PostgreSQL %i', (version) => {
     const to = freshTarget();
     const { status, stderr } = await clone(['--to', to, ...scene.offline, '--primary', primaryOf(other)]);
     expect(status).toBe(11);
-    expect(stderr).toContain(`the server has version ${other.version}, cluster main has ${version}`);
+    expect(stderr).toContain(`the server has version ${other.version}, and this cluster has ${version}`);
     expect(existsSync(to)).toBe(false);
     expect(await slotsOf(other)).toEqual([]);
   });

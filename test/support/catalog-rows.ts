@@ -112,6 +112,7 @@ export function backupStart(facts: Partial<BackupStart> = {}): BackupStart {
 
 export const FACTS: BackupFacts = {
   identity: IDENTITY,
+  parent: undefined,
   timeline: timeline(3),
   startLsn: 0xffff_ffff_0000_0028n as Lsn,
   stopLsn: 0xffff_ffff_0000_0100n as Lsn,

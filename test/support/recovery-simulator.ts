@@ -168,6 +168,7 @@ function backupRecord(backup: SimBackup): CompleteBackup {
         majorVersion: 17,
         segmentBytes: SEGMENT as SegmentBytes,
       },
+      parent: undefined,
       timeline: backup.timeline as TimelineId,
       startLsn: backup.start as Lsn,
       stopLsn: backup.stop as Lsn,

@@ -15,6 +15,8 @@ import {
   type ManifestEntry,
   type ManifestFile,
 } from '../../src/repository/manifest.ts';
+import { isIncremental } from '../../src/repository/names.ts';
+import { INCREMENT_HEAD_BYTES, isIncrementPath, parseIncrementHead } from '../../src/postgres/incremental-file.ts';
 import { encodeTarHeader, tarEnd, tarPaddingBytes } from '../../src/repository/tar-header.ts';
 import type { StubDriver } from './stub-driver.ts';
 
@@ -39,6 +41,7 @@ export interface BackupToStore {
 
 const FACTS: BackupFacts = {
   identity: { systemIdentifier: '7' as SystemIdentifier, majorVersion: 17, segmentBytes: 1048576 as SegmentBytes },
+  parent: undefined,
   timeline: 1 as TimelineId,
   startLsn: 0x200028n as Lsn,
   stopLsn: 0x200100n as Lsn,
@@ -63,7 +66,9 @@ export function storeBackup(driver: StubDriver, backup: BackupToStore): BackupRe
   for (const entry of backup.entries) {
     lines.push(
       encoder.entries(
-        encodeManifestEntries([entry.type === 'file' ? packer.add(entry.path, entry.bytes) : manifestEntry(entry)]),
+        encodeManifestEntries([
+          entry.type === 'file' ? packer.add(entry.path, entry.bytes, isIncremental(backup.id)) : manifestEntry(entry),
+        ]),
       ),
     );
     if (entry.type !== 'file') continue;
@@ -134,7 +139,7 @@ class Packer {
     this.#frameBytes = frameBytes;
   }
 
-  add(path: string, bytes: Buffer): ManifestFile {
+  add(path: string, bytes: Buffer, isIncremental: boolean): ManifestFile {
     if (this.#offset > this.#packBytes) this.#cut();
     const mtimeSeconds = 1_790_000_000;
     const header = encodeTarHeader({
@@ -164,6 +169,9 @@ class Packer {
       offset,
       skip: header.length,
       frames,
+      ...(isIncremental && isIncrementPath(path)
+        ? { increment: parseIncrementHead(bytes.subarray(0, INCREMENT_HEAD_BYTES), bytes.length, path) }
+        : {}),
     };
   }
 

@@ -6,7 +6,7 @@ import type { ObjectInfo, ObjectKey, StorageDriver } from '../../storage-drivers
 export interface StubDriver extends StorageDriver {
   readonly objects: Map<string, Buffer>;
   /** Called before each `get`; what it throws, `get` throws. */
-  beforeGet: (key: ObjectKey, offset: number) => void | Promise<void>;
+  beforeGet: (key: ObjectKey, offset: number, length: number | undefined) => void | Promise<void>;
 }
 
 export function stubDriver(): StubDriver {
@@ -27,7 +27,7 @@ export function stubDriver(): StubDriver {
       objects.set(key, Buffer.concat(chunks));
     },
     async get(key, { offset = 0, length } = {}) {
-      await driver.beforeGet(key, offset);
+      await driver.beforeGet(key, offset, length);
       const bytes = bytesOf(key).subarray(offset, length === undefined ? undefined : offset + length);
       const chunks: Buffer[] = [];
       for (let at = 0; at < bytes.length; at += 65536) chunks.push(Buffer.from(bytes.subarray(at, at + 65536)));

@@ -1,9 +1,11 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isWaldenError, localIoError } from '../../errors.ts';
+import { isWaldenError, localIoError, WaldenError } from '../../errors.ts';
 import { sqlstateOf } from '../../postgres/replication/connection.ts';
 import { DONE_BYTES, STOP } from '../pack-input.ts';
 import type { CopiedCluster, CopyContext } from '../backup-source.ts';
+import type { ParentBackup } from '../choose-parent.ts';
+import { stageParentManifest } from '../stage-parent-manifest.ts';
 import { StreamAttempt } from './stream-attempt.ts';
 
 /** A server that base backups come from, as it was found. */
@@ -20,10 +22,14 @@ export interface StreamServer {
   readonly segmentBlocks: number;
   readonly compression: 'auto' | 'off' | 'zstd';
   readonly maxRateKilobytes: number | undefined;
+  /** What to ask for an increment of. */
+  readonly parent: ParentBackup | undefined;
 }
 
 /** What a server without zstd says to COMPRESSION (basebackup.c): the option is wrong, or is not supported. */
 const REFUSES_COMPRESSION = ['42601', '0A000', '22023'];
+/** SQLSTATE: summaries are missing, or come too late. */
+const NOT_IN_STATE = '55000';
 const STANDBY_HINT =
   'from a standby the WAL that its primary writes next is needed too: set archive_timeout there, or run on it: select pg_switch_wal()';
 
@@ -36,11 +42,12 @@ export async function copyStream(context: CopyContext, server: StreamServer): Pr
     context.deps.log.warn({ cluster: context.request.cluster.name, backup: context.id }, message);
   };
   let plan = firstPlan(server, tell);
+  const parentManifest = await stageParent(context, server);
   for (let number = 1; ; number += 1) {
     const directory = join(context.directory, `attempt-${number}`);
     await makeDirectory(directory);
     try {
-      const copied = await new StreamAttempt({ ...context, directory }, server, plan).run();
+      const copied = await new StreamAttempt({ ...context, directory }, server, { ...plan, parentManifest }).run();
       if (copied !== 'slow link') return server.isStandby ? { ...copied, walHint: STANDBY_HINT } : copied;
       context.deps.log.info(
         { cluster: context.request.cluster.name, backup: context.id },
@@ -48,7 +55,7 @@ export async function copyStream(context: CopyContext, server: StreamServer): Pr
       );
       plan = { compression: 'zstd', watchesLink: false };
     } catch (error) {
-      if (plan.compression === 'none' || !isRefusedCompression(error)) throw error;
+      if (plan.compression === 'none' || !isRefusedCompression(error)) throw ofIncrement(error, context, server);
       tell('PostgreSQL was built without zstd: the backup is not compressed on its way');
       plan = { compression: 'none', watchesLink: false };
     }
@@ -59,8 +66,29 @@ export async function copyStream(context: CopyContext, server: StreamServer): Pr
   }
 }
 
+async function stageParent(context: CopyContext, { parent }: StreamServer): Promise<string | undefined> {
+  if (parent === undefined) return undefined;
+  const path = join(context.directory, 'parent_manifest');
+  await stageParentManifest(context.deps, parent, path, context.signal);
+  return path;
+}
+
+/** What the server says to an increment that it cannot give (basebackup_incremental.c), with what to do about it. */
+function ofIncrement(error: unknown, { request }: CopyContext, { parent }: StreamServer): unknown {
+  if (parent === undefined || !isWaldenError(error, 'SERVER_QUERY')) return error;
+  const full = `take a full backup: walden backup ${request.cluster.name}`;
+  const { message, details } = error;
+  if (sqlstateOf(error) === NOT_IN_STATE) {
+    const hint = `${full}; that the next ones find the WAL summaries, keep these longer: wal_summary_keep_time`;
+    return new WaldenError('SERVER_SETTINGS', message, { hint, details, cause: error });
+  }
+  return new WaldenError(error.code, message, { hint: full, details, cause: error });
+}
+
 /** How one attempt goes about it. */
 export interface AttemptPlan {
+  /** See ReaderSetup. */
+  readonly parentManifest?: string | undefined;
   readonly compression: 'none' | 'zstd';
   /** Whether it ends when the server had better compress. */
   readonly watchesLink: boolean;

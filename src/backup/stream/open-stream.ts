@@ -5,9 +5,12 @@ import type { ReplicationConnection } from '../../postgres/replication/connectio
 import { onFirstServer } from '../../postgres/replication/first-server.ts';
 import { assertOwnServer, identifyServer } from '../../postgres/replication/server-identity.ts';
 import { DATA_PAGE_BYTES } from '../../postgres/data-page.ts';
+import { parseTimelineHistory } from '../../postgres/timeline-history.ts';
 import { WaldenError } from '../../errors.ts';
+import { pathOf } from '../../wal/path-coverage.ts';
 import type { BackupDeps, BackupRequest } from '../backup-deps.ts';
 import type { OpenedSource } from '../backup-source.ts';
+import { chooseParent, type ParentBackup } from '../choose-parent.ts';
 import { checkArchiving, noteRisks } from '../preflight.ts';
 import { copyStream, type StreamServer } from './copy-stream.ts';
 import { APPLICATION_NAME } from './read-base-backup.ts';
@@ -16,28 +19,31 @@ import { APPLICATION_NAME } from './read-base-backup.ts';
 const RATE_UNIT_BYTES = 1024;
 const LEAST_RATE = 32;
 const MOST_RATE = 1_048_576;
+const FIRST_INCREMENTAL = 17;
 
 /** Base backups over the replication protocol, from the first of the configured servers that will do. @throws SERVER_* */
 export async function openStream(
-  { log }: Pick<BackupDeps, 'log'>,
-  request: Pick<BackupRequest, 'cluster' | 'identity'>,
+  deps: Pick<BackupDeps, 'log' | 'catalog' | 'repositories'>,
+  request: Pick<BackupRequest, 'cluster' | 'identity' | 'parent'>,
   source: StreamBackupSource,
 ): Promise<OpenedSource> {
   const { name } = request.cluster;
   const note = (message: string): void => {
-    log.warn({ cluster: name }, message);
+    deps.log.warn({ cluster: name }, message);
   };
   const server = await onFirstServer(
     parseHostList(source.conninfo),
     async ({ connection, isOnThisHost, index }): Promise<StreamServer> => ({
       ...(await lookAt(connection, request, note)),
       ...{ conninfo: source.conninfo, hostIndex: index },
+      parent: await parentFor(deps, request, connection),
       compression: isOnThisHost && source.compression === 'auto' ? 'off' : source.compression,
       maxRateKilobytes: maxRate(source.maxRateBytes),
     }),
     APPLICATION_NAME,
   );
   return {
+    parent: server.parent,
     copy: (context) => copyStream(context, server),
     // Nothing is kept open between the look at the server and the copy, which ends what it began.
     close: () => Promise.resolve(),
@@ -76,6 +82,34 @@ async function lookAt(
     dataChecksums: (await connection.show('data_checksums')) === 'on',
     segmentBlocks: segmentBlocks(await connection.show('segment_size')),
   };
+}
+
+/** Refuses what the server could not give an increment of: a full backup is never taken instead. */
+async function parentFor(
+  deps: Pick<BackupDeps, 'catalog' | 'repositories'>,
+  request: Pick<BackupRequest, 'cluster' | 'identity' | 'parent'>,
+  connection: ReplicationConnection,
+): Promise<ParentBackup | undefined> {
+  if (request.parent === undefined) return undefined;
+  const { majorVersion } = request.identity;
+  if (majorVersion < FIRST_INCREMENTAL) {
+    throw new WaldenError(
+      'SERVER_SETTINGS',
+      `PostgreSQL ${majorVersion} takes no incremental backups, ${FIRST_INCREMENTAL} does`,
+      {
+        hint: `take a full backup: walden backup ${request.cluster.name}`,
+      },
+    );
+  }
+  if ((await connection.show('summarize_wal')) !== 'on') {
+    throw new WaldenError('SERVER_SETTINGS', 'unable to take an incremental backup: summarize_wal is off', {
+      hint: 'set summarize_wal = on, reload PostgreSQL, and take a full backup to build on',
+    });
+  }
+  const { timeline } = await connection.identifySystem();
+  const history = timeline === 1 ? '' : (await connection.timelineHistory(timeline)).toString('utf8');
+  const path = pathOf(parseTimelineHistory(history, timeline));
+  return await chooseParent(deps, request, request.parent === 'newest' ? undefined : request.parent, path);
 }
 
 /** `1GB`, say: what SHOW makes of a number of blocks. @throws SERVER_QUERY */

@@ -2,10 +2,11 @@ import { WaldenError } from '../../errors.ts';
 import { type FrameCompressor, frameBound, frameCompressor } from '../../repository/codec.ts';
 import type { ManifestEntry } from '../../repository/manifest.ts';
 import { encodeEntries } from '../encode-entries.ts';
+import { DATA_PAGE_BYTES } from '../../postgres/data-page.ts';
 import { FrameSink } from '../frame-sink.ts';
 import { type BadPage, STOP } from '../pack-input.ts';
 import { packPath } from '../pack-shelf.ts';
-import { badPagesIn } from './streamed-pages.ts';
+import { badPagesIn, badPagesInIncrement, badPagesOfBlocks } from './streamed-pages.ts';
 import { UnitBoard } from './board.ts';
 import { beginNext, type Place, takeTurn, wakeTurns } from './turn.ts';
 import {
@@ -93,14 +94,23 @@ class UnitPacker {
     return members.map((member) => {
       const plain = this.#room.subarray(at, at + member.bytes);
       at += member.bytes;
-      if (member.type === 'file') this.#check(member.path, plain.subarray(member.skip, member.skip + member.size), 0);
+      if (member.type === 'file') {
+        const bytes = plain.subarray(member.skip, member.skip + member.size);
+        if (member.increment === undefined) this.#check(member.path, bytes, 0);
+        else this.#badPages.push(...badPagesInIncrement(member.path, bytes, this.#input.pages));
+      }
       return this.#compress(plain);
     });
   }
 
-  #compressPart({ path, offset, skip, bytes, end }: UnitPart): number {
+  #compressPart({ path, offset, skip, bytes, end, blocks }: UnitPart): number {
     const dataEnd = end === undefined ? bytes : skip + end.size - offset;
-    this.#check(path, this.#room.subarray(skip, dataEnd), offset);
+    if (blocks === undefined) {
+      this.#check(path, this.#room.subarray(skip, dataEnd), offset);
+    } else {
+      const pages = this.#room.subarray(dataEnd - blocks.length * DATA_PAGE_BYTES, dataEnd);
+      this.#badPages.push(...badPagesOfBlocks(path, blocks, pages, this.#input.pages));
+    }
     return this.#compress(this.#room.subarray(0, bytes));
   }
 

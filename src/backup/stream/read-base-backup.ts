@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { closeSync, openSync, writeSync } from 'node:fs';
+import { closeSync, createReadStream, openSync, writeSync } from 'node:fs';
 import { isWaldenError, localIoError, WaldenError } from '../../errors.ts';
 import { parseHostList } from '../../postgres/conninfo.ts';
 import type {
@@ -39,7 +39,7 @@ export interface ReaderPlace {
  * @throws SERVER_*, FORMAT_INVALID, CHECKSUM_MISMATCH, LOCAL_IO, STORAGE_FULL, INTERRUPTED (the signal)
  */
 export async function readBaseBackup(place: ReaderPlace): Promise<ReaderOutcome> {
-  const { conninfo, hostIndex, identity, options } = place.setup;
+  const { conninfo, hostIndex, identity, options, parentManifest } = place.setup;
   const host = parseHostList(conninfo).hosts[hostIndex];
   if (host === undefined) throw new WaldenError('INTERNAL', `there is no host ${hostIndex}`);
   place.signal.throwIfAborted();
@@ -56,6 +56,7 @@ export async function readBaseBackup(place: ReaderPlace): Promise<ReaderOutcome>
     place.signal.throwIfAborted();
     const server = await identifyServer(connection);
     assertOwnServer(server, identity);
+    if (parentManifest !== undefined) await connection.uploadManifest(createReadStream(parentManifest));
     const outcome = await new Reading(place, connection).run(connection.startBaseBackup(server.serverVersion, options));
     isWhole = outcome !== 'slow link';
     return outcome;
@@ -92,7 +93,7 @@ class Reading {
     this.#connection = connection;
     this.#control = new BigInt64Array(control);
     this.#link.judged = !place.setup.watchesLink;
-    this.#filler = new RoomFiller(place.rooms);
+    this.#filler = new RoomFiller(place.rooms, { increments: options.incremental });
     this.#manifest = new ServerManifestReader(identity.systemIdentifier);
     this.#manifestPath = join(directory, 'backup_manifest');
     this.#manifestFile = guarded(this.#manifestPath, () => openSync(this.#manifestPath, 'wx', 0o640));

@@ -15,6 +15,8 @@ export interface ReaderSetup {
   readonly hostIndex: number;
   readonly identity: ClusterIdentity;
   readonly options: BaseBackupOptions;
+  /** `backup_manifest` of the backup to build on, staged; undefined for a full backup. */
+  readonly parentManifest: string | undefined;
   /** For files of its own. */
   readonly directory: string;
   /** By their numbers: for bytes, and for the text of their members. */

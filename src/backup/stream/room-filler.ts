@@ -4,7 +4,9 @@ import type { Sha256Hex } from '../../../storage-drivers/driver.ts';
 import { shareTexts } from '../../platform/shared-text.ts';
 import { micros } from '../../postgres/timestamp.ts';
 import { encodeTarHeader, tarPaddingBytes } from '../../repository/tar-header.ts';
+import { isIncrementPath } from '../../postgres/incremental-file.ts';
 import type { FileAttributes } from '../pack-input.ts';
+import { IncrementReader } from './increment-reader.ts';
 import {
   type FilledUnit,
   HEADER_ROOM_BYTES,
@@ -43,6 +45,7 @@ interface OpenFile {
   readonly attributes: FileAttributes;
   readonly hash: Hash;
   readonly isLarge: boolean;
+  readonly increment: IncrementReader | undefined;
   /** Of its tar header, in this unit. */
   skip: number;
   /** Of it before this unit, and in all. */
@@ -56,14 +59,17 @@ interface OpenFile {
  */
 export class RoomFiller {
   readonly #rooms: Rooms;
+  readonly #increments: boolean;
   #room: EmptyRoom | undefined;
   #filled = 0;
   #members: UnitMember[] = [];
   #textBytes = 0;
   #file: OpenFile | undefined;
 
-  constructor(rooms: Rooms) {
+  /** `increments`: whether the backup is an incremental one. */
+  constructor(rooms: Rooms, { increments }: { readonly increments: boolean }) {
     this.#rooms = rooms;
+    this.#increments = increments;
   }
 
   async directory(
@@ -87,13 +93,15 @@ export class RoomFiller {
     room.bytes.set(header, this.#filled);
     this.#filled += header.length;
     const hash = createHash('sha256');
-    this.#file = { path, size, attributes, hash, isLarge, skip: header.length, offset: 0, done: 0 };
+    const increment = this.#increments && isIncrementPath(path) ? new IncrementReader(path, size) : undefined;
+    this.#file = { path, size, attributes, hash, isLarge, increment, skip: header.length, offset: 0, done: 0 };
   }
 
   /** The next bytes of the file. */
   async body(bytes: Buffer): Promise<void> {
     const file = this.#openFile();
     file.hash.update(bytes);
+    file.increment?.feed(bytes);
     for (let rest = bytes; rest.length > 0;) {
       const room = this.#room ?? (await this.#takeRoom());
       const part = rest.subarray(0, this.#spaceFor(file));
@@ -113,8 +121,11 @@ export class RoomFiller {
     const padding = tarPaddingBytes(file.size);
     this.#room?.bytes.fill(0, this.#filled, this.#filled + padding);
     this.#filled += padding;
-    const { path, size, attributes, skip } = file;
-    const entry = { path, size, mode: attributes.mode, mtime: micros(attributes.mtime), sha256 };
+    const { path, size, attributes, skip, increment } = file;
+    const entry = {
+      ...{ path, size, mode: attributes.mode, mtime: micros(attributes.mtime), sha256 },
+      ...(increment === undefined ? {} : { increment: increment.head }),
+    };
     if (file.isLarge) this.#handOnPart(file, entry);
     else this.#add({ type: 'file', ...entry, skip, bytes: skip + size + padding });
     this.#file = undefined;
@@ -156,8 +167,9 @@ export class RoomFiller {
   }
 
   #handOnPart(file: OpenFile, end: LargeFile | undefined): void {
-    const { path, skip, offset } = file;
-    this.#hand({ path, skip, offset, bytes: this.#filled, end });
+    const { path, skip, offset, done, increment } = file;
+    const blocks = increment === undefined ? {} : { blocks: increment.blocksIn(offset, done - offset) };
+    this.#hand({ path, skip, offset, bytes: this.#filled, end, ...blocks });
     file.skip = 0;
     file.offset = file.done;
   }

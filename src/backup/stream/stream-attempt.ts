@@ -107,12 +107,12 @@ export class StreamAttempt {
   #setup(rooms: ReaderSetup['rooms']): ReaderSetup {
     const { request, directory, control } = this.#context;
     const { conninfo, hostIndex, maxRateKilobytes } = this.#server;
-    const { compression, watchesLink } = this.#plan;
+    const { compression, watchesLink, parentManifest } = this.#plan;
     const { systemIdentifier, majorVersion, segmentBytes } = request.identity;
     return {
-      ...{ conninfo, hostIndex, directory, rooms, watchesLink, control: control.buffer },
+      ...{ conninfo, hostIndex, directory, rooms, watchesLink, parentManifest, control: control.buffer },
       identity: { systemIdentifier, majorVersion, segmentBytes },
-      options: { label: request.label, compression, maxRateKilobytes },
+      options: { label: request.label, compression, maxRateKilobytes, incremental: parentManifest !== undefined },
     };
   }
 
@@ -177,6 +177,7 @@ export class StreamAttempt {
     if (startLsn !== start.lsn || timeline !== start.timeline) {
       throw new WaldenError('FORMAT_INVALID', 'the backup_label that PostgreSQL sent is of another backup');
     }
+    this.#assertBuiltOnParent(Buffer.from(label.bytes).toString('utf8'));
     const control = this.#checkedControlFile(controlFile.bytes);
     if (control.systemIdentifier !== request.identity.systemIdentifier) {
       throw new WaldenError('SERVER_MISMATCH', `pg_control is of system ${control.systemIdentifier}`);
@@ -186,6 +187,17 @@ export class StreamAttempt {
     const { attributes } = controlFile;
     const manifest: PackMember = { type: 'file', path: 'backup_manifest', source: manifestPath, attributes };
     return [stagedLabel.member, manifest, stagedControl.member];
+  }
+
+  /** The label is what recovery goes by: it says whether this is an increment, and of what. @throws FORMAT_INVALID */
+  #assertBuiltOnParent(label: string): void {
+    const { parent } = this.#server;
+    const { incrementalFrom, incrementalFromTimeline } = parseBackupLabel(label);
+    if (incrementalFrom === parent?.facts.startLsn && incrementalFromTimeline === parent?.facts.timeline) return;
+    throw new WaldenError(
+      'FORMAT_INVALID',
+      'the base backup that PostgreSQL sent does not build on what it was told to',
+    );
   }
 
   /** The server may have written it while it sent it, and cannot be asked for it again. */

@@ -1,4 +1,5 @@
 import { DATA_PAGE_BYTES, findBadPages } from '../../postgres/data-page.ts';
+import { headerBytes, isIncrementPath, parseIncrementBlocks, wholePath } from '../../postgres/incremental-file.ts';
 import { relationFileAt } from '../exclusions.ts';
 import { judgePage } from '../page-check.ts';
 import type { BadPage, PageRules } from '../pack-input.ts';
@@ -22,4 +23,31 @@ export function badPagesIn(
     const page = Buffer.from(bytes.subarray(at, at + DATA_PAGE_BYTES));
     return judgePage({ path, block: fileBlock + block - firstBlock }, page, rules);
   });
+}
+
+/** The same of a whole increment. Their blocks are named as those of the file that they are of. @throws FORMAT_INVALID */
+export function badPagesInIncrement(path: string, bytes: Uint8Array, rules: PageRules | undefined): readonly BadPage[] {
+  if (rules === undefined || !isIncrementPath(path)) return [];
+  const blocks = parseIncrementBlocks(bytes, bytes.byteLength, path);
+  return badPagesOfBlocks(path, blocks, bytes.subarray(headerBytes(blocks.length)), rules);
+}
+
+/** The same of some of an increment's blocks, of which `pages` holds one after the other. */
+export function badPagesOfBlocks(
+  path: string,
+  blocks: ArrayLike<number>,
+  pages: Uint8Array,
+  rules: PageRules | undefined,
+): readonly BadPage[] {
+  const whole = wholePath(path);
+  const bad: BadPage[] = [];
+  for (let at = 0; at < blocks.length;) {
+    const first = blocks[at] ?? 0;
+    let count = 1;
+    while (at + count < blocks.length && blocks[at + count] === first + count) count += 1;
+    const bytes = pages.subarray(at * DATA_PAGE_BYTES, (at + count) * DATA_PAGE_BYTES);
+    bad.push(...badPagesIn({ path: whole, offset: first * DATA_PAGE_BYTES }, bytes, rules));
+    at += count;
+  }
+  return bad;
 }

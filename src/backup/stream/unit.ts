@@ -1,5 +1,6 @@
 import type { Sha256Hex } from '../../../storage-drivers/driver.ts';
 import { workerTask } from '../../platform/worker-pool.ts';
+import type { IncrementHead } from '../../postgres/incremental-file.ts';
 import type { Micros } from '../../postgres/timestamp.ts';
 import type { BadPage, EncodedEntries, PageRules } from '../pack-input.ts';
 
@@ -23,6 +24,8 @@ export interface UnitFile {
   readonly mode: number;
   readonly mtime: Micros;
   readonly sha256: Sha256Hex;
+  /** Of a file of an incremental backup that is one. */
+  readonly increment?: IncrementHead;
   /** Bytes of tar header before the file's own. */
   readonly skip: number;
   /** Of tar stream, header and padding too. */
@@ -50,6 +53,8 @@ export interface UnitPart {
   readonly skip: number;
   /** As UnitFile. */
   readonly bytes: number;
+  /** Of an increment: the numbers of the blocks in this part; they stand at its end. */
+  readonly blocks?: readonly number[];
   /** Set in the last one. */
   readonly end: LargeFile | undefined;
 }

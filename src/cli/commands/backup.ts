@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { WaldenError } from '../../errors.ts';
 import type { BackupDocument, BackupRequest, JobDocument } from '../../service/api.ts';
 import { clusterPath } from '../api-paths.ts';
 import type { Cli } from '../cli.ts';
@@ -12,6 +13,8 @@ interface BackupOptions extends ServiceOptions {
   readonly workers?: number;
   readonly compressionLevel?: number;
   readonly label?: string;
+  readonly incremental?: boolean;
+  readonly parent?: string;
   readonly wait: boolean;
 }
 
@@ -24,6 +27,8 @@ export function defineBackup(command: Command, cli: Cli): void {
     .option('--workers <number>', 'threads (default: the key workers)', wholeNumber(1, 256))
     .option('--compression-level <level>', 'zstd level (default: the key backup_compression_level)', wholeNumber(1, 19))
     .option('--label <text>', 'label for pg_backup_start and walden list')
+    .option('--incremental', 'only what changed since another backup (PostgreSQL 17 and newer)')
+    .option('--parent <backup>', 'with --incremental: the backup to build on (default: the newest that will do)')
     .option('--no-wait', 'start it and come back at once')
     .addHelpText('after', example('walden backup main --label "before the upgrade"'))
     .action(async (cluster: string) => {
@@ -32,11 +37,18 @@ export function defineBackup(command: Command, cli: Cli): void {
 }
 
 async function takeBackup(cli: Cli, cluster: string, options: BackupOptions): Promise<void> {
-  const { workers, compressionLevel, label } = options;
+  const { workers, compressionLevel, label, incremental, parent } = options;
+  if (parent !== undefined && incremental !== true) {
+    throw new WaldenError('USAGE', '--parent names what an incremental backup builds on', {
+      hint: 'add --incremental',
+    });
+  }
   const request: BackupRequest = {
     ...(workers === undefined ? {} : { workers }),
     ...(compressionLevel === undefined ? {} : { compressionLevel }),
     ...(label === undefined ? {} : { label }),
+    ...(incremental === undefined ? {} : { incremental }),
+    ...(parent === undefined ? {} : { parent }),
   };
   const client = await connect(cli, options);
   const job = await startJob(cli, client, clusterPath(cluster, 'backups'), request);

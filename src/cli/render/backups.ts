@@ -17,6 +17,7 @@ export function renderBackupList({ cluster, backups }: BackupListDocument, colum
       },
       { heading: 'SIZE', right: true, cell: ({ facts }) => (facts === null ? '' : formatBytes(facts.plainBytes)) },
       { heading: 'STORED', right: true, cell: ({ facts }) => (facts === null ? '' : formatBytes(facts.storedBytes)) },
+      { heading: 'BUILDS ON', cell: ({ facts }) => facts?.parent ?? '' },
       { heading: 'TIMELINE', right: true, cell: ({ facts }) => facts?.timeline.toString() ?? '' },
       { heading: 'REPOSITORY', cell: ({ repository }) => repository },
       { heading: 'LABEL', cell: ({ label }) => label },
@@ -50,6 +51,7 @@ export function renderBackup(backup: BackupDocument): string {
 
 function factLines(startedAt: string, facts: NonNullable<BackupDocument['facts']>): (readonly [string, string])[] {
   return [
+    ...(facts.parent === null ? [] : [['Builds on', facts.parent] as const]),
     ['Consistent from', `${formatMoment(facts.stoppedAt)} on, at LSN ${facts.stopLsn}`],
     [
       'Finished',

@@ -3,11 +3,12 @@ import { count, formatBytes, formatDuration, formatMoment } from './units.ts';
 
 /** What a restore would do, in the order in which it happens. */
 export function renderPlan(plan: PlanDocument): string {
-  const { backup, wal, path } = plan;
+  const { backup, chain, wal, path } = plan;
   const lines: (readonly [string, string])[] = [
     ['Target', plan.target],
     ['Backup', `${backup.id} of cluster ${plan.cluster}, from repository ${plan.repository}`],
-    ['Files', `${formatBytes(plan.restoreBytes)} to write, ${formatBytes(plan.storedBytes)} to read`],
+    ...(chain.length === 0 ? [] : [['', `building on ${chainWords(chain)}`] as const]),
+    ['Files', sizesOf(plan)],
     ...(plan.estimatedSeconds === null
       ? []
       : [['Time', `about ${formatDuration(plan.estimatedSeconds)} at the last measured rate`] as const]),
@@ -27,4 +28,16 @@ function whereIs({ wal, unstoredSegments, unfinished }: PlanDocument): string {
   const last = unfinished === null ? '' : ', the last one unfinished';
   if (unstoredSegments === 0) return `all in the archive${last}`;
   return `${wal.segments - unstoredSegments} of them in the archive, ${unstoredSegments} in the spool${last}`;
+}
+
+/** Which frames of a chain are needed is known when its increments are read. */
+function sizesOf({ chain, restoreBytes, storedBytes }: PlanDocument): string {
+  const [about, atMost] = chain.length === 0 ? ['', ''] : ['about ', 'at most '];
+  return `${about}${formatBytes(restoreBytes)} to write, ${atMost}${formatBytes(storedBytes)} to read`;
+}
+
+/** A chain may be long: its end is the one that must not be missing. */
+function chainWords(chain: PlanDocument['chain']): string {
+  const last = chain.at(-1) ?? '';
+  return chain.length === 1 ? last : `${chain.length} others, down to ${last}`;
 }

@@ -6,6 +6,8 @@ export interface BaseBackupOptions {
   readonly compression: 'none' | 'zstd';
   /** The most that the server sends in a second, in units of 1024 bytes (32 to 1048576); undefined: as much as it can. */
   readonly maxRateKilobytes: number | undefined;
+  /** Only what changed since the backup whose manifest was uploaded; from PostgreSQL 17 on. */
+  readonly incremental: boolean;
 }
 
 /** From here on options stand in parentheses, and the server can compress. */
@@ -22,7 +24,7 @@ export function canCompress(serverVersion: number): boolean {
  */
 export function baseBackupCommand(
   serverVersion: number,
-  { label, compression, maxRateKilobytes }: BaseBackupOptions,
+  { label, compression, maxRateKilobytes, incremental }: BaseBackupOptions,
 ): string {
   const quoted = quotedText(label);
   if (serverVersion < NEW_SYNTAX) {
@@ -33,6 +35,7 @@ export function baseBackupCommand(
     ...[`LABEL ${quoted}`, 'PROGRESS', `CHECKPOINT 'fast'`, 'WAIT false'],
     ...[`MANIFEST 'yes'`, `MANIFEST_CHECKSUMS 'CRC32C'`],
     ...(maxRateKilobytes === undefined ? [] : [`MAX_RATE ${maxRateKilobytes}`]),
+    ...(incremental ? ['INCREMENTAL'] : []),
     ...(compression === 'none' ? [] : [`COMPRESSION 'zstd'`, `COMPRESSION_DETAIL 'level=1'`]),
   ];
   return `BASE_BACKUP (${options.join(', ')})`;

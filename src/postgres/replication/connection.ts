@@ -5,6 +5,7 @@ import { withPassfile } from '../passfile.ts';
 import { type Micros, micros } from '../timestamp.ts';
 import { BaseBackup, type BaseBackupOptions } from './base-backup.ts';
 import { readColumns, readValues, simpleQuery } from './messages.ts';
+import { uploadManifest } from './upload-manifest.ts';
 import { quotedSlot, WalStream } from './wal-stream.ts';
 import { serverError, Wire } from './wire.ts';
 
@@ -114,6 +115,11 @@ export class ReplicationConnection {
   /** Begins to stream; the connection is the stream's from then on. Errors of the server come from the stream. */
   startStreaming(start: StreamStart): WalStream {
     return new WalStream(this.#wire, start);
+  }
+
+  /** What an incremental base backup, begun next on this connection, builds on. @throws as uploadManifest */
+  async uploadManifest(pieces: AsyncIterable<Buffer>): Promise<void> {
+    await uploadManifest(this.#wire, pieces);
   }
 
   /** Begins a base backup; the connection is its own from then on. Errors of the server come from it. */

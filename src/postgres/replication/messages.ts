@@ -78,6 +78,11 @@ export function simpleQuery(text: string): Buffer {
   return message('Q', Buffer.from(`${text}\0`, 'utf8'));
 }
 
+/** Bytes of a copy to the server. */
+export function copyData(bytes: Buffer): Buffer {
+  return message('d', bytes);
+}
+
 export const COPY_DONE = message('c', Buffer.alloc(0));
 export const TERMINATE = message('X', Buffer.alloc(0));
 

@@ -46,6 +46,35 @@ export class Wire {
   }
 
   /**
+   * Resolves when more may be sent: what the server does not take yet would pile up here.
+   * @throws SERVER_UNREACHABLE when the connection is lost, or does not take it in this time
+   */
+  async sendAsTaken(bytes: Buffer, timeoutMs: number): Promise<void> {
+    if (this.#failure !== undefined) throw this.#failure;
+    if (this.#socket.write(bytes)) return;
+    await new Promise<void>((resolve) => {
+      const settle = (): void => {
+        clearTimeout(timer);
+        this.#socket.off('drain', settle);
+        this.#socket.off('close', settle);
+        resolve();
+      };
+      const timer = setTimeout(() => {
+        this.fail(lost(`it took nothing for ${timeoutMs / 1000} s`));
+        settle();
+      }, timeoutMs);
+      this.#socket.once('drain', settle);
+      this.#socket.once('close', settle);
+    });
+    // Of `fail` told, or of the socket.
+    this.#throwIfLost();
+  }
+
+  #throwIfLost(): void {
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  /**
    * The next message, or undefined when none comes in this time. What came before a loss is still given.
    * @throws SERVER_UNREACHABLE, or whatever `fail` was told
    */

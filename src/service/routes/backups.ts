@@ -1,7 +1,10 @@
 import { Readable } from 'node:stream';
 import { Type } from 'typebox';
 import type { BackupRecord, ClusterName } from '../../../catalog/catalog.ts';
+import type { BackupRequest as TakenBackup } from '../../backup/backup-deps.ts';
 import { takeBackup } from '../../backup/take-backup.ts';
+import { WaldenError } from '../../errors.ts';
+import { backupId } from '../../repository/names.ts';
 import { cloneCluster } from '../../restore/clone.ts';
 import { restoreCluster } from '../../restore/restore-cluster.ts';
 import { makePlan } from '../../restore/plan.ts';
@@ -78,6 +81,7 @@ function workingRoutes(server: Server, rooms: ServiceRooms): void {
       await room.assertWritable();
       const { identity } = await room.context();
       const { body } = request;
+      const parent = parentOf(body);
       const job = await jobs.start('backup', room.config.name, async (controls) => {
         const { config, ...rest } = deps;
         const backupRequest = {
@@ -86,6 +90,7 @@ function workingRoutes(server: Server, rooms: ServiceRooms): void {
           workers: body.workers ?? config.service.workers,
           compressionLevel: body.compressionLevel ?? room.config.backupCompressionLevel,
           label: body.label ?? 'walden',
+          parent,
         };
         const { stagingDirectory } = room;
         const backupDeps = { ...rest, repositories: room.required, stagingDirectory };
@@ -152,6 +157,13 @@ function workingRoutes(server: Server, rooms: ServiceRooms): void {
       return await reply.code(202).send({ job: jobDocument(job) });
     },
   );
+}
+
+/** @throws FORMAT_INVALID, USAGE */
+function parentOf({ incremental, parent }: BackupRequest): TakenBackup['parent'] {
+  if (parent === undefined) return incremental === true ? 'newest' : undefined;
+  if (incremental !== false) return backupId(parent);
+  throw new WaldenError('USAGE', 'a full backup has no parent');
 }
 
 /** Which one is the newest is known when all are. @throws CATALOG_INCOMPLETE, and as findBackup */

@@ -108,7 +108,13 @@ function viewOf(world: Model): ArchiveView {
       id: `2026112${index}T000000F` as BackupId,
       facts: {
         ...{ identity, stoppedAt: moment, finishedAt: moment, files: 0, plainBytes: 0, storedBytes: 0 },
-        ...{ checksumsVerified: true, corruptPages: [], tablespaces: [], timeline: timelineId(backup.timeline) },
+        ...{
+          parent: undefined,
+          checksumsVerified: true,
+          corruptPages: [],
+          tablespaces: [],
+          timeline: timelineId(backup.timeline),
+        },
         startLsn: position(backup.start),
         stopLsn: position(backup.stop),
       },

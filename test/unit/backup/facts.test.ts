@@ -3,10 +3,10 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { WalRange } from '../../../catalog/catalog.ts';
-import { backupManifestEntries, BackupManifestFile } from '../../../src/backup/backup-manifest-file.ts';
-import { fullBackupId } from '../../../src/backup/choose-id.ts';
+import { backupManifestEntries, BackupManifestFile } from '../../../src/repository/backup-manifest-file.ts';
+import { backupIdAt } from '../../../src/backup/choose-id.ts';
 import { corruptPages } from '../../../src/backup/corrupt-pages.ts';
-import { StagedFile } from '../../../src/backup/staged-file.ts';
+import { StagedFile } from '../../../src/repository/staged-file.ts';
 import { firstMissing, neededWal } from '../../../src/backup/wait-for-wal.ts';
 import { lsn, parseLsn, systemIdentifier, timelineId } from '../../../src/postgres/lsn.ts';
 import { parseMicros } from '../../../src/postgres/timestamp.ts';
@@ -67,7 +67,9 @@ describe('pages with a wrong checksum', () => {
 
 describe('the id of a backup', () => {
   it('is the second of its start', () => {
-    expect(fullBackupId(new Date('2026-11-22T02:15:00.999Z'))).toBe('20261122T021500F');
+    const moment = new Date('2026-11-22T02:15:00.999Z');
+    expect(backupIdAt(moment, 'full')).toBe('20261122T021500F');
+    expect(backupIdAt(moment, 'incremental')).toBe('20261122T021500I');
   });
 });
 

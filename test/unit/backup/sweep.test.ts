@@ -34,6 +34,7 @@ const facts: BackupFacts = {
     majorVersion: 15,
     segmentBytes: segmentBytes(16 * 1024 * 1024),
   },
+  parent: undefined,
   timeline: timelineId(1),
   startLsn: parseLsn('0/5000028'),
   stopLsn: parseLsn('0/5000100'),

@@ -20,6 +20,7 @@ const BACKUP: BackupDocument = {
     systemIdentifier: '7421000000000000001',
     majorVersion: 15,
     segmentBytes: 16777216,
+    parent: null,
     timeline: 1,
     startLsn: '0/2000028',
     stopLsn: '0/2000100',
@@ -213,6 +214,15 @@ describe('showing backups', () => {
     );
   });
 
+  it('says what an incremental backup builds on', () => {
+    const parent = '20261121T021500F';
+    const backup: BackupDocument = { ...BACKUP, id: '20261122T021500I', facts: { ...BACKUP.facts!, parent } };
+    const list = renderBackupList({ cluster: 'main', backups: [BACKUP, backup] }, Number.POSITIVE_INFINITY).split('\n');
+    expect(list[0]).toContain('BUILDS ON');
+    expect(list[2]).toMatch(/^20261122T021500I .* 20261121T021500F +1 +local/);
+    expect(renderBackup(backup)).toMatch(/^Builds on: +20261121T021500F$/m);
+  });
+
   it('is loud about corrupt pages', () => {
     const corruptPages = [{ path: 'base/5/1259', blocks: [3, 4] }];
     const text = renderBackup({ ...BACKUP, facts: { ...BACKUP.facts!, corruptPages } });
@@ -239,6 +249,7 @@ describe('showing a plan', () => {
     cluster: 'main',
     repository: 'local',
     backup: BACKUP,
+    chain: [],
     target: 'time 2026-11-22 10:00:00 UTC',
     timeline: 2,
     path: [
@@ -264,6 +275,14 @@ describe('showing a plan', () => {
     expect(Math.max(...text.split('\n').map(({ length }) => length))).toBeLessThanOrEqual(80);
     expect(text).toContain('1 until 0/5000000, then 2');
     expect(text).toMatch(/Note: +UTC is meant/);
+  });
+
+  it('says what an incremental backup builds on, and that not all of it may be read', () => {
+    const chain = ['20261121T021500I', '20261120T021500F'];
+    const text = renderPlan({ ...PLAN, chain });
+    expect(text).toContain('building on 2 others, down to 20261120T021500F\n');
+    expect(text).toContain('about 5 GiB to write, at most 1 GiB to read\n');
+    expect(renderPlan({ ...PLAN, chain: chain.slice(1) })).toContain('building on 20261120T021500F\n');
   });
 
   it('says what of the WAL is in the spool only', () => {

@@ -73,6 +73,24 @@ describe('fillScope', () => {
     expect(from).toBe(9n);
   });
 
+  it('takes what a backup builds on, however old, and before it', () => {
+    const on = (parent: string, row: ReturnType<typeof backup>): ReturnType<typeof backup> => ({
+      ...row,
+      ...(row.facts && { facts: { ...row.facts, parent: parent as BackupId } }),
+    });
+    const rows = [
+      ...[backup(A, '1', 3n), backup(A, '2', 5n), on('2', backup(A, '3', 9n)), on('3', backup(A, '4', 12n))],
+    ];
+    const { backups, from } = fillScope(rows, C, [A]);
+    expect(backups.map(({ id }) => id)).toEqual(['2', '3', '4']);
+    expect(from).toBe(5n);
+    // What is there already is not brought again.
+    expect(fillScope([...rows, backup(C, '2', 5n)], C, [A]).backups.map(({ id }) => id)).toEqual(['3', '4']);
+    // A clock that was set back gives a child an earlier id.
+    const odd = [backup(A, '2', 5n), on('2', backup(A, '1', 9n)), on('1', backup(A, '3', 12n))];
+    expect(fillScope(odd, C, [A]).backups.map(({ id }) => id)).toEqual(['2', '1', '3']);
+  });
+
   it('reaches back where a later backup begins earlier, on another timeline', () => {
     expect(fillScope([backup(C, '1', 20n), backup(A, '2', 11n)], C, [A]).from).toBe(11n);
   });

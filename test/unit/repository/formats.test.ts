@@ -41,6 +41,7 @@ const identity = {
 };
 const facts: BackupFacts = {
   identity,
+  parent: undefined,
   timeline: timelineId(3),
   startLsn: parseLsn('0/4000028'),
   stopLsn: parseLsn('FFFFFFFF/5000100'),
@@ -69,6 +70,14 @@ const backup: StoredBackup = {
   manifest: { bytes: 100, sha256: 'b'.repeat(64) as Sha256Hex },
   waldenVersion: '0.1.0',
 };
+const incremental: StoredBackup = {
+  ...backup,
+  start: { ...backup.start, id: backupId('20261123T021500I') },
+  facts: { ...facts, parent: backup.start.id },
+  backupLabel:
+    'START WAL LOCATION: 0/4000028 (file 000000030000000000000004)\nSTART TIMELINE: 3\n' +
+    'INCREMENTAL FROM LSN: 0/2000028\nINCREMENTAL FROM TLI: 3\n',
+};
 const entries: ManifestEntry[] = [
   { type: 'directory', path: 'base', mode: 0o700 },
   { type: 'tablespace', path: 'pg_tblspc/16390', oid: 16390, location: '/srv/tablespaces/fast' },
@@ -86,13 +95,35 @@ const entries: ManifestEntry[] = [
   },
 ];
 
+const increments: ManifestEntry[] = [
+  {
+    type: 'file',
+    path: 'base/5/INCREMENTAL.1259',
+    size: 12,
+    mode: 0o600,
+    mtime: parseMicros('2026-11-22T02:00:00.000001Z'),
+    sha256: hashA,
+    pack: 1,
+    offset: 80,
+    skip: 512,
+    frames: [[90, 1024]],
+    increment: { blocks: 0, truncation: 7 },
+  },
+];
+
 function manifestText(): string {
   const encoder = new ManifestEncoder();
   return encoder.begin(backup.start.id) + encoder.entries(encodeManifestEntries(entries)) + encoder.end();
 }
 
-function parseManifest(text: string, chunkBytes = 10): ManifestEntry[] {
-  const parser = new ManifestParser(backup.start.id, 'the manifest');
+function incrementalManifestText(): string {
+  const encoder = new ManifestEncoder();
+  const encoded = encodeManifestEntries([...entries, ...increments]);
+  return encoder.begin(incremental.start.id) + encoder.entries(encoded) + encoder.end();
+}
+
+function parseManifest(text: string, chunkBytes = 10, id = backup.start.id): ManifestEntry[] {
+  const parser = new ManifestParser(id, 'the manifest');
   const bytes = Buffer.from(text);
   const found: ManifestEntry[] = [];
   for (let at = 0; at < bytes.byteLength; at += chunkBytes)
@@ -142,9 +173,32 @@ describe('backup.json', () => {
     expect(decodeBackupRecord(golden('backup.json'), repositoryName('local'), 'it')).toEqual(backup);
   });
 
+  it('of an incremental backup is written as its golden file and read from it', () => {
+    expect(encodeBackupRecord(incremental).toString()).toBe(golden('backup-incremental.json').toString());
+    expect(decodeBackupRecord(golden('backup-incremental.json'), repositoryName('local'), 'it')).toEqual(incremental);
+    // Who knows only format 1 takes this for newer than himself, and restores nothing of it.
+    expect(openSealedJson(encodeBackupRecord(incremental), 'it')).toMatchObject({ format: 2, parent: backup.start.id });
+  });
+
+  it('that says one thing of its parent and another of its kind is refused', () => {
+    const sealed = openSealedJson(golden('backup-incremental.json'), 'it');
+    const { parent, ...orphan } = sealed;
+    const id = sealed['id'] as string;
+    for (const odd of [
+      { ...sealed, format: 1 },
+      orphan,
+      { ...sealed, id: id.replace('I', 'F') },
+      { ...sealed, parent: id },
+      { ...sealed, parent: '../other' },
+      { ...openSealedJson(golden('backup.json'), 'it'), parent },
+    ]) {
+      expect(codeOf(() => decodeBackupRecord(sealJson(odd), repositoryName('local'), 'it'))).toBe('FORMAT_INVALID');
+    }
+  });
+
   it('of a later format, changed, or without a field is refused', () => {
     const decode = (bytes: Uint8Array): unknown => decodeBackupRecord(bytes, repositoryName('local'), 'it');
-    expect(codeOf(() => decode(sealJson({ format: 2 })))).toBe('FORMAT_TOO_NEW');
+    expect(codeOf(() => decode(sealJson({ format: 3 })))).toBe('FORMAT_TOO_NEW');
     expect(codeOf(() => decode(sealJson({ format: 1 })))).toBe('FORMAT_INVALID');
     const changed = golden('backup.json').toString().replace('0/4000028', '0/4000029');
     expect(codeOf(() => decode(Buffer.from(changed)))).toBe('CHECKSUM_MISMATCH');
@@ -169,7 +223,27 @@ describe('the manifest', () => {
 
   it('of another backup or a later format is refused', () => {
     expect(codeOf(() => parseManifest(manifestText().replace('T021500F', 'T021501F')))).toBe('FORMAT_INVALID');
-    expect(codeOf(() => parseManifest(manifestText().replace('"walden":1', '"walden":2')))).toBe('FORMAT_TOO_NEW');
+    expect(codeOf(() => parseManifest(manifestText().replace('"walden":1', '"walden":3')))).toBe('FORMAT_TOO_NEW');
+    expect(codeOf(() => parseManifest(manifestText().replace('"walden":1', '"walden":2')))).toBe('FORMAT_INVALID');
+  });
+
+  it('of an incremental backup is written as its golden file and read from it', () => {
+    expect(incrementalManifestText()).toBe(golden('manifest-incremental.ndjson').toString());
+    const parse = (text: string): ManifestEntry[] => parseManifest(text, 10, incremental.start.id);
+    expect(parse(golden('manifest-incremental.ndjson').toString())).toEqual([...entries, ...increments]);
+    const text = incrementalManifestText();
+    for (const odd of [
+      text.replace('"walden":2', '"walden":1'),
+      text.replace(',"increment":{"blocks":0,"truncation":7}', ''),
+      text.replace('INCREMENTAL.1259', '1259'),
+      text.replace('"blocks":0', '"blocks":1'),
+      text.replace('"truncation":7', '"truncation":4294967295'),
+    ]) {
+      expect(codeOf(() => parse(odd))).toBe('FORMAT_INVALID');
+    }
+    // Of a full one it is a stranger's file.
+    const full = text.replace('"walden":2', '"walden":1').replace(incremental.start.id, backup.start.id);
+    expect(codeOf(() => parseManifest(full))).toBe('FORMAT_INVALID');
   });
 
   it.each(['../x', '/etc/passwd', 'a/../../x', 'a//b', '.', '', 'a/.', 'a\\u0000b', 'a/'])(

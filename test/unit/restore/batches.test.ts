@@ -27,11 +27,11 @@ async function* stream(entries: readonly ManifestEntry[]): AsyncGenerator<Manife
 }
 
 describe('batchesOf', () => {
-  it('covers every file once, in order, by ranges that hold exactly their frames', async () => {
+  it('covers every file once, in order, by ranges that hold their frames and small gaps', async () => {
     const recipe = fc.array(
       fc.record({
         frames: fc.array(fc.integer({ min: 1, max: 60 }), { minLength: 1, maxLength: 4 }),
-        gap: fc.constantFrom(0, 0, 0, 7),
+        gap: fc.constantFrom(0, 0, 0, 7, 8),
         cut: fc.constantFrom(false, false, false, true),
       }),
       { maxLength: 40 },
@@ -46,11 +46,14 @@ describe('batchesOf', () => {
           return file;
         });
         const batches: Batch[] = [];
-        for await (const batch of batchesOf(stream(entries), { storedBytes: 100, files: 3 })) batches.push(batch);
-        expect(batches.flatMap((batch) => batch.files)).toEqual(entries);
+        for await (const batch of batchesOf(stream(entries), { storedBytes: 100, files: 3, gapBytes: 7 }))
+          batches.push(batch);
+        expect(batches.flatMap((batch) => batch.files)).toMatchObject(entries);
         for (const batch of batches) {
           let position = batch.offset;
           for (const file of batch.files) {
+            expect(file.before).toBeLessThanOrEqual(7);
+            position += file.before;
             expect([file.pack, file.offset]).toEqual([batch.pack, position]);
             position += file.frames.reduce((sum, [bytes]) => sum + bytes, 0);
           }

@@ -11,7 +11,7 @@ import { ROOM_BYTES } from '../../../../src/backup/stream/unit.ts';
 import { UnitWriter } from '../../../../src/backup/stream/unit-writer.ts';
 import { createTextRoom } from '../../../../src/platform/shared-text.ts';
 import { createWorkerPool, type WorkerPool } from '../../../../src/platform/worker-pool.ts';
-import { fullBackupId } from '../../../../src/backup/choose-id.ts';
+import { backupIdAt } from '../../../../src/backup/choose-id.ts';
 import { openTestRepository } from '../../../support/backup-stores.ts';
 import { MAIN } from '../../../support/backup-setup.ts';
 import { newDirectory } from '../../../support/sandbox.ts';
@@ -58,7 +58,7 @@ describe('units of a base backup', () => {
       const directory = join(newDirectory('units'), 'staged');
       mkdirSync(directory);
       const repository = await openTestRepository('local');
-      const id = fullBackupId(new Date(0));
+      const id = backupIdAt(new Date(0), 'full');
       const control = createPackControl();
       const entries = await EntryRecord.create(directory, id);
       const rooms = Array.from({ length: 5 }, () => ({
@@ -81,7 +81,7 @@ describe('units of a base backup', () => {
       const queue: RoomQueue = new RoomQueue(rooms, (message) => {
         if (message.kind === 'unit') adding.push(writer.add(message.unit));
       });
-      const filler = new RoomFiller(queue);
+      const filler = new RoomFiller(queue, { increments: false });
       // Of one room and a bit, of many rooms, of none, and small ones between them.
       const sizes = [0, 1, 511, 512, 513, ROOM_BYTES - 512, ROOM_BYTES - 511, ROOM_BYTES, 3 * ROOM_BYTES + 77, 8192];
       for (let round = 0; round < 4; round += 1) {

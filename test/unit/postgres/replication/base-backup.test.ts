@@ -5,7 +5,7 @@ import { baseBackupCommand } from '../../../../src/postgres/replication/base-bac
 import { type BaseBackupEvent, BaseBackupMessages } from '../../../../src/postgres/replication/base-backup-messages.ts';
 import { FrameReader } from '../../../../src/postgres/replication/frame-reader.ts';
 
-const PLAIN = { label: "it's", compression: 'none', maxRateKilobytes: undefined } as const;
+const PLAIN = { label: "it's", compression: 'none', maxRateKilobytes: undefined, incremental: false } as const;
 
 describe('the command of a base backup', () => {
   it.each([
@@ -17,6 +17,12 @@ describe('the command of a base backup', () => {
     ],
   ])('is as version %i takes it', (version, command) => {
     expect(baseBackupCommand(version, PLAIN)).toBe(command);
+  });
+
+  it('asks for what changed since the manifest that was uploaded', () => {
+    expect(baseBackupCommand(170_010, { ...PLAIN, incremental: true })).toContain(
+      ", MANIFEST_CHECKSUMS 'CRC32C', INCREMENTAL)",
+    );
   });
 
   it('limits the rate, and compresses where that is possible', () => {

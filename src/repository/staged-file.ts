@@ -3,7 +3,7 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { writeSync } from 'node:fs';
 import { localIoError, type WaldenError } from '../errors.ts';
 import type { Sha256Hex } from '../../storage-drivers/driver.ts';
-import type { StoredObject } from '../repository/object-bytes.ts';
+import type { StoredObject } from './object-bytes.ts';
 
 const GATHER_BYTES = 256 * 1024;
 

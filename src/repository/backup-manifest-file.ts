@@ -2,8 +2,7 @@ import type { ClusterIdentity } from '../../catalog/catalog.ts';
 import { piecesOfText, type SharedText } from '../platform/shared-text.ts';
 import { formatLsn, type Lsn, type TimelineId } from '../postgres/lsn.ts';
 import { formatMicros } from '../postgres/timestamp.ts';
-import type { ManifestFile } from '../repository/manifest.ts';
-import type { EncodedEntries } from './pack-input.ts';
+import type { ManifestFile } from './manifest.ts';
 import type { StagedFile } from './staged-file.ts';
 
 /**
@@ -30,7 +29,7 @@ export class BackupManifestFile {
   }
 
   /** What was packed. What comes after `end`, the last files, is not added again. */
-  add({ files, postgres }: Pick<EncodedEntries, 'files' | 'postgres'>): void {
+  add({ files, postgres }: BackupManifestText): void {
     if (files > 0 && !this.#ended) this.#addEntries(postgres);
   }
 
@@ -64,6 +63,13 @@ export class BackupManifestFile {
   #write(text: SharedText): void {
     for (const piece of piecesOfText(text)) this.#file.write(piece);
   }
+}
+
+/** Some files as they stand in the list. */
+export interface BackupManifestText {
+  readonly files: number;
+  /** Of `backupManifestEntries`. */
+  readonly postgres: SharedText;
 }
 
 /** As they stand in the list of files, with a comma between two. */
