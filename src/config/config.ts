@@ -24,6 +24,16 @@ export function primaryConninfo({ receive, backup }: ClusterConfig): string {
   return receive?.conninfo ?? backup.conninfo;
 }
 
+/** The same with another primary, wherever it is reached for replication. */
+export function withPrimary(config: ClusterConfig, conninfo: string): ClusterConfig {
+  const { receive, backup } = config;
+  return {
+    ...config,
+    receive: receive && { ...receive, conninfo },
+    backup: backup.source === 'stream' ? { ...backup, conninfo } : backup,
+  };
+}
+
 export interface ClusterConfig {
   readonly name: ClusterName;
   /** Of the node on this host; undefined where there is none. */

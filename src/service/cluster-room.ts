@@ -2,7 +2,7 @@ import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { errorToDocument, localIoError, toWaldenError, WaldenError } from '../errors.ts';
 import type { ClusterIdentity, RepositoryName } from '../../catalog/catalog.ts';
-import type { ClusterConfig } from '../config/config.ts';
+import { type ClusterConfig, withPrimary } from '../config/config.ts';
 import { scriptConfig } from '../config/script-config.ts';
 import { RepositoryFiller } from '../copy/filler.ts';
 import { bootId } from '../platform/boot.ts';
@@ -73,6 +73,12 @@ export class ClusterRoom {
 
   get receiver(): WalReceiver | undefined {
     return this.receiving?.receiver;
+  }
+
+  /** The configuration, with the primary that an operator has named over the one that it does. */
+  get ordered(): ClusterConfig {
+    const follows = this.receiving?.orders.follows;
+    return follows === undefined ? this.config : withPrimary(this.config, follows.conninfo);
   }
 
   get stagingDirectory(): string {

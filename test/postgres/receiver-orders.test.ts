@@ -21,7 +21,7 @@ describe.each(testedVersions)('walden cluster follow, PostgreSQL %i', (version) 
   let standby: TestServer;
 
   beforeAll(async () => {
-    scene = await startReceiving({ version });
+    scene = await startReceiving({ version, lines: ['backup_source = "stream"'] });
     const { server, walden } = scene;
     await walden.run('backup', 'main');
     standby = await restoreAndStart(scene, ['--standby'], { waitFor: 'accepting' });
@@ -50,7 +50,7 @@ describe.each(testedVersions)('walden cluster follow, PostgreSQL %i', (version) 
     await refused(`${conninfoOf(standby)} password=sesame`, 2, 'holds a password');
   });
 
-  it('goes on with the node that was promoted, without a hole, also after a restart of the service', async () => {
+  it('goes on with the node that was promoted, without a hole, also after a restart of the service, and takes backups of it', async () => {
     const { server, walden } = scene;
     await server.stop();
     await standby.query('select pg_promote(true, 60)');
@@ -67,6 +67,8 @@ describe.each(testedVersions)('walden cluster follow, PostgreSQL %i', (version) 
     await leaveMark(standby, 'c');
     await receivedNow(standby, walden);
     expect(await gapsOfArchived(walden)).toMatchObject({ gaps: [] });
+    // The other node is down.
+    await walden.run('backup', 'main');
     const restored = await restoreAndStart(scene, []);
     expect(await marksOf(restored)).toEqual(['a', 'b', 'c']);
     await restored.dispose();

@@ -16,6 +16,7 @@ import {
   startReceiving,
   streaming,
   gapsOfArchived,
+  withoutZeros,
 } from '../support/receiving.ts';
 import { leaveMark, marksOf, restoreAndStart, type Scene } from '../support/scene.ts';
 import { filesBelow } from '../support/stored.ts';
@@ -80,7 +81,7 @@ describe.each(testedVersions)('receiving across a promotion, PostgreSQL %i', (ve
   it('keeps the tail that the new primary did not have', () => {
     const { walden } = scene;
     const kept = join(receiveDirectory(walden), 'kept', `${tail.segment}.partial.1`);
-    expect(readFileSync(kept).equals(tail.bytes)).toBe(true);
+    expect(withoutZeros(readFileSync(kept)).equals(tail.bytes)).toBe(true);
     expect(filesBelow(receiveDirectory(walden)).filter((file) => file.startsWith('00000001'))).toEqual([]);
   });
 

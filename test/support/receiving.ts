@@ -99,7 +99,7 @@ export function receiveDirectory(walden: WaldenHarness): string {
   return join(walden.stateDirectory, 'spool', 'main', 'receive');
 }
 
-/** The segment that is being received, as far as it stands in the spool. */
+/** The segment that is being received, as far as it stands in the spool: without the zeros that may be written ahead. */
 export function partialOf(walden: WaldenHarness): { readonly segment: string; readonly bytes: Buffer } {
   const directory = receiveDirectory(walden);
   const name = readdirSync(directory)
@@ -107,7 +107,12 @@ export function partialOf(walden: WaldenHarness): { readonly segment: string; re
     .sort()
     .at(-1);
   if (name === undefined) throw new Error(`${directory} holds no partial segment`);
-  return { segment: name.slice(0, 24), bytes: readFileSync(join(directory, name)) };
+  return { segment: name.slice(0, 24), bytes: withoutZeros(readFileSync(join(directory, name))) };
+}
+
+/** Without those at its end. */
+export function withoutZeros(bytes: Buffer): Buffer {
+  return bytes.subarray(0, bytes.findLastIndex((byte) => byte !== 0) + 1);
 }
 
 /** Has the server's commits wait for the receiver, which calls itself so. */

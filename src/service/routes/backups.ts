@@ -85,7 +85,7 @@ function workingRoutes(server: Server, rooms: ServiceRooms): void {
       const job = await jobs.start('backup', room.config.name, async (controls) => {
         const { config, ...rest } = deps;
         const backupRequest = {
-          cluster: room.config,
+          cluster: room.ordered,
           identity,
           workers: body.workers ?? config.service.workers,
           compressionLevel: body.compressionLevel ?? room.config.backupCompressionLevel,
@@ -148,7 +148,7 @@ function workingRoutes(server: Server, rooms: ServiceRooms): void {
             cluster: room.config.name,
             request: request.body,
             restoreCommand: restoreCommand(room.scriptConfigPath),
-            configuredPrimary: primaryConninfo(room.config),
+            configuredPrimary: primaryConninfo(room.ordered),
           };
           const result = await cloneCluster({ ...deps, repositories, tail: room.receiver?.tail }, order, controls);
           return { ...result, notes: [...result.notes, ...notes] };
