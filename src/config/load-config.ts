@@ -7,7 +7,6 @@ import { clusterName, repositoryName } from '../repository/names.ts';
 import { camelCased } from './camel-case.ts';
 import { checkPlaces } from './check-places.ts';
 import { type CheckedSection, type CheckedSections, checkSections } from './check-sections.ts';
-import { checkBackupSource } from './check-backup-source.ts';
 import type { BackupSourceConfig, ClusterConfig, Config, ReceiveConfig, RepositoryConfig } from './config.ts';
 import { CONFIG_FLAG, CONFIG_VARIABLE, DEFAULT_CONFIG_PATH } from './option-table.ts';
 import { ConfigProblems } from './problems.ts';
@@ -248,5 +247,27 @@ function checkedName<Name extends string>(
     if (!isWaldenError(error)) throw error;
     problems.add(line, `${kind}.${name}`, `${error.message}: ${error.hint}`);
     return undefined;
+  }
+}
+
+/** What a cluster must name depends on where its base backups and its WAL come from. */
+function checkBackupSource(section: CheckedSection<'cluster'>, problems: ConfigProblems): void {
+  const { values } = section;
+  const refuse = (key: keyof typeof values, fact: string): void => {
+    problems.add(section.lineOf(key), `cluster.${section.name}.${key}`, fact);
+  };
+  const isStream = values.backup_source === 'stream';
+  if (values.data_directory === undefined) {
+    if (!isStream) refuse('data_directory', 'is missing');
+    else if (values.receive !== true) {
+      refuse('data_directory', 'is missing: without it WAL can only be received, which needs receive = true');
+    }
+  }
+  if (values.conninfo === undefined && !(isStream && values.replication_conninfo !== undefined)) {
+    refuse('conninfo', 'is missing');
+  }
+  if (isStream) return;
+  for (const key of ['stream_compression', 'stream_max_rate'] as const) {
+    if (values[key] !== undefined) refuse(key, 'means nothing here: it needs backup_source = "stream"');
   }
 }

@@ -6,6 +6,8 @@ import { type Clock, systemClock } from '../platform/clock.ts';
 const REMEMBERED_MS = 60_000;
 /** How much one call moves the measured latency. */
 const WEIGHT = 0.2;
+/** Of so many calls the fastest says how far a store is: the others may have waited for this host. */
+const JUDGED_CALLS = 5;
 /** Upper bounds of what counts as equally near, in milliseconds: this host, this site, this continent. */
 const NEARNESS_MS = [20, 100, 500] as const;
 
@@ -22,8 +24,8 @@ export class StoreHealth {
   readonly #clock: Clock;
   #failure: (StoreFailure & { readonly lastAt: Date }) | undefined;
   #latencyMs: number | undefined;
-  /** Begins at nothing, so that one slow call - the first one, in a process that just began - does not make a store far. */
-  #distanceMs = 0;
+  /** What the last calls took, in milliseconds. */
+  #lastCalls: readonly number[] = [];
 
   constructor(clock: Clock = systemClock) {
     this.#clock = clock;
@@ -41,9 +43,13 @@ export class StoreHealth {
     return this.#latencyMs;
   }
 
-  /** 0 for the nearest; what was not measured counts as near, so that the configured order decides. */
+  /**
+   * 0 for the nearest; what was not measured counts as near, so that the configured order decides. On a busy host some calls
+   * are slow to any store, and the first ones of a process to all of them.
+   */
   get nearness(): number {
-    const found = NEARNESS_MS.findIndex((bound) => this.#distanceMs < bound);
+    const distanceMs = this.#lastCalls.length < JUDGED_CALLS ? 0 : Math.min(...this.#lastCalls);
+    const found = NEARNESS_MS.findIndex((bound) => distanceMs < bound);
     return found < 0 ? NEARNESS_MS.length : found;
   }
 
@@ -59,11 +65,8 @@ export class StoreHealth {
     if (isWaldenError(error, 'INTERRUPTED')) return;
     if (usedKeys || !isWaldenError(this.#failure?.error, ...KEYS_FAIL)) this.#failure = undefined;
     if (operation === 'put' || operation === 'remove' || operation === 'list') return;
-    this.#latencyMs = this.#latencyMs === undefined ? milliseconds : smoothed(this.#latencyMs, milliseconds);
-    this.#distanceMs = smoothed(this.#distanceMs, milliseconds);
+    const before = this.#latencyMs ?? milliseconds;
+    this.#latencyMs = before * (1 - WEIGHT) + milliseconds * WEIGHT;
+    this.#lastCalls = [...this.#lastCalls, milliseconds].slice(-JUDGED_CALLS);
   };
-}
-
-function smoothed(before: number, milliseconds: number): number {
-  return before * (1 - WEIGHT) + milliseconds * WEIGHT;
 }

@@ -62,6 +62,8 @@ describe.each(testedVersions)('storing the unfinished segment, PostgreSQL %i', (
     await server.kill();
     rmSync(walden.stateDirectory, { recursive: true });
     await walden.start();
+    // A plan does not wait for the catalog that is built anew.
+    await until(async () => (await walden.attempt('plan', 'main')).status !== 65, { what: 'the catalog to be whole' });
     const { unfinished, unstoredSegments, notes } = await planOf(walden);
     expect(parseLsn(unfinished!.end) >= parseLsn(lsn)).toBe(true);
     expect(unstoredSegments).toBe(0);

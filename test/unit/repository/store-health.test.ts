@@ -45,11 +45,21 @@ describe('the choice among repositories', () => {
 
   it('puts the near before the far, but not for a little', () => {
     const { all } = repositories('far', 'near', 'nearer');
-    observe(all[0], 80);
-    observe(all[0], 80);
-    observe(all[1], 12);
-    observe(all[2], 3);
+    for (let calls = 0; calls < 5; calls += 1) {
+      observe(all[0], 80);
+      observe(all[1], 12);
+      observe(all[2], 3);
+    }
     expect(order(all)).toBe('near nearer far');
+  });
+
+  it('takes one that answers soon now and then for near: on a busy host not every call is soon', () => {
+    const { all } = repositories('local', 'other');
+    for (const milliseconds of [90, 300, 4, 80, 70, 120, 60]) observe(all[0], milliseconds);
+    for (let calls = 0; calls < 7; calls += 1) observe(all[1], 3);
+    expect(order(all)).toBe('local other');
+    for (const milliseconds of [90, 80, 70]) observe(all[0], milliseconds);
+    expect(order(all)).toBe('other local');
   });
 
   it('does not take one for far whose first call was slow', () => {
