@@ -109,6 +109,22 @@ describe.each(testedVersions)('an unfinished segment of a timeline that was left
 });
 
 describe('storing the unfinished segment', () => {
+  it('goes on after the service was killed, byte for byte although zeros were written ahead', async () => {
+    const { server, walden } = await begin(newestVersion);
+    await storedUpTo(walden, (await leaveMark(server, 'before')).lsn);
+    await walden.kill();
+    await server.stop();
+    const stored = unfinishedIn(walden);
+    for (const path of filesBelow(join(walden.repositoryPath(), 'main', 'unfinished'))) {
+      rmSync(join(walden.repositoryPath(), 'main', 'unfinished', path));
+    }
+    await walden.start();
+    await until(() => unfinishedIn(walden).length > 0, { what: `one of ${stored.join()} to be stored again` });
+    await server.start();
+    await streaming(walden);
+    await storedUpTo(walden, (await leaveMark(server, 'after')).lsn);
+  });
+
   it('leaves a bounded number of objects under load, and none of a segment that is stored whole', async () => {
     const { server, walden } = await begin(newestVersion);
     const load = await startLoad(server);

@@ -79,6 +79,11 @@ export class ReceiveSession {
     return this.#writer.usableBytes(segment);
   }
 
+  /** As SegmentWriter. */
+  syncedBytes(segment: WalFileName): number | undefined {
+    return this.#writer.syncedBytes(segment);
+  }
+
   get serverEnd(): Lsn | undefined {
     return this.#serverEnd;
   }

@@ -140,7 +140,11 @@ export class WalReceiver {
 
   /** What it has that the repositories may not have yet. */
   get tail(): SpooledTailSource {
-    return { spool: this.#spool, usableBytes: (segment) => this.#session?.usableBytes(segment) };
+    return {
+      spool: this.#spool,
+      usableBytes: (segment) => this.#session?.usableBytes(segment),
+      syncedBytes: (segment) => this.#session?.syncedBytes(segment),
+    };
   }
 
   async #run(): Promise<void> {

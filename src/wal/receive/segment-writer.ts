@@ -40,8 +40,10 @@ export interface SegmentWriterEvents {
 interface OpenSegment {
   readonly name: WalFileName;
   readonly handle: FileHandle;
-  /** How much of an earlier session is there; 0 once it is known to differ. */
+  /** How much of an earlier session is there; 0 once it is known to differ. Zeros at its end may be the end of a record. */
   oldBytes: number;
+  /** Up to its last byte that is not zero: what follows may have been written ahead of what came. */
+  oldNonZeroBytes: number;
   /** Of the file. What is behind all bytes that came is zeros. */
   size: number;
 }
@@ -85,14 +87,19 @@ export class SegmentWriter {
 
   /**
    * How much of this segment may be used: what is safe, and what an earlier session left as long as the server sends the
-   * same. undefined when it is not the one that is being written.
+   * same, with zeros perhaps behind it. undefined when it is not the one that is being written.
    */
   usableBytes(segment: WalFileName): number | undefined {
+    const synced = this.syncedBytes(segment);
+    return synced === undefined ? undefined : Math.max(synced, this.#segment?.oldBytes ?? 0);
+  }
+
+  /** How much of this segment this session has made safe; undefined as for `usableBytes`. */
+  syncedBytes(segment: WalFileName): number | undefined {
     if (this.#segment?.name !== segment) return undefined;
     const { segmentBytes } = this.#place;
     const isSynced = segmentNumber(this.#flushed, segmentBytes) === segmentNumberOfName(segment, segmentBytes);
-    const synced = isSynced ? Number(this.#flushed % BigInt(segmentBytes)) : 0;
-    return Math.max(synced, this.#segment.oldBytes);
+    return isSynced ? Number(this.#flushed % BigInt(segmentBytes)) : 0;
   }
 
   /** Whether more may be appended now. */
@@ -127,7 +134,7 @@ export class SegmentWriter {
     this.#segment = undefined;
     if (segment === undefined) return;
     const end = Math.max(Number(this.#written % BigInt(this.#place.segmentBytes)), segment.oldBytes);
-    // Everything in it that matters was synced: a failure here tells nothing more, and zeros at the end are no WAL.
+    // Everything in it that matters was synced: a failure here tells nothing more. Only zeros of this session are cut off.
     if (this.#failure === undefined && end < segment.size) await segment.handle.truncate(end).catch(() => undefined);
     await segment.handle.close().catch(() => undefined);
   }
@@ -193,7 +200,7 @@ export class SegmentWriter {
       const handle = await open(path, OPEN_PARTIAL, PARTIAL_MODE);
       const { size } = await handle.stat();
       await spool.syncName();
-      return { name, handle, oldBytes: await lengthWithoutZeros(handle, size), size };
+      return { name, handle, oldBytes: size, oldNonZeroBytes: await lengthWithoutZeros(handle, size), size };
     } catch (error) {
       throw localIoError(error, `unable to open ${path}`);
     }
@@ -210,12 +217,13 @@ export class SegmentWriter {
   async #compare(segment: OpenSegment, pieces: readonly Buffer[], offset: number): Promise<void> {
     let at = offset;
     for (const piece of pieces) {
-      if (at >= segment.oldBytes) return;
-      const old = Buffer.allocUnsafe(Math.min(piece.length, segment.oldBytes - at));
+      if (at >= segment.oldNonZeroBytes) return;
+      const old = Buffer.allocUnsafe(Math.min(piece.length, segment.oldNonZeroBytes - at));
       const { bytesRead } = await segment.handle.read(old, 0, old.length, at);
       if (old.compare(piece, 0, bytesRead, 0, bytesRead) !== 0) {
         const kept = await this.#place.spool.keepCopy(segment.name);
         segment.oldBytes = 0;
+        segment.oldNonZeroBytes = 0;
         // Behind the bytes that come now, the old ones would look like WAL that follows them. What is the same before them
         // may have been acknowledged, and stays.
         segment.size = at + firstDifference(old.subarray(0, bytesRead), piece);

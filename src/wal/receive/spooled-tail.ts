@@ -11,6 +11,8 @@ export interface SpooledTailSource {
   readonly spool: ReceiveSpool;
   /** How much of a segment that is being received may be used; undefined: as much as is there. */
   readonly usableBytes: (segment: WalFileName) => number | undefined;
+  /** How much of it the present session has made safe: that grows with each byte, as what is usable need not. */
+  readonly syncedBytes: (segment: WalFileName) => number | undefined;
 }
 
 export interface SpooledTail {

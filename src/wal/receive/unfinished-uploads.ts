@@ -38,7 +38,7 @@ export class UnfinishedUploads {
   readonly #stop = new AbortController();
   #running: Promise<void> | undefined;
   /** What was stored last, everywhere. */
-  #stored: { readonly segment: WalFileName; readonly bytes: number } | undefined;
+  #stored: { readonly segment: WalFileName; readonly bytes: number; readonly synced: number } | undefined;
   /** Whose superseded objects are removed; the others may hold some. */
   readonly #tidy = new Set<RepositoryName>();
   /** Where nothing may be removed. */
@@ -84,18 +84,20 @@ export class UnfinishedUploads {
   }
 
   async #round(): Promise<void> {
-    const { spool, usableBytes } = this.#options.source;
+    const { spool, usableBytes, syncedBytes } = this.#options.source;
     if (!(await spool.exists())) return;
     const partial = (await spool.partials()).at(-1);
     const bytes = partial === undefined ? 0 : (usableBytes(partial.segment) ?? partial.bytes);
+    const synced = partial === undefined ? 0 : (syncedBytes(partial.segment) ?? 0);
     const known = this.#stored;
-    const hasGrown = partial !== undefined && (partial.segment !== known?.segment || bytes > known.bytes);
+    const hasGrown =
+      partial !== undefined && (partial.segment !== known?.segment || bytes > known.bytes || synced > known.synced);
     if (!hasGrown && partial?.segment === known?.segment) return;
     const context = await this.#options.open();
     if (await this.#isWaiting(context)) return;
     if (hasGrown && bytes > 0) await this.#upload(context, partial.segment, bytes);
     else await Promise.all(context.required.map((repository) => this.#tidyUp(context, repository)));
-    this.#stored = partial === undefined ? undefined : { segment: partial.segment, bytes };
+    this.#stored = partial === undefined ? undefined : { segment: partial.segment, bytes, synced };
   }
 
   /** Whether whole segments are on their way into the repositories; one that is refused is in them, with other bytes. */

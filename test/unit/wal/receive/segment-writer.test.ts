@@ -275,18 +275,31 @@ describe('writing received WAL', () => {
     expect(readFileSync(spool.partialPath(FIFTH)).equals(wal.subarray(0, 5000))).toBe(true);
   });
 
-  it('takes zeros that a killed service had written ahead for nothing that was received', async () => {
+  it('takes zeros that a killed service had written ahead for no difference', async () => {
     const { spool, writer, kept } = await setUp();
     writeFileSync(spool.partialPath(FIFTH), Buffer.concat([wal.subarray(0, 2000), Buffer.alloc(SIZE - 2000)]));
     writer.append(wal.subarray(0, 1000));
     await writer.drained();
-    expect(writer.usableBytes(FIFTH)).toBe(2000);
+    expect(writer.syncedBytes(FIFTH)).toBe(1000);
     writer.append(wal.subarray(1000, 3000));
     await writer.drained();
-    expect(writer.usableBytes(FIFTH)).toBe(3000);
+    expect(writer.syncedBytes(FIFTH)).toBe(3000);
     await writer.close();
     expect(kept).toEqual([]);
-    expect(readFileSync(spool.partialPath(FIFTH)).equals(wal.subarray(0, 3000))).toBe(true);
+    const left = readFileSync(spool.partialPath(FIFTH));
+    expect(left.subarray(0, 3000).equals(wal.subarray(0, 3000))).toBe(true);
+    expect(left.subarray(3000).every((byte) => byte === 0)).toBe(true);
+  });
+
+  it('never cuts off zeros that it found: a commit record ends with one, and may have been acknowledged', async () => {
+    const { spool, writer } = await setUp();
+    const old = Buffer.concat([wal.subarray(0, 300_000), Buffer.alloc(8)]);
+    writeFileSync(spool.partialPath(FIFTH), old);
+    writer.append(wal.subarray(0, 100_000));
+    await writer.drained();
+    expect(writer.usableBytes(FIFTH)).toBe(old.length);
+    await writer.close();
+    expect(readFileSync(spool.partialPath(FIFTH)).equals(old)).toBe(true);
   });
 
   it('a disk that refuses ends it: what was not written is never said to be safe', async () => {
