@@ -2,6 +2,7 @@ import { createHash, type Hash } from 'node:crypto';
 import { closeSync, fsyncSync, mkdirSync, openSync, rmSync, writevSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { localIoError, systemErrorCode, WaldenError } from '../src/errors.ts';
+import { copyBytes } from '../src/platform/copy-bytes.ts';
 import { fillBuffer } from '../src/platform/fill-buffer.ts';
 import { workerTask } from '../src/platform/worker-pool.ts';
 import type { Sha256Hex } from './driver.ts';
@@ -134,12 +135,12 @@ function create(target: string): number {
 type Write = (pieces: readonly Uint8Array[]) => number;
 
 function memoryWriter(room: SharedArrayBuffer): Write {
-  const memory = new Uint8Array(room);
+  const memory = Buffer.from(room);
   let position = 0;
   return (pieces) => {
     const begin = position;
     for (const piece of pieces) {
-      memory.set(piece, position);
+      copyBytes(piece, memory, position);
       position += piece.byteLength;
     }
     return position - begin;

@@ -1,11 +1,15 @@
 import type { FileEntryWithStats, Stats } from 'ssh2';
 import { WaldenError } from '../../src/errors.ts';
+import { copyBytes } from '../../src/platform/copy-bytes.ts';
 import { withDeadline } from '../../src/platform/deadline.ts';
 import { isAbsent } from './sftp-errors.ts';
 import type { SftpChannel } from './sftp-channel.ts';
 
 const FILE_MODE = 0o640;
 const DIRECTORY_MODE = 0o750;
+
+/** For one request at a time. */
+let scratch: Buffer | undefined;
 
 const NO_ANSWER = 'the server does not answer';
 
@@ -123,7 +127,9 @@ export class RemoteFiles {
   /** At most `writeBytes`. */
   async write(handle: Handle, bytes: Buffer, offset: number): Promise<void> {
     await this.#do((sftp, answer) => {
-      sftp.write(handle, bytes, 0, bytes.length, offset, answer);
+      // One that takes several requests would be read again later, when others have used the scratch.
+      const own = bytes.length <= this.writeBytes ? outOfSharedMemory(bytes) : bytes;
+      sftp.write(handle, own, 0, own.length, offset, answer);
     });
   }
 
@@ -274,3 +280,11 @@ interface FileSystem {
 
 /** SSH_FXE_STATVFS_ST_RDONLY of OpenSSH's PROTOCOL. */
 const READ_ONLY = 1;
+
+/** ssh2 copies what it is to send at once, but out of shared memory slowly (see copyBytes). Good until the next call. */
+function outOfSharedMemory(bytes: Buffer): Buffer {
+  if (!(bytes.buffer instanceof SharedArrayBuffer)) return bytes;
+  if (scratch === undefined || scratch.length < bytes.length) scratch = Buffer.allocUnsafeSlow(bytes.length);
+  copyBytes(bytes, scratch, 0);
+  return scratch.subarray(0, bytes.length);
+}

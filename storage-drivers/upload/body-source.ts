@@ -1,5 +1,6 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
+import { copyBytes } from '../../src/platform/copy-bytes.ts';
 import type { ObjectBody } from '../driver.ts';
 
 /** Gives the bytes of a body one after the other. */
@@ -52,7 +53,7 @@ class StreamSource implements BodySource {
         this.#rest = next.value;
       }
       const taken = this.#rest.subarray(0, length - filled);
-      buffer.set(taken, filled);
+      copyBytes(taken, buffer, filled);
       filled += taken.length;
       this.#rest = this.#rest.subarray(taken.length);
     }

@@ -1,6 +1,7 @@
 import { createHash, type Hash } from 'node:crypto';
 import { WaldenError } from '../../errors.ts';
 import type { Sha256Hex } from '../../../storage-drivers/driver.ts';
+import { copyBytes } from '../../platform/copy-bytes.ts';
 import { shareTexts } from '../../platform/shared-text.ts';
 import { micros } from '../../postgres/timestamp.ts';
 import { encodeTarHeader, tarPaddingBytes } from '../../repository/tar-header.ts';
@@ -28,7 +29,7 @@ const CHARACTER_TEXT_BYTES = 6;
 /** A room that is nobody else's, until it is handed on. */
 export interface EmptyRoom {
   readonly number: number;
-  readonly bytes: Uint8Array;
+  readonly bytes: Buffer;
   /** For the text of the members. */
   readonly text: SharedArrayBuffer;
 }
@@ -78,7 +79,7 @@ export class RoomFiller {
   ): Promise<void> {
     const header = headerOf(path, 'directory', attributes, 0);
     const room = await this.#roomFor(header.length);
-    room.bytes.set(header, this.#filled);
+    copyBytes(header, room.bytes, this.#filled);
     this.#filled += header.length;
     const member: UnitDirectory = { type: 'directory', path, mode: attributes.mode, bytes: header.length };
     this.#add(tablespace === undefined ? member : { ...member, tablespace });
@@ -90,7 +91,7 @@ export class RoomFiller {
     const isLarge = bytes > ROOM_BYTES;
     if (isLarge) this.#handOnMembers();
     const room = await this.#roomFor(isLarge ? ROOM_BYTES : bytes);
-    room.bytes.set(header, this.#filled);
+    copyBytes(header, room.bytes, this.#filled);
     this.#filled += header.length;
     const hash = createHash('sha256');
     const increment = this.#increments && isIncrementPath(path) ? new IncrementReader(path, size) : undefined;
@@ -105,7 +106,7 @@ export class RoomFiller {
     for (let rest = bytes; rest.length > 0;) {
       const room = this.#room ?? (await this.#takeRoom());
       const part = rest.subarray(0, this.#spaceFor(file));
-      room.bytes.set(part, this.#filled);
+      copyBytes(part, room.bytes, this.#filled);
       this.#filled += part.length;
       file.done += part.length;
       rest = rest.subarray(part.length);

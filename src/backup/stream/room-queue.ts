@@ -27,7 +27,7 @@ export class RoomQueue implements Rooms {
       }));
     const room = this.#rooms[number];
     if (room === undefined) throw new Error(`there is no room ${number}`);
-    return { number, bytes: new Uint8Array(room.bytes), text: room.text };
+    return { number, bytes: Buffer.from(room.bytes), text: room.text };
   }
 
   hand(unit: FilledUnit): void {
