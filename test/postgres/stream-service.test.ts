@@ -181,9 +181,9 @@ function forgetRate(walden: WaldenHarness): void {
 }
 
 /** Without an archiver, the last segment that a backup needs comes when the next one begins. */
-async function takeWhileSwitching({ server, walden }: Scene): Promise<void> {
+async function takeWhileSwitching({ server, walden }: Scene, ...words: readonly string[]): Promise<void> {
   let ended = false;
-  const taking = walden.run('backup', 'main').finally(() => {
+  const taking = walden.run('backup', 'main', ...words).finally(() => {
     ended = true;
   });
   // Its failure is told by the return below.
@@ -205,6 +205,7 @@ describe.each(testedVersions)('a backup over the protocol from a standby, Postgr
       await startScene({
         version,
         initdbArguments: ['--wal-segsize=1', '-k'],
+        settings: version >= 17 ? { summarize_wal: 'on' } : {},
         walden: { clusterSettings: [STREAM] },
       }),
     );
@@ -228,8 +229,31 @@ describe.each(testedVersions)('a backup over the protocol from a standby, Postgr
     const there = await transfersIn(restored);
     expect(acknowledged.filter((transfer) => !there.has(nameOf(transfer)))).toEqual([]);
     await assertSameRows(server, restored);
+    if (version >= 17) await buildOn(await latest(scene), scene, standby);
   }, 300_000);
 });
+
+/** An incremental backup of the standby, and the restore of what it builds on with it. */
+async function buildOn(full: string, scene: Scene, standby: TestServer): Promise<void> {
+  const { server, walden } = scene;
+  // A standby begins where its last restartpoint was, which may be where the full backup began.
+  const tooEarly = await walden.attempt('backup', 'main', '--incremental');
+  expect([tooEarly.status, tooEarly.stderr]).toEqual([13, expect.stringContaining('checkpoint')]);
+  await server.query('update accounts set balance = balance where id % 10 = 0');
+  await server.query('checkpoint');
+  const checkpoint = await server.value('select checkpoint_lsn from pg_control_checkpoint()');
+  await archiveNow(server);
+  await until(async () => (await standby.value(`select pg_last_wal_replay_lsn() > '${checkpoint}'`)) === 'true', {
+    what: 'the standby to replay a checkpoint',
+  });
+  await takeWhileSwitching(scene, '--incremental');
+  await archiveNow(server);
+  const list = (await walden.json('list', 'main')) as BackupListDocument;
+  const increment = list.backups.find(({ id }) => id.endsWith('I') && id > full);
+  expect(increment?.facts?.parent).toBe(full);
+  const restored = later(await restoreAndStart(scene, ['--backup', increment!.id]));
+  await assertSameRows(server, restored);
+}
 
 async function latest({ walden }: Scene): Promise<string> {
   const list = (await walden.json('list', 'main')) as BackupListDocument;

@@ -6,7 +6,14 @@ import type { PlanDocument } from '../../src/service/api.ts';
 import { WAL_HEADER_BYTES } from '../../src/repository/wal-object.ts';
 import { startLoad } from '../support/load.ts';
 import { startRestored } from '../support/postgres-server.ts';
-import { partialOf, receivedNow, receiverThat, startReceiving, streaming } from '../support/receiving.ts';
+import {
+  partialOf,
+  receiveDirectory,
+  receivedNow,
+  receiverThat,
+  startReceiving,
+  streaming,
+} from '../support/receiving.ts';
 import { freshTarget, leaveMark, marksOf, restoreAndStart, type Scene } from '../support/scene.ts';
 import { filesBelow } from '../support/stored.ts';
 import { newestVersion, testedVersions } from '../support/tested-versions.ts';
@@ -112,16 +119,16 @@ describe.each(testedVersions)('storing the unfinished segment, PostgreSQL %i', (
     await storedUpTo(walden, (await leaveMark(standby, 'new timeline')).lsn);
     await receivedNow(standby, walden);
     expect(unfinishedIn(walden).map((name) => name.slice(0, 24))).toContain(tail);
-    // Without the spool, in which it was put aside.
-    const repository = ['--repository-path', walden.repositoryPath()];
+    // Without what was put aside in the spool.
+    rmSync(join(receiveDirectory(walden), 'kept'), { recursive: true });
     const to = freshTarget();
-    await walden.run('restore', 'main', '--to', to, ...repository);
+    await walden.run('restore', 'main', '--to', to);
     // Looked at before the start: PostgreSQL might replay it, and removes it once it is promoted.
     expect(filesBelow(join(to, 'pg_wal'))).not.toContain(tail);
     const restored = await startRestored(to, { version });
     expect(await marksOf(restored)).toEqual(['followed', 'new timeline', 'stored', 'whole']);
     await restored.dispose();
-    const left = await restoreAndStart(scene, [...repository, '--timeline', '1']);
+    const left = await restoreAndStart(scene, ['--timeline', '1']);
     expect(await marksOf(left)).toEqual(['followed', 'left behind', 'stored', 'whole']);
     await left.dispose();
   });

@@ -21,7 +21,10 @@ export async function newCluster(dataDirectory: string, initdb: string, paramete
     await initialise(dataDirectory, initdb, parameters);
     return;
   }
-  const name = createHash('sha256').update([initdb, ...parameters].join('\n')).digest('hex').slice(0, 16);
+  const name = createHash('sha256')
+    .update([initdb, ...parameters].join('\n'))
+    .digest('hex')
+    .slice(0, 16);
   const prepared = join(PREPARED, name);
   if (!existsSync(prepared)) await prepare(prepared, initdb, parameters);
   await run('cp', ['-Rp', prepared, dataDirectory], { timeout: DEADLINE_MS });
