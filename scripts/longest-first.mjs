@@ -6,6 +6,8 @@ import { BaseSequencer } from 'vitest/node';
 const LONGEST = [
   ...['contract/store-faults', 'postgres/stores', 'crash/backup-every-step', 'postgres/killed-upload'],
   ...[
+    'postgres/unfinished-',
+    'postgres/clone.',
     'postgres/stream-service',
     'postgres/encryption',
     'postgres/filled-repository',
@@ -13,7 +15,9 @@ const LONGEST = [
     'postgres/restore-targets',
   ],
   ...[
-    'postgres/incremental.',
+    'postgres/incremental',
+    'crash/restore/chain-every-step',
+    'postgres/stream-',
     'postgres/damage',
     'postgres/restore-edges',
     'postgres/refused-wal',
