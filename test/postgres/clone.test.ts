@@ -252,8 +252,10 @@ describe.each(testedVersions)('walden clone, PostgreSQL %i', (version) => {
     const standby = started(to);
     expect(status).toBe(16);
     expect(stdout).toContain(`restored into ${to}`);
-    expect(stderr).toContain('the standby runs, and does not stream after 20 s');
-    expect(await standby.value('select pg_is_in_recovery()')).toBe('true');
+    // Where the machine is busy with other things it may not even take connections by then.
+    expect(stderr).toMatch(/the standby (runs, and does not stream|was started, and takes no connections) after 20 s/);
+    const recovering = (): Promise<string> => standby.value('select pg_is_in_recovery()').catch(() => 'no answer');
+    await until(async () => (await recovering()) === 'true', { what: 'the standby to be in recovery' });
   });
 
   once('says that it cannot ask where no role may', async () => {
