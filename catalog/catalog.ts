@@ -74,6 +74,9 @@ export interface WalRange {
   readonly storedBytes: number;
 }
 
+/** Segments of one timeline, whether they are there or not; both ends included. */
+export type SegmentRun = Pick<WalRange, 'timeline' | 'first' | 'last'>;
+
 export interface CommitBounds {
   readonly first: Micros | undefined;
   readonly last: Micros | undefined;
@@ -129,7 +132,27 @@ export interface BackupRecord extends BackupStart {
   readonly error: ErrorDocument | undefined;
 }
 
-export type JobKind = 'backup' | 'restore' | 'clone' | 'catalog-rebuild' | 'repository-sync' | 'repository-repair';
+/** Somebody wants one backup kept, whatever retention says. */
+export interface HoldRecord {
+  readonly repository: RepositoryName;
+  readonly cluster: ClusterName;
+  readonly backup: BackupId;
+  readonly since: Micros;
+  /** Undefined: until it is released. */
+  readonly until: Micros | undefined;
+  readonly reason: string | undefined;
+}
+
+/** What retention removed from one archive, so that nobody takes it for lost or brings it back. */
+export interface ExpiredArchive {
+  /** Ascending; only those that other repositories might still be asked for. */
+  readonly backups: readonly BackupId[];
+  /** Ascending by timeline and segment. */
+  readonly wal: readonly SegmentRun[];
+}
+
+export type JobKind =
+  'backup' | 'restore' | 'clone' | 'catalog-rebuild' | 'repository-sync' | 'repository-repair' | 'expire';
 export type JobState = 'running' | 'done' | 'failed' | 'cancelled';
 
 export interface JobRecord {
@@ -211,10 +234,21 @@ export interface Catalog {
   failBackup(repository: RepositoryName, cluster: ClusterName, id: BackupId, error: ErrorDocument): Promise<void>;
   /** Before the first object is removed. @throws INTERNAL while a complete backup of the same repository builds on it. */
   markRemoving(repository: RepositoryName, cluster: ClusterName, id: BackupId): Promise<void>;
+  /** The store refuses to remove the first object: it is complete again. @throws INTERNAL unless it was being removed */
+  cancelRemoval(repository: RepositoryName, cluster: ClusterName, id: BackupId): Promise<void>;
   /** After the last object is removed. */
   forgetBackup(repository: RepositoryName, cluster: ClusterName, id: BackupId): Promise<void>;
   /** Ascending by id, then repository. */
   backups(cluster: ClusterName): Promise<readonly BackupRecord[]>;
+
+  /** Takes the place of an earlier hold of the same backup in the same repository. */
+  recordHold(hold: HoldRecord): Promise<void>;
+  forgetHold(repository: RepositoryName, cluster: ClusterName, backup: BackupId): Promise<void>;
+  /** Also those that are over. Ascending by backup, then repository. */
+  holds(cluster: ClusterName): Promise<readonly HoldRecord[]>;
+  /** Takes the place of what was recorded before. */
+  recordExpired(repository: RepositoryName, cluster: ClusterName, expired: ExpiredArchive): Promise<void>;
+  expired(repository: RepositoryName, cluster: ClusterName): Promise<ExpiredArchive>;
 
   createJob(job: Pick<JobRecord, 'id' | 'kind' | 'cluster' | 'startedAt'>): Promise<void>;
   finishJob(job: Pick<JobRecord, 'id' | 'state' | 'finishedAt' | 'error' | 'result'>): Promise<void>;

@@ -17,6 +17,15 @@ export function carryOver(from: Tables, to: Tables, changes: Changes): void {
         to.backups.forget(repository, cluster, name);
         copyRows(from, to, 'backup', 'WHERE cluster = ? AND id = ? AND repository = ?', cluster, name, repository);
       }
+      for (const { repository, cluster, name } of changes.holds) {
+        to.holds.forget(repository, cluster, name);
+        copyRows(from, to, 'hold', 'WHERE cluster = ? AND backup = ? AND repository = ?', cluster, name, repository);
+      }
+      for (const { repository, cluster } of changes.expiredArchives) {
+        const archive = from.archives.find(repository, cluster);
+        if (archive !== undefined)
+          to.expired.replace(to.archives.ensure(repository, cluster), from.expired.of(archive));
+      }
     })
     .immediate();
 }

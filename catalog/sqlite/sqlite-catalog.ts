@@ -6,6 +6,8 @@ import type {
   ClusterIdentity,
   ClusterName,
   CommitBounds,
+  ExpiredArchive,
+  HoldRecord,
   JobRecord,
   RepositoryName,
   RestorePoint,
@@ -201,6 +203,13 @@ export class SqliteCatalog implements ReplaceableCatalog {
     });
   }
 
+  cancelRemoval(repository: RepositoryName, cluster: ClusterName, id: BackupId): Promise<void> {
+    this.#changes?.backup(repository, cluster, id);
+    return this.#write(`keep backup ${id}`, ({ backups }) => {
+      backups.cancelRemoval(repository, cluster, id);
+    });
+  }
+
   forgetBackup(repository: RepositoryName, cluster: ClusterName, id: BackupId): Promise<void> {
     this.#changes?.backup(repository, cluster, id);
     return this.#write(`forget backup ${id}`, ({ backups }) => {
@@ -210,6 +219,36 @@ export class SqliteCatalog implements ReplaceableCatalog {
 
   backups(cluster: ClusterName): Promise<readonly BackupRecord[]> {
     return this.#read(({ backups }) => backups.all(cluster));
+  }
+
+  recordHold(hold: HoldRecord): Promise<void> {
+    this.#changes?.hold(hold.repository, hold.cluster, hold.backup);
+    return this.#write(`hold backup ${hold.backup}`, ({ holds }) => {
+      holds.record(hold);
+    });
+  }
+
+  forgetHold(repository: RepositoryName, cluster: ClusterName, backup: BackupId): Promise<void> {
+    this.#changes?.hold(repository, cluster, backup);
+    return this.#write(`release backup ${backup}`, ({ holds }) => {
+      holds.forget(repository, cluster, backup);
+    });
+  }
+
+  holds(cluster: ClusterName): Promise<readonly HoldRecord[]> {
+    return this.#read(({ holds }) => holds.all(cluster));
+  }
+
+  recordExpired(repository: RepositoryName, cluster: ClusterName, removed: ExpiredArchive): Promise<void> {
+    this.#changes?.expired(repository, cluster);
+    return this.#write('record what retention removes', ({ archives, expired }) => {
+      expired.replace(archives.ensure(repository, cluster), removed);
+    });
+  }
+
+  expired(repository: RepositoryName, cluster: ClusterName): Promise<ExpiredArchive> {
+    const none = { backups: [], wal: [] };
+    return this.#ofArchive(repository, cluster, none, ({ expired }, archive) => expired.of(archive));
   }
 
   createJob(job: NewJob): Promise<void> {

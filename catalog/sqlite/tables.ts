@@ -2,6 +2,8 @@ import { ArchiveTable } from './archives.ts';
 import { BackupTable } from './backups.ts';
 import { ClusterTable } from './clusters.ts';
 import { type CatalogDatabase, type Durability, openDatabase } from './database.ts';
+import { ExpiredTable } from './expired.ts';
+import { HoldTable } from './holds.ts';
 import { JobTable } from './jobs.ts';
 import { RefusalTable } from './refusals.ts';
 import { WalBlockTable } from './wal-blocks.ts';
@@ -20,6 +22,8 @@ export interface Tables {
   readonly walFiles: WalFileTable;
   readonly refusals: RefusalTable;
   readonly backups: BackupTable;
+  readonly holds: HoldTable;
+  readonly expired: ExpiredTable;
   readonly jobs: JobTable;
 }
 
@@ -40,6 +44,8 @@ export function openTables(path: string, durability: Durability): Tables {
     walFiles: new WalFileTable(database, archives, ranges, blocks),
     refusals: new RefusalTable(database),
     backups: new BackupTable(database),
+    holds: new HoldTable(database),
+    expired: new ExpiredTable(database),
     jobs: new JobTable(database),
   };
 }

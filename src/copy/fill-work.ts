@@ -1,9 +1,10 @@
-import type { Catalog, ClusterName, WalFileRecord } from '../../catalog/catalog.ts';
+import type { Catalog, ClusterName, SegmentRun, WalFileRecord } from '../../catalog/catalog.ts';
 import type { Micros } from '../postgres/timestamp.ts';
 import { segmentName } from '../postgres/wal-name.ts';
 import type { Repository } from '../repository/repository.ts';
 import { type CompleteBackup, fillScope } from './fill-scope.ts';
-import { countSegments, missingSegments, type SegmentRun } from './missing-wal.ts';
+import { countSegments } from '../wal/segment-runs.ts';
+import { missingSegments } from './missing-wal.ts';
 
 export interface FillPlace {
   readonly catalog: Catalog;

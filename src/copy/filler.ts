@@ -1,4 +1,4 @@
-import type { ClusterIdentity, WalFileRecord } from '../../catalog/catalog.ts';
+import type { ClusterIdentity, SegmentRun, WalFileRecord } from '../../catalog/catalog.ts';
 import { sweepBackups } from '../backup/sweep.ts';
 import type { BackupLog } from '../backup/backup-deps.ts';
 import { errorToDocument, isWaldenError, toWaldenError, WaldenError } from '../errors.ts';
@@ -10,7 +10,6 @@ import { copyBackup } from './copy-backup.ts';
 import { copyWalFile } from './copy-wal-file.ts';
 import type { CopyDeps } from './copy-deps.ts';
 import { type FillLag, fillLag, type FillPlace, fillWork } from './fill-work.ts';
-import type { SegmentRun } from './missing-wal.ts';
 
 /** WAL files under way at the same time: more would keep the workers from archiving. */
 const FILES_AT_ONCE = 2;

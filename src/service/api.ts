@@ -113,6 +113,7 @@ export const JobDocument = Type.Object({
     Type.Literal('catalog-rebuild'),
     Type.Literal('repository-sync'),
     Type.Literal('repository-repair'),
+    Type.Literal('expire'),
   ]),
   cluster: Nullable(Type.String()),
   state: Type.Union([Type.Literal('running'), Type.Literal('done'), Type.Literal('failed'), Type.Literal('cancelled')]),
