@@ -34,7 +34,7 @@ export class Changes {
 
   has(repository: RepositoryName, cluster: ClusterName, name: string): boolean {
     const key = keyOf(repository, cluster, name);
-    return this.#files.has(key) || this.#backups.has(key);
+    return this.#files.has(key) || this.#backups.has(key) || this.#holds.has(key);
   }
 
   get walFiles(): Iterable<ChangedEntry<WalFileName>> {

@@ -34,7 +34,10 @@ export function checkOption(option: Option, value: TomlValue): CheckedValue | Re
   }
 }
 
-const SECONDS: Readonly<Record<string, number>> = { s: 1, min: 60, h: 3600 };
+const SECONDS: Readonly<Record<string, number>> = { s: 1, min: 60, h: 3600, d: 86_400, day: 86_400, week: 7 * 86_400 };
+
+/** An option that admits a day is one of days. */
+export const SECONDS_OF_DAY = 86_400;
 
 /** In seconds. */
 function checkDuration(
@@ -43,10 +46,13 @@ function checkDuration(
 ): number | Refusal {
   const text = checkText(value);
   if (typeof text !== 'string') return text;
-  const [, amount, unit = ''] = /^(\d{1,7}) ?(s|min|h)$/.exec(text) ?? [];
+  const [, amount, unit = ''] = /^(\d{1,7}) ?(s|min|h|d|day|week)(?:(?<=day|week)s)?$/.exec(text) ?? [];
   const seconds = Number(amount) * (SECONDS[unit] ?? Number.NaN);
   if (seconds >= minimumSeconds && seconds <= maximumSeconds) return seconds;
-  const form = `must be like "5s": a number and s, min or h, ${minimumSeconds} to ${maximumSeconds} seconds in all`;
+  const form =
+    maximumSeconds < SECONDS_OF_DAY
+      ? `must be like "5s": a number and s, min or h, ${minimumSeconds} to ${maximumSeconds} seconds in all`
+      : `must be like "14 days": a number and h, days or weeks, ${minimumSeconds / 3600} hours to ${maximumSeconds / SECONDS_OF_DAY} days in all`;
   return { refused: `${form}; not ${JSON.stringify(text)}` };
 }
 

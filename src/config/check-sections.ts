@@ -26,6 +26,7 @@ export interface CheckedSections {
   /** Also those that have errors of their own. */
   readonly repositoryNames: ReadonlySet<string>;
   readonly clusters: readonly CheckedSection<'cluster'>[];
+  readonly retention: readonly CheckedSection<'retention'>[];
 }
 
 interface FoundSection {
@@ -48,6 +49,7 @@ export function checkSections(file: TomlFile, problems: ConfigProblems): Checked
     repositories: checkAll('repository', found, problems),
     repositoryNames: new Set(found.filter(({ kind }) => kind === 'repository').map(({ name }) => name)),
     clusters: checkAll('cluster', found, problems),
+    retention: checkAll('retention', found, problems),
   };
 }
 
@@ -89,7 +91,11 @@ function sortLeaf(
   const { path, line } = leaf;
   const [kind = ''] = path;
   if (path.length === 1) {
-    problems.add(line, kind, 'a key must stand in a section: [service], [repository.NAME] or [cluster.NAME]');
+    problems.add(
+      line,
+      kind,
+      'a key must stand in a section: [service], [repository.NAME], [cluster.NAME] or [retention.NAME]',
+    );
     return;
   }
   // The table that holds it was refused already.

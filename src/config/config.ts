@@ -14,6 +14,8 @@ export interface Config {
   };
   readonly repositories: ReadonlyMap<RepositoryName, RepositoryConfig>;
   readonly clusters: ReadonlyMap<ClusterName, ClusterConfig>;
+  /** No two of them hold for the same cluster and repository. */
+  readonly retention: readonly RetentionConfig[];
 }
 
 /** What the options of its `driver` say, under the names that code uses: `path_style` is `pathStyle`. */
@@ -85,4 +87,35 @@ export interface ReceiveConfig {
   readonly spoolLimitBytes: number;
   /** How often the segment that is being received is stored as far as it has come; undefined: never. */
   readonly partialIntervalSeconds: number | undefined;
+}
+
+/** What an operator promises himself; each rule that is set keeps something, and nothing else is kept. Seconds. */
+export interface RetentionPolicy {
+  /** Every moment that can be reached and is not longer ago stays so. */
+  readonly recoveryWindowSeconds: number | undefined;
+  /** So many full backups. */
+  readonly minimumBackups: number | undefined;
+  /** Of each of so many days, weeks, months and years the newest backup. */
+  readonly keepDaily: number | undefined;
+  readonly keepWeekly: number | undefined;
+  readonly keepMonthly: number | undefined;
+  readonly keepYearly: number | undefined;
+  /** Older backups are kept just consistent: not a moment later than their ends. Undefined: all that is kept counts. */
+  readonly walWindowSeconds: number | undefined;
+}
+
+export interface RetentionConfig {
+  readonly name: string;
+  readonly cluster: ClusterName;
+  readonly repositories: readonly RepositoryName[];
+  readonly policy: RetentionPolicy;
+}
+
+/** Undefined: nothing of this cluster ever goes from there. */
+export function retentionOf(
+  { retention }: Config,
+  cluster: ClusterName,
+  repository: RepositoryName,
+): RetentionConfig | undefined {
+  return retention.find((one) => one.cluster === cluster && one.repositories.includes(repository));
 }

@@ -6,6 +6,7 @@ import { isWaldenError, systemErrorCode, WaldenError } from '../errors.ts';
 import { clusterName, repositoryName } from '../repository/names.ts';
 import { camelCased } from './camel-case.ts';
 import { checkPlaces } from './check-places.ts';
+import { checkRetention } from './check-retention.ts';
 import { type CheckedSection, type CheckedSections, checkSections } from './check-sections.ts';
 import type { BackupSourceConfig, ClusterConfig, Config, ReceiveConfig, RepositoryConfig } from './config.ts';
 import { CONFIG_FLAG, CONFIG_VARIABLE, DEFAULT_CONFIG_PATH } from './option-table.ts';
@@ -108,6 +109,7 @@ function assemble(sections: CheckedSections, source: string, problems: ConfigPro
     },
     repositories,
     clusters,
+    retention: checkRetention(sections.retention, clusters, problems),
   };
   checkPlaces(sections, config, problems);
   return config;

@@ -4,13 +4,17 @@ import { STORE_KINDS, type StoreKind, STORES } from './store-options.ts';
 /**
  * The one table of options: the loader checks files against it and docs/options.md is rendered from it.
  *
- * Three kinds of sections: `[service]` once, `[repository.NAME]` and `[cluster.NAME]` as often as needed.
+ * `[service]` stands once, `[repository.NAME]`, `[cluster.NAME]` and `[retention.NAME]` as often as needed.
  */
 
 /** `sun_path` of a unix socket has room for 104 bytes (BSD, macOS) or 108 (Linux), one of them for the end. */
 const MAX_SOCKET_BYTES = 103;
 const COMPRESSION = { type: 'integer', required: false, minimum: 1, maximum: 19 } as const;
 const LIMIT = { type: 'integer', required: false, minimum: 1, maximum: 1_000_000, unit: 'MB per second' } as const;
+/** A hundred years. */
+const MAX_WINDOW_SECONDS = 36_500 * 86_400;
+const WINDOW = { type: 'duration', required: false, minimumSeconds: 3600, maximumSeconds: MAX_WINDOW_SECONDS } as const;
+const KEPT = { type: 'integer', required: false, minimum: 1, maximum: 100_000 } as const;
 const TIMEOUT = { type: 'integer', required: false, minimum: 1, maximum: 3600, unit: 'seconds', default: 60 } as const;
 
 export const SECTIONS = {
@@ -178,6 +182,38 @@ export const SECTIONS = {
       wal_fetch_timeout: {
         ...TIMEOUT,
         doc: 'How long restore_command tries to get an answer for one file before it gives up and recovery stops.',
+      },
+    },
+  },
+  retention: {
+    named: true,
+    doc: 'What is kept of a cluster, and removed otherwise, by `walden expire`. Without such a section nothing ever is. At least one of the keys from `recovery_window` to `keep_yearly` must be given; what any of them asks for stays. See [retention.md](retention.md).',
+    options: {
+      cluster: { type: 'text', required: true, doc: 'Name of the cluster.' },
+      repositories: {
+        type: 'names',
+        required: false,
+        default: { words: 'all of the cluster that no other section of it names' },
+        doc: 'The repositories that it holds for.',
+      },
+      recovery_window: {
+        ...WINDOW,
+        default: { words: 'none' },
+        doc: 'Every moment that can be reached and is not longer ago than this stays so.',
+      },
+      minimum_backups: {
+        ...KEPT,
+        default: { words: 'none; the last usable backup stays in any case' },
+        doc: 'So many of the newest usable full backups stay, with all that builds on them.',
+      },
+      keep_daily: { ...KEPT, doc: 'The newest backup of each of so many days (UTC) that have one.' },
+      keep_weekly: { ...KEPT, doc: 'The same of weeks, which begin on Monday.' },
+      keep_monthly: { ...KEPT, doc: 'The same of months.' },
+      keep_yearly: { ...KEPT, doc: 'The same of years.' },
+      wal_window: {
+        ...WINDOW,
+        default: { words: 'all moments since the oldest backup that one of the keys above keeps' },
+        doc: 'Only so far back any moment can be reached; older backups are kept just consistent. Not shorter than `recovery_window`.',
       },
     },
   },

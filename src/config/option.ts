@@ -54,7 +54,7 @@ interface LockOption extends OptionBase {
   readonly type: 'lock';
 }
 
-/** Whole seconds, written like `5s`, `2min` or `1h`, as PostgreSQL writes them. */
+/** Whole seconds, written like `5s`, `2min` or `1h`, as PostgreSQL writes them, or like `14 days`, `2 weeks`. */
 interface DurationOption extends OptionBase {
   readonly type: 'duration';
   readonly minimumSeconds: number;

@@ -1,3 +1,4 @@
+import { SECONDS_OF_DAY } from './check-option.ts';
 import { CONFIG_FLAG, CONFIG_VARIABLE, DEFAULT_CONFIG_PATH, LOG_LEVEL_VARIABLE, SECTIONS } from './option-table.ts';
 import type { Option, Options, Section } from './option.ts';
 
@@ -93,6 +94,9 @@ function valueWords(option: Option): string {
     case 'lock':
       return 'text like `"compliance 14 days"`: `compliance` or `governance`, and a number of days, weeks or years';
     case 'duration':
+      if (option.maximumSeconds >= SECONDS_OF_DAY) {
+        return 'text like `"14 days"`: a number and `h`, `days` or `weeks`, an hour to a hundred years in all';
+      }
       return `text like \`"5s"\`: a number and \`s\`, \`min\` or \`h\`, ${option.minimumSeconds} to ${option.maximumSeconds} seconds in all`;
   }
 }

@@ -9,7 +9,7 @@ import { byPreference, type Repository } from '../repository/repository.ts';
 import { copyBackup } from './copy-backup.ts';
 import { copyWalFile } from './copy-wal-file.ts';
 import type { CopyDeps } from './copy-deps.ts';
-import { type FillLag, fillLag, type FillPlace, fillWork } from './fill-work.ts';
+import { type FillLag, fillLag, type FillPlace, type FillWork, fillWork } from './fill-work.ts';
 
 /** WAL files under way at the same time: more would keep the workers from archiving. */
 const FILES_AT_ONCE = 2;
@@ -68,6 +68,11 @@ export class RepositoryFiller {
   /** What the target lacks, by the catalog. */
   async lag(): Promise<FillLag> {
     return await fillLag(this.#place);
+  }
+
+  /** The same, one by one. */
+  async work(): Promise<FillWork> {
+    return await fillWork(this.#place);
   }
 
   start(): void {

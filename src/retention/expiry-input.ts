@@ -7,26 +7,12 @@ import type {
   SegmentRun,
   WalRange,
 } from '../../catalog/catalog.ts';
+import type { RetentionPolicy } from '../config/config.ts';
 import type { TimelineId } from '../postgres/lsn.ts';
 import { type Micros, micros } from '../postgres/timestamp.ts';
 import type { SegmentBytes, WalFileKind, WalFileName } from '../postgres/wal-name.ts';
 import { type ArchiveView, type CompleteBackup, type PathView, pathViews } from '../wal/archive-view.ts';
 import type { Ancestry } from '../wal/path-coverage.ts';
-
-/** What an operator promises himself; each rule that is set keeps something, and nothing else is kept. Seconds. */
-export interface RetentionPolicy {
-  /** Every moment that can be reached and is not longer ago stays so. */
-  readonly recoveryWindowSeconds: number | undefined;
-  /** So many full backups. */
-  readonly minimumBackups: number | undefined;
-  /** Of each of so many days, weeks, months and years the newest backup. */
-  readonly keepDaily: number | undefined;
-  readonly keepWeekly: number | undefined;
-  readonly keepMonthly: number | undefined;
-  readonly keepYearly: number | undefined;
-  /** Older backups are kept just consistent: not a moment later than their ends. Undefined: all that is kept counts. */
-  readonly walWindowSeconds: number | undefined;
-}
 
 /** A WAL file that is no segment. */
 export interface OtherFile {
@@ -64,6 +50,8 @@ export interface ExpiryInput {
   readonly arriving: readonly CompleteBackup[];
   /** How long the store keeps what is stored from being removed. */
   readonly lockSeconds: number | undefined;
+  /** What the store would not let go when it was tried, and why. */
+  readonly refused: ReadonlyMap<BackupId, string>;
   /** What retention removed earlier. */
   readonly expired: ExpiredArchive;
 }

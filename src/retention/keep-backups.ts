@@ -113,7 +113,8 @@ function keepWindow(input: ExpiryInput, { usable, isSound, views }: JudgedBackup
 }
 
 /** What the policy does not ask for, but somebody does. */
-function keepOthers({ backups, holds, now, awaited, arriving, lockSeconds }: ExpiryInput, keep: Keep): void {
+function keepOthers(input: ExpiryInput, keep: Keep): void {
+  const { backups, holds, now, awaited, arriving, lockSeconds } = input;
   const known = new Set(backups.map(({ id }) => id));
   for (const hold of holds) if (known.has(hold.backup) && isHeld(hold, now)) keep(hold.backup, holdWords(hold));
   for (const { id, by } of awaited.backups) if (known.has(id)) keep(id, `repository ${by} lacks it yet`);
@@ -121,6 +122,7 @@ function keepOthers({ backups, holds, now, awaited, arriving, lockSeconds }: Exp
     if (facts.parent !== undefined && known.has(facts.parent))
       keep(facts.parent, `parent of ${id}, which is on its way here`);
   }
+  for (const [id, message] of input.refused) if (known.has(id)) keep(id, message);
   if (lockSeconds === undefined) return;
   for (const { id, facts } of backups) {
     const until = micros(facts.finishedAt + lockSeconds * 1_000_000);

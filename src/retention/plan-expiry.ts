@@ -127,9 +127,10 @@ function expiredBackups(
   go: readonly CompleteBackup[],
   stay: readonly CompleteBackup[],
 ): readonly BackupId[] {
-  const [oldest] = stay.map(({ id }) => id).sort();
+  const staying = stay.map(({ id }) => id).sort();
+  const [oldest] = staying;
   const ids = new Set([...expired.backups, ...go.map(({ id }) => id)]);
-  return [...ids].filter((id) => oldest === undefined || id > oldest).sort();
+  return [...ids].filter((id) => (oldest === undefined || id > oldest) && !staying.includes(id)).sort();
 }
 
 /** Whether there is anything to do. */

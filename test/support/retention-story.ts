@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import type { BackupId, HoldRecord, RepositoryName, SegmentRun, WalRange } from '../../catalog/catalog.ts';
-import type { ExpiryInput, RetentionPolicy } from '../../src/retention/expiry-input.ts';
+import type { RetentionPolicy } from '../../src/config/config.ts';
+import type { ExpiryInput } from '../../src/retention/expiry-input.ts';
 import { archiveOf, placeOf } from '../../src/retention/expiry-input.ts';
 import type { ExpiryPlan } from '../../src/retention/plan-expiry.ts';
 import { lsn, systemIdentifier, type TimelineId, timelineId } from '../../src/postgres/lsn.ts';
@@ -135,6 +136,7 @@ export const retentionStory: fc.Arbitrary<ExpiryInput> = fc
       awaited: { backups: ids(story.awaited).map((id) => ({ id, by: FAR as RepositoryName })), segments: [] },
       arriving: [],
       lockSeconds: story.lockSeconds,
+      refused: new Map(),
       expired: { backups: [], wal: [] },
     };
   });
