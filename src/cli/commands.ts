@@ -42,6 +42,21 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./commands/backup.ts')).defineBackup,
   },
   {
+    name: 'expire',
+    summary: 'remove what retention does not keep',
+    load: async () => (await import('./commands/expire.ts')).defineExpire,
+  },
+  {
+    name: 'keep',
+    summary: 'have a backup kept whatever retention says',
+    load: async () => (await import('./commands/keep.ts')).defineKeep,
+  },
+  {
+    name: 'release',
+    summary: 'leave a backup to retention again',
+    load: async () => (await import('./commands/keep.ts')).defineRelease,
+  },
+  {
     name: 'plan',
     summary: 'say what a restore would do, without touching anything',
     load: async () => (await import('./commands/plan.ts')).definePlan,

@@ -6,6 +6,7 @@ import type { ProgressMeter } from '../platform/progress-meter.ts';
 import { microsFromDate, type Micros } from '../postgres/timestamp.ts';
 import { segmentName, type WalFileName } from '../postgres/wal-name.ts';
 import { putExpired } from '../repository/expired-file.ts';
+import { withParents } from '../repository/backup-chain.ts';
 import { backupRecordKey, holdPrefix } from '../repository/keys.ts';
 import { removeBackupObjects, removeOtherObjects } from '../repository/remove-backup.ts';
 import { withoutRuns } from '../wal/segment-runs.ts';
@@ -40,17 +41,21 @@ export interface ExpiryControls {
 }
 
 /**
- * Ends the removals that an earlier run began, dependants first: what is marked in the catalog and still there.
- * @throws the codes of a store out of reach
+ * Ends the removals that an earlier run began: what is marked in the catalog and still there.
+ * @returns a backup that the store refused to let go, if there is one
+ * @throws STORAGE_DENIED, and the codes of a store out of reach
  */
-export async function finishRemovals(place: RetentionPlace, refusals: Refusals): Promise<readonly BackupId[]> {
+export async function finishRemovals(place: RetentionPlace, tally: Tally): Promise<BackupId | undefined> {
   const { catalog, repository, cluster } = place;
   const rows = (await catalog.backups(cluster)).filter(
     (row) => row.repository === repository.name && row.state === 'removing',
   );
-  const done: BackupId[] = [];
-  for (const { id } of rows) if (await removeMarked(place, id, refusals)) done.push(id);
-  return done;
+  const ordered = withParents(rows, rows, ({ id, facts }) => ({ id, parent: facts?.parent })).toReversed();
+  return await removeMarked(
+    place,
+    ordered.map(({ id }) => id),
+    tally,
+  );
 }
 
 /**
@@ -68,14 +73,21 @@ export async function executeExpiry(
   const { catalog, repository, cluster } = place;
   const { signal, meter } = controls;
   await recordExpired(place, plan.expired, controls.clock);
+  const { go } = plan.backups;
+  // All of them before the first goes: a restore that begins now chooses none of them.
+  for (const { id } of go) await catalog.markRemoving(repository.name, cluster, id);
   meter.phase('backups');
-  for (const { id, facts } of plan.backups.go) {
-    signal.throwIfAborted();
-    await catalog.markRemoving(repository.name, cluster, id);
-    if (!(await removeMarked(place, id, tally.refusals))) return id;
-    tally.backups.push(id);
-    meter.add(facts.storedBytes, 1);
-  }
+  const sizes = new Map(go.map(({ id, facts }) => [id, facts.storedBytes]));
+  const refused = await removeMarked(
+    place,
+    go.map(({ id }) => id),
+    tally,
+    (id) => {
+      meter.add(sizes.get(id) ?? 0, 1);
+      signal.throwIfAborted();
+    },
+  );
+  if (refused !== undefined) return refused;
   meter.phase('WAL');
   await inParallel(namesThatGo(place, plan), FILES_AT_ONCE, async (name) => {
     signal.throwIfAborted();
@@ -187,38 +199,59 @@ function sameExpired(one: ExpiredArchive, other: ExpiredArchive): boolean {
   return textOf(one) === textOf(other);
 }
 
-/** Whether it is gone; when the store refuses its first object, it is a backup as before. */
-async function removeMarked(place: RetentionPlace, id: BackupId, refusals: Refusals): Promise<boolean> {
-  const { catalog, repository, cluster } = place;
-  const { driver } = repository;
-  try {
-    if (!(await refusals.unless(`backup ${id}`, () => driver.remove(backupRecordKey(cluster, id))))) {
-      await keepAfterAll(place, id);
-      return false;
+/**
+ * What is marked, in this order: what builds on another one before it. When the store refuses the first object of one, that
+ * and all the rest are backups as before: what builds on them may be among those that stay.
+ * @returns the one that was refused
+ */
+async function removeMarked(
+  place: RetentionPlace,
+  ids: readonly BackupId[],
+  tally: Tally,
+  removed: (id: BackupId) => void = () => undefined,
+): Promise<BackupId | undefined> {
+  const { cluster, repository } = place;
+  for (const [index, id] of ids.entries()) {
+    const rest = ids.slice(index).toReversed();
+    try {
+      const record = backupRecordKey(cluster, id);
+      if (!(await tally.refusals.unless(`backup ${id}`, () => repository.driver.remove(record)))) {
+        await keepAfterAll(place, rest);
+        return id;
+      }
+    } catch (error) {
+      if (isWaldenError(error, 'STORAGE_DENIED')) await keepAfterAll(place, rest);
+      throw error;
     }
-  } catch (error) {
-    if (isWaldenError(error, 'STORAGE_DENIED')) await keepAfterAll(place, id);
-    throw error;
+    await removeRest(place, id, tally.refusals);
+    tally.backups.push(id);
+    removed(id);
   }
-  // From here on there is no such backup. What is locked yet stays marked for the next time.
+  return undefined;
+}
+
+/** Without its record there is no such backup. What is locked yet stays marked for the next time. */
+async function removeRest(place: RetentionPlace, id: BackupId, refusals: Refusals): Promise<void> {
+  const { catalog, repository, cluster } = place;
   await refusals.unless(`objects of backup ${id}`, async () => {
-    await removeOtherObjects(driver, cluster, id);
+    await removeOtherObjects(repository.driver, cluster, id);
     await removeHolds(place, id);
     await catalog.forgetHold(repository.name, cluster, id);
     await catalog.forgetBackup(repository.name, cluster, id);
   });
-  return true;
 }
 
-/** Unless its record had been removed before: then it stays marked. */
-async function keepAfterAll({ catalog, repository, cluster }: RetentionPlace, id: BackupId): Promise<void> {
-  try {
-    await repository.driver.stat(backupRecordKey(cluster, id));
-  } catch (error) {
-    if (isWaldenError(error, 'STORAGE_OBJECT_MISSING')) return;
-    throw error;
+/** Parents first. One whose record had been removed before stays marked. */
+async function keepAfterAll({ catalog, repository, cluster }: RetentionPlace, ids: readonly BackupId[]): Promise<void> {
+  for (const id of ids) {
+    try {
+      await repository.driver.stat(backupRecordKey(cluster, id));
+    } catch (error) {
+      if (isWaldenError(error, 'STORAGE_OBJECT_MISSING')) continue;
+      throw error;
+    }
+    await catalog.cancelRemoval(repository.name, cluster, id);
   }
-  await catalog.cancelRemoval(repository.name, cluster, id);
 }
 
 async function removeHolds({ repository, cluster }: RetentionPlace, id: BackupId): Promise<void> {

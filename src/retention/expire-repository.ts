@@ -55,7 +55,11 @@ export async function expireRepository(
 ): Promise<RepositoryExpiry & { readonly done: ExpiryDone }> {
   const tally = new Tally();
   const refused = new Map<BackupId, string>();
-  await finishRemovals(place, tally.refusals);
+  const refuse = (id: BackupId | undefined): void => {
+    if (id !== undefined)
+      refused.set(id, `the store does not let it go: ${tally.refusals.told.at(-1)?.message ?? 'it is locked'}`);
+  };
+  refuse(await finishRemovals(place, tally));
   let found = await previewExpiry(place, order, signal, refused);
   const lockedSince = order.lockSeconds === undefined ? undefined : secondsBefore(order.now, order.lockSeconds);
   try {
@@ -63,7 +67,7 @@ export async function expireRepository(
       const meter = new ProgressMeter(clock, bytesThatGo(found.plan), onProgress);
       const id = await executeExpiry(place, found.plan, { clock, signal, meter, lockedSince }, tally);
       if (id === undefined) break;
-      refused.set(id, `the store does not let it go: ${tally.refusals.told.at(-1)?.message ?? 'it is locked'}`);
+      refuse(id);
     }
   } finally {
     await correctExpired(place, clock);

@@ -102,6 +102,8 @@ export const RecoverableWindow = Type.Object({
   earliestLsn: LsnText,
   latestLsn: LsnText,
   holes: Type.Array(WalGapDocument),
+  /** Older backups that lead to their own ends only: retention has removed the WAL behind them. */
+  points: Type.Array(Type.Object({ backup: Type.String(), at: Moment })),
 });
 
 export const JobDocument = Type.Object({

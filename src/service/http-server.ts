@@ -9,6 +9,7 @@ import { backupRoutes } from './routes/backups.ts';
 import { jobRoutes } from './routes/jobs.ts';
 import { receiverRoutes } from './routes/receivers.ts';
 import { repositoryRoutes } from './routes/repositories.ts';
+import { retentionRoutes } from './routes/retention.ts';
 import { statusRoutes } from './routes/status.ts';
 import { walRoutes } from './routes/wal.ts';
 import type { ServiceRooms } from './rooms.ts';
@@ -52,6 +53,7 @@ export async function createHttpServer(rooms: ServiceRooms, log: FastifyBaseLogg
   walRoutes(server, rooms);
   receiverRoutes(server, rooms);
   backupRoutes(server, rooms);
+  retentionRoutes(server, rooms);
   jobRoutes(server, rooms);
   server.get('/v1/openapi.json', { schema: { hide: true } }, () => server.swagger());
   return server;

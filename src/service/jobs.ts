@@ -3,6 +3,7 @@ import { errorToDocument, isWaldenError, toWaldenError, WaldenError } from '../e
 import type { Catalog, ClusterName, JobKind, JobRecord } from '../../catalog/catalog.ts';
 import type { Clock } from '../platform/clock.ts';
 import { microsFromDate } from '../postgres/timestamp.ts';
+import { excludes, refusalBy } from './job-conflicts.ts';
 
 export interface JobProgress {
   readonly phase: string;
@@ -23,6 +24,13 @@ export interface JobView {
   readonly progress: JobProgress | undefined;
 }
 
+/** What a job, or a short work besides jobs, keeps others from. */
+export interface JobClaim {
+  readonly kind: JobKind | 'hold';
+  /** Undefined: all. */
+  readonly cluster: ClusterName | undefined;
+}
+
 interface RunningJob {
   readonly controller: AbortController;
   readonly done: Promise<void>;
@@ -35,6 +43,7 @@ export class JobRunner {
   readonly #clock: Clock;
   readonly #note: (message: string, facts: Readonly<Record<string, unknown>>) => void;
   readonly #running = new Map<string, RunningJob>();
+  readonly #claims = new Set<JobClaim>();
   #stopped = false;
 
   constructor(
@@ -55,19 +64,40 @@ export class JobRunner {
     }
   }
 
-  /** Starts `work` and returns at once. `result` must be JSON. */
+  /**
+   * Keeps those that must not run at the same time from beginning, until the result is called.
+   * @throws LOCK_HELD while one of them runs
+   */
+  claim(claim: JobClaim): () => void {
+    const running = [...this.#claims].find((other) => excludes(other, claim));
+    if (running !== undefined) throw refusalBy(running, claim);
+    this.#claims.add(claim);
+    return () => {
+      this.#claims.delete(claim);
+    };
+  }
+
+  /** Starts `work` and returns at once. `result` must be JSON. @throws LOCK_HELD, as `claim` */
   async start(
     kind: JobKind,
     cluster: ClusterName | undefined,
     work: (controls: JobControls) => Promise<unknown>,
   ): Promise<JobView> {
     if (this.#stopped) throw new WaldenError('INTERRUPTED', 'the service is stopping');
+    const release = this.claim({ kind, cluster });
     const id = randomUUID();
-    await this.#catalog.createJob({ id, kind, cluster, startedAt: microsFromDate(this.#clock.now()) });
+    try {
+      await this.#catalog.createJob({ id, kind, cluster, startedAt: microsFromDate(this.#clock.now()) });
+    } catch (error) {
+      release();
+      throw error;
+    }
     const controller = new AbortController();
     const job: RunningJob = {
       controller,
-      done: this.#run(id, (onProgress) => work({ signal: controller.signal, onProgress }), controller.signal),
+      done: this.#run(id, (onProgress) => work({ signal: controller.signal, onProgress }), controller.signal).finally(
+        release,
+      ),
       progress: undefined,
     };
     this.#running.set(id, job);

@@ -84,7 +84,8 @@ function failureLines({ failure }: RepositoryStatus, now: Date): string[] {
 
 /** A window as a promise in words, then what breaks it. */
 export function windowLines(window: RecoverableWindowDocument): string[] {
-  const { timeline, earliest, latest, earliestLsn, latestLsn, backup, holes } = window;
+  const { timeline, earliest, latest, earliestLsn, latestLsn, backup, holes, points } = window;
+  const [oldest] = points;
   const end =
     latest === null
       ? 'only, the end of its backup: no later commit'
@@ -93,6 +94,9 @@ export function windowLines(window: RecoverableWindowDocument): string[] {
     `  Recoverable on timeline ${timeline}:`,
     `    from ${formatMoment(earliest)} ${end}`,
     `    LSN ${earliestLsn} to ${latestLsn}, beginning with backup ${backup}`,
+    ...(oldest === undefined
+      ? []
+      : [`    and to the ends of ${count(points.length, 'older backup')}, the oldest of ${formatMoment(oldest.at)}`]),
     ...holes.flatMap((hole) => [
       `    HOLE: ${describeRun(hole)} missing`,
       '      no backup before it reaches a moment after it',

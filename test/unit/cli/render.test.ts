@@ -60,6 +60,7 @@ function status(change: Partial<StatusDocument['clusters'][number]> = {}): Statu
                 latest: '2026-11-22T11:58:00.000000Z',
                 earliestLsn: '0/2000100',
                 latestLsn: '0/A000000',
+                points: [],
                 holes: [
                   {
                     repository: 'local',
