@@ -60,28 +60,30 @@ function policyOf({ values }: Section): RetentionConfig['policy'] {
   };
 }
 
-function checkRules({ values, name, line, lineOf }: Section, problems: ConfigProblems): void {
+function checkRules(section: Section, problems: ConfigProblems): void {
+  const { values, name, line } = section;
   if (RULES.every((rule) => values[rule] === undefined)) {
     problems.add(line, `retention.${name}`, `keeps nothing: at least one of ${RULES.join(', ')} must be given`);
   }
   const { wal_window: wal, recovery_window: window } = values;
   if (wal === undefined || window === undefined || wal >= window) return;
   const fact = 'is shorter than recovery_window, which promises that every moment of it can be reached';
-  problems.add(lineOf('wal_window'), `retention.${name}.wal_window`, fact);
+  problems.add(section.lineOf('wal_window'), `retention.${name}.wal_window`, fact);
 }
 
 /** Whether the cluster and its repositories are known. */
-function checkNames({ values, name, lineOf }: Section, clusters: Clusters, problems: ConfigProblems): boolean {
+function checkNames(section: Section, clusters: Clusters, problems: ConfigProblems): boolean {
+  const { values, name } = section;
   const cluster = clusters.get(values.cluster as ClusterName);
   if (cluster === undefined) {
     const fact = `there is no section [cluster.${values.cluster}]${didYouMean(values.cluster, [...clusters.keys()])}`;
-    problems.add(lineOf('cluster'), `retention.${name}.cluster`, fact);
+    problems.add(section.lineOf('cluster'), `retention.${name}.cluster`, fact);
     return false;
   }
   const strange = (values.repositories ?? []).filter((one) => !cluster.repositories.includes(one as RepositoryName));
   for (const one of strange) {
     const fact = `${one} is not among the repositories of cluster ${cluster.name}${didYouMean(one, cluster.repositories)}`;
-    problems.add(lineOf('repositories'), `retention.${name}.repositories`, fact);
+    problems.add(section.lineOf('repositories'), `retention.${name}.repositories`, fact);
   }
   return strange.length === 0;
 }

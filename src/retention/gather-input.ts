@@ -64,7 +64,7 @@ export async function gatherInput(
   signal: AbortSignal,
 ): Promise<GatheredArchive> {
   const { catalog, repository, cluster, segmentBytes } = place;
-  const { isActive, ...rest } = order;
+  const { policy, now, lockSeconds, refused, awaited, arriving } = order;
   const survey = await surveyArchive(repository.driver, cluster, signal);
   await assertKnown(place, survey, await rowsOf(place));
   const rows = await rowsOf(place);
@@ -82,7 +82,7 @@ export async function gatherInput(
   };
   const input: ExpiryInput = {
     ...wal,
-    ...rest,
+    ...{ policy, now, lockSeconds, refused, awaited, arriving },
     backups,
     doubts: withoutRecord(backups, survey),
     running: await running(place, survey, rows, order),

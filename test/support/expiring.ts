@@ -1,7 +1,6 @@
 import type { BackupId, Catalog } from '../../catalog/catalog.ts';
 import type { RetentionPolicy } from '../../src/config/config.ts';
 import { type Clock, systemClock } from '../../src/platform/clock.ts';
-import type { WalFileName } from '../../src/postgres/wal-name.ts';
 import type { RetentionOrder, RetentionPlace } from '../../src/retention/gather-input.ts';
 import type { ServiceInstance } from '../../src/repository/backup-claim.ts';
 import { putHold } from '../../src/repository/hold-file.ts';
@@ -74,5 +73,3 @@ export async function segmentsIn(catalog: Catalog): Promise<readonly number[]> {
     if (kind === 'segment') found.push(Number(segment));
   return found;
 }
-
-export const HISTORY_FILE = '00000002.history' as WalFileName;

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import type { BackupId, HoldRecord, RepositoryName, SegmentRun, WalRange } from '../../catalog/catalog.ts';
+import type { BackupId, HoldRecord, SegmentRun, WalRange } from '../../catalog/catalog.ts';
 import type { RetentionPolicy } from '../../src/config/config.ts';
 import type { ExpiryInput } from '../../src/retention/expiry-input.ts';
 import { archiveOf, placeOf } from '../../src/retention/expiry-input.ts';
@@ -133,7 +133,7 @@ export const retentionStory: fc.Arbitrary<ExpiryInput> = fc
       ranges: rangesOf(world),
       others: [],
       writtenAt: new Map([...world.stored].map(([place, { at }]) => [place, micros(at)])),
-      awaited: { backups: ids(story.awaited).map((id) => ({ id, by: FAR as RepositoryName })), segments: [] },
+      awaited: { backups: ids(story.awaited).map((id) => ({ id, by: FAR })), segments: [] },
       arriving: [],
       lockSeconds: story.lockSeconds,
       refused: new Map(),

@@ -4,6 +4,7 @@ import { SqliteCatalog } from '../../../catalog/sqlite/sqlite-catalog.ts';
 import { expireRepository } from '../../../src/retention/expire-repository.ts';
 import { readBackupRecord } from '../../../src/repository/backup-record.ts';
 import { compareCatalogs } from '../../../src/repository/compare-catalogs.ts';
+import type { WalFileName } from '../../../src/postgres/wal-name.ts';
 import { manifestKey, packKey } from '../../../src/repository/keys.ts';
 import { rebuildCatalog } from '../../../src/repository/rebuild-catalog.ts';
 import { storedBackups } from '../../../src/repository/stored-backups.ts';
@@ -16,7 +17,7 @@ import { atEveryStep, untilDeath } from '../../support/crash/every-step.ts';
 import { mortalCatalog } from '../../support/crash/mortal-catalog.ts';
 import { mortalDriver } from '../../support/crash/mortal-driver.ts';
 import { MortalProcess } from '../../support/crash/mortal-process.ts';
-import { CLOCK, fillArchive, HISTORY_FILE, IDS, orderOf, placeIn, segmentsIn } from '../../support/expiring.ts';
+import { CLOCK, fillArchive, IDS, orderOf, placeIn, segmentsIn } from '../../support/expiring.ts';
 
 const signal = new AbortController().signal;
 const quiet = { clock: CLOCK, signal, onProgress: () => undefined };
@@ -56,7 +57,7 @@ async function assertSound(catalog: Catalog, driver: MemoryDriver): Promise<void
   for (const { timeline, first, last } of archive.ranges) {
     for (let number = first; number <= last; number += 1n) {
       const name = `${timeline.toString().padStart(8, '0')}${'0'.repeat(8)}${number.toString(16).toUpperCase().padStart(8, '0')}`;
-      await driver.stat((await catalog.walFile(NEAR, MAIN, name as typeof HISTORY_FILE))!.key);
+      await driver.stat((await catalog.walFile(NEAR, MAIN, name as WalFileName))!.key);
     }
   }
   expect(findGaps(archive)).toEqual([]);
