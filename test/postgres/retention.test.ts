@@ -35,10 +35,10 @@ describe('walden expire', () => {
 
   /** From the oldest backup that is kept, and to a moment of the window. */
   async function assertRestores(): Promise<void> {
-    const oldest = await restoreAndStart(scene, ['--backup', ids[0]!, '--immediate']);
+    const oldest = await restoreAndStart(scene, ['--backup', ids[0]!, '--immediate', '--action', 'promote']);
     expect(await marksOf(oldest)).toEqual(['behind first', 'first']);
     await oldest.dispose();
-    const within = await restoreAndStart(scene, ['--time', moments.get('fourth')!]);
+    const within = await restoreAndStart(scene, ['--time', moments.get('fourth')!, '--action', 'promote']);
     expect(await marksOf(within)).toContain('fourth');
     expect(await marksOf(within)).not.toContain('behind fourth');
     await within.dispose();
