@@ -1,8 +1,7 @@
 import type { ClusterName, RepositoryName } from '../../catalog/catalog.ts';
 import type { CheckedSection } from './check-sections.ts';
 import type { ClusterConfig, RetentionConfig } from './config.ts';
-import type { ConfigProblems } from './problems.ts';
-import { didYouMean } from './suggest.ts';
+import { type ConfigProblems, didYouMean } from './problems.ts';
 
 type Section = CheckedSection<'retention'>;
 type Clusters = ReadonlyMap<ClusterName, ClusterConfig>;

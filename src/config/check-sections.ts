@@ -2,8 +2,7 @@ import type { CheckedValue } from './check-option.ts';
 import { checkOption } from './check-option.ts';
 import type { Option, Options, Section } from './option.ts';
 import { type SectionKind, SECTIONS, type SectionValues } from './option-table.ts';
-import type { ConfigProblems } from './problems.ts';
-import { didYouMean } from './suggest.ts';
+import { type ConfigProblems, didYouMean } from './problems.ts';
 import type { TomlFile, TomlLeaf } from './toml-file.ts';
 
 /** One section of a file whose keys, types and ranges are right. */

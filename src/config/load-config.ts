@@ -10,8 +10,7 @@ import { checkRetention } from './check-retention.ts';
 import { type CheckedSection, type CheckedSections, checkSections } from './check-sections.ts';
 import type { BackupSourceConfig, ClusterConfig, Config, ReceiveConfig, RepositoryConfig } from './config.ts';
 import { CONFIG_FLAG, CONFIG_VARIABLE, DEFAULT_CONFIG_PATH } from './option-table.ts';
-import { ConfigProblems } from './problems.ts';
-import { didYouMean } from './suggest.ts';
+import { ConfigProblems, didYouMean } from './problems.ts';
 import { readToml } from './toml-file.ts';
 
 /** As bech32 writes 32 bytes; its checksum is looked at when the repository is opened. */

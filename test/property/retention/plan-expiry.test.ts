@@ -9,7 +9,7 @@ import { findGaps } from '../../../src/wal/gaps.ts';
 import { afterwards, DAY_SECONDS, reachable, retentionStory, segmentsOf } from '../../support/retention-story.ts';
 
 /** Each property looks at thousands of histories: timelines, chains, holds, holes, upgrades, backups of no use. */
-const RUNS = { numRuns: Number(process.env['RUNS'] ?? 1000) };
+const RUNS = { numRuns: 1000 };
 
 function laterBy(input: ExpiryInput, days: number): ExpiryInput {
   return { ...input, now: micros(input.now + days * DAY_SECONDS * 1_000_000) };

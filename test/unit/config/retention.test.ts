@@ -59,7 +59,11 @@ describe('[retention.NAME]', () => {
       sections('recovery_window = "8 days"\nwal_window = "7 days"'),
       'is shorter than recovery_window',
     ],
-    ['a cluster that is not there', `${BASE}[retention.x]\ncluster = "mani"\nkeep_daily = 1\n`, 'did you mean'],
+    [
+      'a cluster that is not there',
+      `${BASE}[retention.x]\ncluster = "mani"\nkeep_daily = 1\n`,
+      'there is no section [cluster.mani]',
+    ],
     [
       'a repository that is not its own',
       sections('repositories = ["fra"]\nkeep_daily = 1'),
