@@ -3,6 +3,7 @@ import type { Lsn, SystemIdentifier, TimelineId } from '../src/postgres/lsn.ts';
 import type { Micros } from '../src/postgres/timestamp.ts';
 import type { SegmentBytes, WalFileKind, WalFileName } from '../src/postgres/wal-name.ts';
 import type { ObjectKey, Sha256Hex } from '../storage-drivers/driver.ts';
+import type { ProofCatalog } from './proof.ts';
 
 /**
  * The contract of the catalog: an index of what the repositories hold, which can be built anew from them, plus the jobs
@@ -129,7 +130,15 @@ export interface BackupRecord extends BackupStart {
   readonly error: ErrorDocument | undefined;
 }
 
-export type JobKind = 'backup' | 'restore' | 'clone' | 'catalog-rebuild' | 'repository-sync' | 'repository-repair';
+export type JobKind =
+  | 'backup'
+  | 'restore'
+  | 'clone'
+  | 'verify'
+  | 'drill'
+  | 'catalog-rebuild'
+  | 'repository-sync'
+  | 'repository-repair';
 export type JobState = 'running' | 'done' | 'failed' | 'cancelled';
 
 export interface JobRecord {
@@ -155,6 +164,9 @@ export interface WalRefusal {
 }
 
 export interface Catalog {
+  /** What was verified, what is bad, what drills have shown. */
+  readonly proof: ProofCatalog;
+
   /** @throws SERVER_MISMATCH when the name is known with another identity. */
   registerCluster(name: ClusterName, identity: ClusterIdentity): Promise<'registered' | 'known'>;
   clusterIdentity(name: ClusterName): Promise<ClusterIdentity | undefined>;

@@ -86,6 +86,7 @@ export const ERRORS = {
     hint: 'choose a target inside the recoverable window: walden status',
   },
   PATH_NOT_EMPTY: { exit: 52, retryable: false, hint: 'name a new or empty directory' },
+  DRILL_FAILED: { exit: 56, retryable: false, hint: 'see what it found: walden show CLUSTER --drills' },
   SERVER_RUNNING: { exit: 53, retryable: false, hint: 'stop the server that uses this directory first' },
 
   LOCK_HELD: { exit: 60, retryable: true, hint: 'wait for it to end, or end it' },

@@ -28,6 +28,7 @@ import { foldWriteAheadLog } from './fold-log.ts';
 import type { FinishedJob, NewJob } from './jobs.ts';
 import { catalogProblems } from './problems.ts';
 import { catalogError } from './sqlite-errors.ts';
+import { SqliteProof } from './sqlite-proof.ts';
 import { nextPath, swapFiles, sweepReplacements } from './swap.ts';
 import { openTables, type Tables } from './tables.ts';
 
@@ -44,6 +45,7 @@ export class SqliteCatalog implements ReplaceableCatalog {
   #log: DurableLog | undefined;
   /** Kept only while a new catalog is being filled. */
   #changes: Changes | undefined;
+  readonly proof = new SqliteProof({ read: (work) => this.#read(work), write: (what, work) => this.#write(what, work) });
 
   private constructor(path: string, tables: Tables, log: DurableLog | undefined) {
     this.#path = path;
@@ -100,9 +102,13 @@ export class SqliteCatalog implements ReplaceableCatalog {
 
   forgetWalFile(repository: RepositoryName, cluster: ClusterName, name: WalFileName): Promise<void> {
     this.#changes?.walFile(repository, cluster, name);
-    return this.#write(`forget ${name}`, ({ archives, walFiles }) => {
+    return this.#write(`forget ${name}`, ({ archives, walFiles, verified, damaged }) => {
+      const { kind, timeline, segment } = walFiles.find(repository, cluster, name) ?? {};
       const archive = archives.find(repository, cluster);
       if (archive !== undefined) walFiles.forget(archive, name);
+      damaged.forget(repository, cluster, { kind: 'wal', name });
+      if (kind !== 'segment' || timeline === undefined || segment === undefined) return;
+      verified.cut(repository, cluster, { kind: 'wal', timeline }, { first: segment, last: segment });
     });
   }
 
@@ -203,8 +209,10 @@ export class SqliteCatalog implements ReplaceableCatalog {
 
   forgetBackup(repository: RepositoryName, cluster: ClusterName, id: BackupId): Promise<void> {
     this.#changes?.backup(repository, cluster, id);
-    return this.#write(`forget backup ${id}`, ({ backups }) => {
+    return this.#write(`forget backup ${id}`, ({ backups, verified, damaged }) => {
       backups.forget(repository, cluster, id);
+      verified.forget(repository, cluster, { kind: 'backup', backup: id });
+      damaged.forget(repository, cluster, { kind: 'backup', backup: id });
     });
   }
 

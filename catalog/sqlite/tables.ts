@@ -1,9 +1,12 @@
 import { ArchiveTable } from './archives.ts';
 import { BackupTable } from './backups.ts';
 import { ClusterTable } from './clusters.ts';
+import { DamagedObjectTable } from './damaged-objects.ts';
 import { type CatalogDatabase, type Durability, openDatabase } from './database.ts';
+import { DrillTable } from './drills.ts';
 import { JobTable } from './jobs.ts';
 import { RefusalTable } from './refusals.ts';
+import { VerifiedSpanTable } from './verified-spans.ts';
 import { WalBlockTable } from './wal-blocks.ts';
 import { WalFileTable } from './wal-files.ts';
 import { WalRangeTable } from './wal-ranges.ts';
@@ -21,6 +24,9 @@ export interface Tables {
   readonly refusals: RefusalTable;
   readonly backups: BackupTable;
   readonly jobs: JobTable;
+  readonly verified: VerifiedSpanTable;
+  readonly damaged: DamagedObjectTable;
+  readonly drills: DrillTable;
 }
 
 /** @throws as openDatabase */
@@ -41,5 +47,8 @@ export function openTables(path: string, durability: Durability): Tables {
     refusals: new RefusalTable(database),
     backups: new BackupTable(database),
     jobs: new JobTable(database),
+    verified: new VerifiedSpanTable(database),
+    damaged: new DamagedObjectTable(database),
+    drills: new DrillTable(database),
   };
 }

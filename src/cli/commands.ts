@@ -33,7 +33,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: 'show',
-    summary: 'show one backup, with its files if asked',
+    summary: 'show one backup, drills, or what was verified',
     load: async () => (await import('./commands/show.ts')).defineShow,
   },
   {
@@ -55,6 +55,16 @@ export const COMMANDS: readonly CommandEntry[] = [
     name: 'clone',
     summary: 'make a standby that streams from its primary',
     load: async () => (await import('./commands/clone.ts')).defineClone,
+  },
+  {
+    name: 'verify',
+    summary: 'read what is stored again, and mark what is damaged',
+    load: async () => (await import('./commands/verify.ts')).defineVerify,
+  },
+  {
+    name: 'drill',
+    summary: 'restore for proof: start, recover, check, measure',
+    load: async () => (await import('./commands/drill.ts')).defineDrill,
   },
   {
     name: 'wal',

@@ -1,5 +1,6 @@
 import type { ClusterName, RepositoryName } from '../../catalog/catalog.ts';
 import type { CamelCased } from './camel-case.ts';
+import type { DrillCheckFile } from './drill-check.ts';
 import type { SectionValues } from './option-table.ts';
 
 /** The configuration after reading and checking: every default filled in, every path absolute. */
@@ -48,8 +49,17 @@ export interface ClusterConfig {
   readonly backupCompressionLevel: number;
   /** Undefined where WAL comes by archive_command only. */
   readonly receive: ReceiveConfig | undefined;
+  readonly drill: DrillConfig;
   readonly walPushTimeoutSeconds: number;
   readonly walFetchTimeoutSeconds: number;
+}
+
+export interface DrillConfig {
+  /** Where PostgreSQL's programs are; undefined: in the usual places. */
+  readonly pgBin: string | undefined;
+  /** Where scratch directories are made; undefined: in the state directory. */
+  readonly directory: string | undefined;
+  readonly checks: readonly DrillCheckFile[];
 }
 
 /** Where the bytes of base backups come from. */

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
-import { join, resolve } from 'node:path';
+import { isAbsolute, join, resolve } from 'node:path';
 import type { ClusterName, RepositoryName } from '../../catalog/catalog.ts';
 import { isWaldenError, systemErrorCode, WaldenError } from '../errors.ts';
 import { clusterName, repositoryName } from '../repository/names.ts';
@@ -8,6 +8,7 @@ import { camelCased } from './camel-case.ts';
 import { checkPlaces } from './check-places.ts';
 import { type CheckedSection, type CheckedSections, checkSections } from './check-sections.ts';
 import type { BackupSourceConfig, ClusterConfig, Config, ReceiveConfig, RepositoryConfig } from './config.ts';
+import { parseDrillCheck } from './drill-check.ts';
 import { CONFIG_FLAG, CONFIG_VARIABLE, DEFAULT_CONFIG_PATH } from './option-table.ts';
 import { ConfigProblems } from './problems.ts';
 import { didYouMean } from './suggest.ts';
@@ -94,6 +95,7 @@ function assemble(sections: CheckedSections, source: string, problems: ConfigPro
     checkSlot(section, problems);
     checkPartialInterval(section, problems);
     checkBackupSource(section, problems);
+    checkDrillChecks(section, problems);
     const name = checkedName(clusterName, section, problems);
     if (name === undefined || service === undefined) continue;
     clusters.set(name, clusterConfig(name, section, { repositories, stateDirectory: service.values.state_directory }));
@@ -132,6 +134,11 @@ function clusterConfig(
     walCompressionLevel: values.wal_compression_level,
     backupCompressionLevel: values.backup_compression_level,
     receive: values.receive === true ? receiveConfig(name, values) : undefined,
+    drill: {
+      pgBin: values.pg_bin,
+      directory: values.drill_directory,
+      checks: (values.drill_checks ?? []).map(parseDrillCheck),
+    },
     walPushTimeoutSeconds: values.wal_push_timeout,
     walFetchTimeoutSeconds: values.wal_fetch_timeout,
   };
@@ -173,6 +180,14 @@ function checkPartialInterval(section: CheckedSection<'cluster'>, problems: Conf
   if (interval === undefined || receive === true) return;
   const fact = 'nothing is received that could be stored: it needs receive = true';
   problems.add(section.lineOf('partial_interval'), `cluster.${section.name}.partial_interval`, fact);
+}
+
+function checkDrillChecks(section: CheckedSection<'cluster'>, problems: ConfigProblems): void {
+  for (const check of section.values.drill_checks ?? []) {
+    if (isAbsolute(parseDrillCheck(check).file)) continue;
+    const fact = `${JSON.stringify(check)} names no absolute path: "/path/of/check.sql" or "DATABASE=/path/of/check.sql"`;
+    problems.add(section.lineOf('drill_checks'), `cluster.${section.name}.drill_checks`, fact);
+  }
 }
 
 function checkRepositories(

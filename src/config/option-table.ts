@@ -169,6 +169,23 @@ export const SECTIONS = {
         default: { words: 'none: only whole segments are stored' },
         doc: 'How often the segment that is being received is stored in the required repositories as far as it has come, for the case that the host of Walden and its spool are lost too. Only with `receive = true`. See [receiver.md](receiver.md).',
       },
+      pg_bin: {
+        type: 'path',
+        required: false,
+        default: { words: 'found by PATH, pg_config and the usual places' },
+        doc: "Directory with the programs of PostgreSQL of the cluster's version, with which drills start what they restore. See [verify.md](verify.md).",
+      },
+      drill_directory: {
+        type: 'path',
+        required: false,
+        default: { words: '`<state_directory>/drills`' },
+        doc: 'Where drills restore to: with room for the whole cluster. Each makes a directory of its own in it, and removes it.',
+      },
+      drill_checks: {
+        type: 'names',
+        required: false,
+        doc: 'Files of SQL, each as `"FILE"` or `"DATABASE=FILE"`, that must hold in what a drill has restored: every row that they return begins with true.',
+      },
       wal_compression_level: { ...COMPRESSION, default: 1, doc: 'zstd level for WAL files.' },
       backup_compression_level: { ...COMPRESSION, default: 3, doc: 'zstd level for base backups.' },
       wal_push_timeout: {

@@ -10,7 +10,7 @@ import { copyClusterFile, readClusterFile } from '../repository/cluster-file.ts'
 import { walPrefix } from '../repository/keys.ts';
 import { readStoredWalFile } from '../repository/rebuild-wal.ts';
 import { storedBackups } from '../repository/stored-backups.ts';
-import { compareListings, type ListedPair } from './compare-listings.ts';
+import { compareListings, type ListedPair } from '../repository/compare-listings.ts';
 import { copyBackup, type CopyWay } from './copy-backup.ts';
 import type { CopiedCluster, CopyControls, CopyDeps } from './copy-deps.ts';
 import { copyWalFile } from './copy-wal-file.ts';

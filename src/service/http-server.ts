@@ -7,6 +7,7 @@ import { systemErrorCode, WaldenError } from '../errors.ts';
 import { sendError } from './http-errors.ts';
 import { backupRoutes } from './routes/backups.ts';
 import { jobRoutes } from './routes/jobs.ts';
+import { proofRoutes } from './routes/proof.ts';
 import { receiverRoutes } from './routes/receivers.ts';
 import { repositoryRoutes } from './routes/repositories.ts';
 import { statusRoutes } from './routes/status.ts';
@@ -52,6 +53,7 @@ export async function createHttpServer(rooms: ServiceRooms, log: FastifyBaseLogg
   walRoutes(server, rooms);
   receiverRoutes(server, rooms);
   backupRoutes(server, rooms);
+  proofRoutes(server, rooms);
   jobRoutes(server, rooms);
   server.get('/v1/openapi.json', { schema: { hide: true } }, () => server.swagger());
   return server;

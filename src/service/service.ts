@@ -3,10 +3,12 @@ import { reconcileBackups } from '../backup/reconcile.ts';
 import { errorToDocument, toWaldenError } from '../errors.ts';
 import { ClusterRoom } from './cluster-room.ts';
 import type { ServiceDeps } from './deps.ts';
+import { sweepScratches } from '../verify/drill/scratch.ts';
 import { createHttpServer, listenOnSocket } from './http-server.ts';
 import { JobRunner } from './jobs.ts';
 import { isCatalogBehind } from './lost-catalog.ts';
 import type { CatalogRebuild, ServiceRooms } from './rooms.ts';
+import { drillRegistry } from './start-drill.ts';
 import { startLostCatalogRebuild } from './start-catalog-rebuild.ts';
 
 export interface RunningService {
@@ -34,6 +36,9 @@ export async function startService(given: ServiceDeps, log: FastifyBaseLogger): 
     deps.log.warn(facts, message);
   });
   await jobs.failInterrupted();
+  await sweepScratches(drillRegistry(deps.config.service.stateDirectory), deps.clock, (text) => {
+    deps.log.warn({}, text);
+  });
   const clusters = new Map<string, ClusterRoom>();
   for (const config of deps.config.clusters.values()) {
     const room = new ClusterRoom(deps, config);

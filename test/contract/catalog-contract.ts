@@ -19,6 +19,7 @@ import {
   timeline,
 } from '../support/catalog-rows.ts';
 import { backupsContract } from './catalog-backups-contract.ts';
+import { proofContract } from './catalog-proof-contract.ts';
 
 /** A catalog under test; `reopen` closes it and opens it again, where that is possible. */
 export interface CatalogUnderTest {
@@ -291,6 +292,7 @@ export function catalogContract(what: string, open: () => Promise<CatalogUnderTe
   });
 
   backupsContract(what, () => catalog);
+  proofContract(what, () => catalog);
 
   describe(`${what}: reopening`, () => {
     it('finds every row again', async () => {

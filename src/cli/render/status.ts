@@ -3,6 +3,7 @@ import { backupSummary } from './backups.ts';
 import { runningLines } from './jobs.ts';
 import { receiverLines } from './receiver.ts';
 import { count, formatAge, formatDuration, formatMoment, secondsBetween } from './units.ts';
+import { verificationLines } from './verify.ts';
 import { describeRun } from './wal.ts';
 
 type RepositoryStatus = ClusterStatusDocument['repositories'][number];
@@ -57,6 +58,7 @@ function repositoryLines(cluster: string, repository: RepositoryStatus, now: Dat
     ...recoverable,
     `  Last backup: ${lastBackup === null ? 'none' : backupSummary(lastBackup, now)}`,
     `  Last WAL: ${lastArchived === null ? 'none' : `${lastArchived.name}, archived ${formatAge(lastArchived.at, now)}`}`,
+    ...verificationLines(repository.verification, cluster, now),
     ...lagLines(repository, now),
     ...failureLines(repository, now),
   ];

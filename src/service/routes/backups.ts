@@ -48,7 +48,8 @@ function readingRoutes(server: Server, rooms: ServiceRooms): void {
     async (request) => {
       const { name } = clusterRoom(rooms, request.params.cluster).config;
       assertCatalogWhole(rooms);
-      return { cluster: name, backups: (await catalog.backups(name)).map(backupDocument) };
+      const marks = await catalog.proof.damagedObjects(name);
+      return { cluster: name, backups: (await catalog.backups(name)).map((backup) => backupDocument(backup, marks)) };
     },
   );
   server.get<BackupRoute>(
@@ -56,7 +57,8 @@ function readingRoutes(server: Server, rooms: ServiceRooms): void {
     { schema: { params: BackupParams, response: { 200: BackupDocument } } },
     async (request) => {
       const { name } = clusterRoom(rooms, request.params.cluster).config;
-      return backupDocument(await foundBackup(rooms, name, request.params.id));
+      const backup = await foundBackup(rooms, name, request.params.id);
+      return backupDocument(backup, await catalog.proof.damagedObjects(name));
     },
   );
   server.get<BackupRoute>(
@@ -96,7 +98,7 @@ function workingRoutes(server: Server, rooms: ServiceRooms): void {
         const backupDeps = { ...rest, repositories: room.required, stagingDirectory };
         const records = await takeBackup(backupDeps, backupRequest, controls);
         room.wakeFillers();
-        return { backups: records.map(backupDocument) };
+        return { backups: records.map((record) => backupDocument(record)) };
       });
       return await reply.code(202).send({ job: jobDocument(job) });
     },

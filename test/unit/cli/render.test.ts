@@ -8,6 +8,7 @@ import { formatAge, formatBytes, formatDuration } from '../../../src/cli/render/
 import type { BackupDocument, PlanDocument, ReceiverDocument, StatusDocument } from '../../../src/service/api.ts';
 
 const NOW = new Date('2026-11-22T12:00:00Z');
+const VERIFIED = { oldestAt: null, neverSegments: 9, neverBackups: 1, damagedObjects: 0, damaged: [] };
 const BACKUP: BackupDocument = {
   repository: 'local',
   cluster: 'main',
@@ -72,6 +73,7 @@ function status(change: Partial<StatusDocument['clusters'][number]> = {}): Statu
               },
             ],
             lastBackup: BACKUP,
+            verification: VERIFIED,
           },
         ],
         wal: { ready: 0, oldestReadyAt: null, refusals: [] },
@@ -148,7 +150,10 @@ describe('showing the status', () => {
 
   it('says what to do for a cluster that cannot be restored', () => {
     const repositories = [
-      { name: 'local', required: true, failure: null, lag: null, lastArchived: null, windows: [], lastBackup: null },
+      {
+        ...{ name: 'local', required: true, failure: null, lag: null, lastArchived: null, windows: [], lastBackup: null },
+        verification: VERIFIED,
+      },
     ];
     const text = renderStatus(status({ repositories, systemIdentifier: null, majorVersion: null }), NOW);
     expect(text).toContain('main: nothing is known of it yet');
@@ -262,13 +267,15 @@ describe('showing a plan', () => {
     restoreBytes: 5 * 1024 ** 3,
     storedBytes: 1024 ** 3,
     estimatedSeconds: 75,
+    estimate: { restoreSeconds: 60, recoverySeconds: 15, by: 'the drill of 2026-11-21 02:00:00 UTC' },
     latest: null,
     notes: ['UTC is meant'],
   };
 
   it('says target, backup, timelines, WAL, cost and every note', () => {
     const text = renderPlan(PLAN);
-    expect(text).toContain('5 GiB to write, 1 GiB to read\nTime:       about 1 min 15 s');
+    expect(text).toContain('5 GiB to write, 1 GiB to read\nTime:       about 1 min 15 s: 1 min to write the files, 15 s to replay the WAL\n');
+    expect(text).toContain('as measured by the drill of 2026-11-21 02:00:00 UTC');
     expect(text).toContain(
       '8 segments, all in the archive\n            000000010000000000000002 to 000000020000000000000009',
     );

@@ -16,6 +16,7 @@ const CLUSTER: ClusterConfig = {
   walCompressionLevel: 1,
   backupCompressionLevel: 3,
   receive: undefined,
+  drill: { pgBin: undefined, directory: undefined, checks: [] },
   walPushTimeoutSeconds: 30,
   walFetchTimeoutSeconds: 90,
 };
