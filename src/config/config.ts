@@ -1,6 +1,5 @@
 import type { ClusterName, RepositoryName } from '../../catalog/catalog.ts';
 import type { CamelCased } from './camel-case.ts';
-import type { DrillCheckFile } from './drill-check.ts';
 import type { SectionValues } from './option-table.ts';
 
 /** The configuration after reading and checking: every default filled in, every path absolute. */
@@ -59,7 +58,8 @@ export interface DrillConfig {
   readonly pgBin: string | undefined;
   /** Where scratch directories are made; undefined: in the state directory. */
   readonly directory: string | undefined;
-  readonly checks: readonly DrillCheckFile[];
+  /** Each as `FILE` or `DATABASE=FILE`: see `parseDrillCheck`. */
+  readonly checks: readonly string[];
 }
 
 /** Where the bytes of base backups come from. */

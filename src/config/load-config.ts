@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
-import { isAbsolute, join, resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import type { ClusterName, RepositoryName } from '../../catalog/catalog.ts';
 import { isWaldenError, systemErrorCode, WaldenError } from '../errors.ts';
 import { clusterName, repositoryName } from '../repository/names.ts';
@@ -8,7 +8,6 @@ import { camelCased } from './camel-case.ts';
 import { checkPlaces } from './check-places.ts';
 import { type CheckedSection, type CheckedSections, checkSections } from './check-sections.ts';
 import type { BackupSourceConfig, ClusterConfig, Config, ReceiveConfig, RepositoryConfig } from './config.ts';
-import { parseDrillCheck } from './drill-check.ts';
 import { CONFIG_FLAG, CONFIG_VARIABLE, DEFAULT_CONFIG_PATH } from './option-table.ts';
 import { ConfigProblems } from './problems.ts';
 import { didYouMean } from './suggest.ts';
@@ -43,9 +42,12 @@ export async function loadConfig({ path, checkPaths = false }: LoadConfigOptions
   const config = sections === undefined ? undefined : assemble(sections, source, problems);
   if (checkPaths !== false && sections !== undefined && config !== undefined) {
     // Most commands only want to know where the service is.
-    const { checkDataDirectories, checkOwnPaths } = await import('./check-paths.ts');
+    const { checkDataDirectories, checkDrillChecks, checkOwnPaths } = await import('./check-paths.ts');
     await checkOwnPaths(sections, config, problems);
-    if (checkPaths === true) await checkDataDirectories(sections, config, problems);
+    if (checkPaths === true) {
+      await checkDataDirectories(sections, config, problems);
+      await checkDrillChecks(sections, problems);
+    }
   }
   problems.throwIfAny();
   if (config === undefined) throw new WaldenError('INTERNAL', `the errors of ${source} got lost`);
@@ -95,7 +97,6 @@ function assemble(sections: CheckedSections, source: string, problems: ConfigPro
     checkSlot(section, problems);
     checkPartialInterval(section, problems);
     checkBackupSource(section, problems);
-    checkDrillChecks(section, problems);
     const name = checkedName(clusterName, section, problems);
     if (name === undefined || service === undefined) continue;
     clusters.set(name, clusterConfig(name, section, { repositories, stateDirectory: service.values.state_directory }));
@@ -137,7 +138,7 @@ function clusterConfig(
     drill: {
       pgBin: values.pg_bin,
       directory: values.drill_directory,
-      checks: (values.drill_checks ?? []).map(parseDrillCheck),
+      checks: values.drill_checks ?? [],
     },
     walPushTimeoutSeconds: values.wal_push_timeout,
     walFetchTimeoutSeconds: values.wal_fetch_timeout,
@@ -180,14 +181,6 @@ function checkPartialInterval(section: CheckedSection<'cluster'>, problems: Conf
   if (interval === undefined || receive === true) return;
   const fact = 'nothing is received that could be stored: it needs receive = true';
   problems.add(section.lineOf('partial_interval'), `cluster.${section.name}.partial_interval`, fact);
-}
-
-function checkDrillChecks(section: CheckedSection<'cluster'>, problems: ConfigProblems): void {
-  for (const check of section.values.drill_checks ?? []) {
-    if (isAbsolute(parseDrillCheck(check).file)) continue;
-    const fact = `${JSON.stringify(check)} names no absolute path: "/path/of/check.sql" or "DATABASE=/path/of/check.sql"`;
-    problems.add(section.lineOf('drill_checks'), `cluster.${section.name}.drill_checks`, fact);
-  }
 }
 
 function checkRepositories(

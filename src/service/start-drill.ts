@@ -3,6 +3,7 @@ import { isAbsolute, join } from 'node:path';
 import { localIoError, WaldenError } from '../errors.ts';
 import { restoreCommand } from '../config/command-line.ts';
 import type { ClusterConfig } from '../config/config.ts';
+import { parseDrillCheck } from '../config/drill-check.ts';
 import { parseConninfo } from '../postgres/conninfo.ts';
 import { drill } from '../verify/drill/drill.ts';
 import type { SqlCheck } from '../verify/drill/run-checks.ts';
@@ -58,7 +59,7 @@ async function configuredChecks({ drill: { checks } }: ClusterConfig, database: 
     }
   };
   return await Promise.all(
-    checks.map(async (check) => ({
+    checks.map(parseDrillCheck).map(async (check) => ({
       name: check.file,
       database: check.database ?? database,
       sql: await read(check.file),

@@ -25,8 +25,19 @@ describe('verifying two repositories', () => {
       await leaveMark(scene.server, mark);
       segments.push(await archiveNow(scene.server));
     }
+    unshare();
   });
   afterAll(() => scene.dispose());
+
+  /** Two repositories on one file system share their files: what is damaged in one would be in the other. */
+  function unshare(): void {
+    const root = scene.walden.repositoryPath('near');
+    for (const file of filesBelow(root)) {
+      const path = join(root, file);
+      copyFileSync(path, `${path}.own`);
+      renameSync(`${path}.own`, path);
+    }
+  }
 
   async function takeBackup(): Promise<string> {
     const { job } = (await scene.walden.json('backup', 'main')) as { readonly job: JobDocument };
@@ -139,6 +150,7 @@ describe('verifying two repositories', () => {
     const { walden } = scene;
     const newer = await takeBackup();
     await archiveNow(scene.server);
+    unshare();
     expect((await plan()).backup.id).toBe(newer);
     for (const repository of ['near', 'far']) await damage(pack(newer, repository));
     await failing('--backup', newer);

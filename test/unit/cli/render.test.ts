@@ -96,6 +96,7 @@ describe('showing the status', () => {
       '      no backup before it reaches a moment after it',
       '  Last backup: 20261122T021500F, complete, finished 9 h 39 min ago, 1.5 GiB stored',
       '  Last WAL: 00000001000000000000000A, archived 12 s ago',
+      '  Verified: never: 1 backup and 9 segments',
       '  WAL that waits: none',
     ]);
   });
@@ -110,7 +111,7 @@ describe('showing the status', () => {
     const lines = (change: Partial<ReceiverDocument> = {}): readonly string[] =>
       renderStatus(status({ receiver: { ...receiver, ...change } }), NOW)
         .split('\n')
-        .slice(8, -1);
+        .slice(9, -1);
     expect(lines()).toEqual([
       '  Receiver: streaming from db1, slot walden_main, timeline 2',
       '    received 0/A0000A0, in the spool 0/A000080, 256 B behind for 2 s',
