@@ -32,7 +32,9 @@ function errorOf(
 ): WaldenError | undefined {
   if (failure !== null) {
     const code = Object.hasOwn(ERRORS, failure.code) ? (failure.code as ErrorCode) : 'INTERNAL';
-    return new WaldenError(code, `repository ${repository} was not looked at to the end: ${failure.message}`);
+    return new WaldenError(code, `repository ${repository} was not looked at to the end: ${failure.message}`, {
+      hint: failure.hint,
+    });
   }
   const [first] = unusable;
   if (first !== undefined) {

@@ -174,7 +174,7 @@ async function verifyRepository(
     damaged: damaged.slice(0, NAMED).map(({ key, error }) => ({ key, message: error.message })),
     holes: await holesOf(deps.catalog, cluster, target),
     ...(await usableBackups(deps, cluster, target, signal)),
-    failure: failure === undefined ? null : { code: failure.code, message: failure.message },
+    failure: failure === undefined ? null : { code: failure.code, message: failure.message, hint: failure.hint },
   };
 }
 

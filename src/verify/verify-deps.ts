@@ -43,7 +43,7 @@ export interface RepositoryVerification {
   readonly backups: number;
   readonly unusable: readonly { readonly backup: string; readonly message: string }[];
   /** Why it was not, or not wholly, looked at. */
-  readonly failure: { readonly code: string; readonly message: string } | null;
+  readonly failure: { readonly code: string; readonly message: string; readonly hint: string } | null;
 }
 
 export interface VerifyResult {

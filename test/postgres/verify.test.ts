@@ -31,7 +31,7 @@ describe('verifying two repositories', () => {
 
   /** Two repositories on one file system share their files: what is damaged in one would be in the other. */
   function unshare(): void {
-    const root = scene.walden.repositoryPath('near');
+    const root = join(scene.walden.repositoryPath('near'), 'main');
     for (const file of filesBelow(root)) {
       const path = join(root, file);
       copyFileSync(path, `${path}.own`);
