@@ -131,14 +131,7 @@ export interface BackupRecord extends BackupStart {
 }
 
 export type JobKind =
-  | 'backup'
-  | 'restore'
-  | 'clone'
-  | 'verify'
-  | 'drill'
-  | 'catalog-rebuild'
-  | 'repository-sync'
-  | 'repository-repair';
+  'backup' | 'restore' | 'clone' | 'verify' | 'drill' | 'catalog-rebuild' | 'repository-sync' | 'repository-repair';
 export type JobState = 'running' | 'done' | 'failed' | 'cancelled';
 
 export interface JobRecord {

@@ -24,10 +24,9 @@ export class DamagedObjectTable {
 
   constructor(database: CatalogDatabase) {
     this.#isKnown = database
-      .prepare<
-        [string, string, string],
-        bigint
-      >('SELECT count(*) FROM damaged_object WHERE cluster = ? AND repository = ? AND key = ?')
+      .prepare<[string, string, string], bigint>(
+        'SELECT count(*) FROM damaged_object WHERE cluster = ? AND repository = ? AND key = ?',
+      )
       .pluck();
     this.#mark = database.prepare<[string, string, string, string | null, string | null, string, number]>(
       `INSERT INTO damaged_object (cluster, repository, key, wal_file, backup, error, found_at) VALUES (?, ?, ?, ?, ?, ?, ?)

@@ -81,8 +81,8 @@ function drillOf(row: DrillRow): DrillRecord {
       repository === null || backup === null
         ? undefined
         : { repository: repository as RepositoryName, backup: backup as BackupId },
-    restore: optionalJson<NonNullable<DrillRecord['restore']>>(row.restore),
-    recovery: optionalJson<NonNullable<DrillRecord['recovery']>>(row.recovery),
+    restore: row.restore === null ? undefined : (JSON.parse(row.restore) as DrillRecord['restore']),
+    recovery: row.recovery === null ? undefined : (JSON.parse(row.recovery) as DrillRecord['recovery']),
     reached:
       timeline === null || lsn === null
         ? undefined
@@ -94,8 +94,4 @@ function drillOf(row: DrillRow): DrillRecord {
     checks: JSON.parse(row.checks) as DrillRecord['checks'],
     error: row.error === null ? undefined : errorOf(row.error),
   };
-}
-
-function optionalJson<Value>(text: string | null): Value | undefined {
-  return text === null ? undefined : (JSON.parse(text) as Value);
 }

@@ -45,7 +45,10 @@ export class SqliteCatalog implements ReplaceableCatalog {
   #log: DurableLog | undefined;
   /** Kept only while a new catalog is being filled. */
   #changes: Changes | undefined;
-  readonly proof = new SqliteProof({ read: (work) => this.#read(work), write: (what, work) => this.#write(what, work) });
+  readonly proof = new SqliteProof({
+    read: (work) => this.#read(work),
+    write: (what, work) => this.#write(what, work),
+  });
 
   private constructor(path: string, tables: Tables, log: DurableLog | undefined) {
     this.#path = path;

@@ -67,6 +67,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./commands/drill.ts')).defineDrill,
   },
   {
+    name: 'report',
+    summary: 'write a page with pictures of what can be recovered',
+    load: async () => (await import('./commands/report.ts')).defineReport,
+  },
+  {
     name: 'wal',
     summary: 'WAL files: push, fetch, list, gaps',
     example: 'walden wal list main',

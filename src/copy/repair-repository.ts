@@ -1,6 +1,6 @@
 import type { BackupRecord, ClusterIdentity, ClusterName, WalFileRecord } from '../../catalog/catalog.ts';
 import type { ObjectKey } from '../../storage-drivers/driver.ts';
-import { isWaldenError, WaldenError } from '../errors.ts';
+import { isWaldenError, type WaldenError } from '../errors.ts';
 import { inParallel } from '../platform/in-parallel.ts';
 import { ProgressMeter, type WorkProgress } from '../platform/progress-meter.ts';
 import { MAX_RECORD_BYTES, readBackupRecord, type StoredBackup } from '../repository/backup-record.ts';

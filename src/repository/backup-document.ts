@@ -12,8 +12,7 @@ const SHOWN = 100;
  */
 export function backupDocument({ facts, error, ...backup }: BackupRecord, marks: readonly DamagedObject[] = []) {
   const damaged = marks.filter(
-    ({ repository, part }) =>
-      repository === backup.repository && part.kind === 'backup' && part.backup === backup.id,
+    ({ repository, part }) => repository === backup.repository && part.kind === 'backup' && part.backup === backup.id,
   );
   return {
     repository: backup.repository,

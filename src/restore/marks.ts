@@ -56,9 +56,13 @@ export function passedOver(
 /** Only what is marked could serve the target, and nobody asked for that by name. */
 export function onlyDamaged(inTheWay: readonly DamagedObject[], backup: string, cause: unknown): WaldenError {
   const repositories = [...new Set(inTheWay.map(({ repository }) => repository))];
-  return new WaldenError('BACKUP_INVALID', `only what was found damaged could serve it: ${markWords(inTheWay).join('; ')}`, {
-    hint: `if another repository has good copies: walden repository repair ${repositories[0] ?? ''}; to try it as it is: --backup ${backup}`,
-    details: { backup, damaged: inTheWay.map(({ repository, key }) => ({ repository, key })) },
-    cause,
-  });
+  return new WaldenError(
+    'BACKUP_INVALID',
+    `only what was found damaged could serve it: ${markWords(inTheWay).join('; ')}`,
+    {
+      hint: `if another repository has good copies: walden repository repair ${repositories[0] ?? ''}; to try it as it is: --backup ${backup}`,
+      details: { backup, damaged: inTheWay.map(({ repository, key }) => ({ repository, key })) },
+      cause,
+    },
+  );
 }

@@ -32,7 +32,8 @@ export function planDocument(plan: RestorePlan): PlanDocument {
     restoreBytes: plan.restoreBytes,
     storedBytes: plan.storedBytes,
     estimatedSeconds: secondsOf(plan.estimate),
-    estimate: plan.estimate === undefined ? null : { ...plan.estimate, recoverySeconds: plan.estimate.recoverySeconds ?? null },
+    estimate:
+      plan.estimate === undefined ? null : { ...plan.estimate, recoverySeconds: plan.estimate.recoverySeconds ?? null },
     latest: choice.lastCommit === undefined ? null : formatMicros(choice.lastCommit),
     notes: [...plan.notes],
   };

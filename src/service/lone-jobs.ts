@@ -19,7 +19,9 @@ export async function startAlone(
   const names = held.get(jobs) ?? new Set<string>();
   held.set(jobs, names);
   if (names.has(name)) {
-    throw new WaldenError('LOCK_HELD', `${name} is running`, { hint: 'wait for it to end, or end it: walden job list' });
+    throw new WaldenError('LOCK_HELD', `${name} is running`, {
+      hint: 'wait for it to end, or end it: walden job list',
+    });
   }
   names.add(name);
   try {

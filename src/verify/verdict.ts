@@ -7,7 +7,8 @@ import type { RepositoryVerification, VerifyResult } from './verify-deps.ts';
  */
 export function throwWhatIsWrong(result: VerifyResult): void {
   const { cluster, repositories } = result;
-  const error = damageError(result) ?? repositories.map((one) => errorOf(one, cluster)).find((one) => one !== undefined);
+  const error =
+    damageError(result) ?? repositories.map((one) => errorOf(one, cluster)).find((one) => one !== undefined);
   if (error === undefined) return;
   const { code, message, hint } = error;
   throw new WaldenError(code, message, { hint, details: { result } });

@@ -71,7 +71,13 @@ async function planWork(
   const stored: StoredBackup[] = [];
   const broken: { readonly backup: BackupRecord; readonly error: WaldenError }[] = [];
   const all = await completeBackups(catalog, cluster, target.name);
-  const backups = wanted === undefined ? all : withItsChain(all.find(({ id }) => id === wanted), all);
+  const backups =
+    wanted === undefined
+      ? all
+      : withItsChain(
+          all.find(({ id }) => id === wanted),
+          all,
+        );
   try {
     for (const backup of backups) {
       signal.throwIfAborted();

@@ -3,7 +3,7 @@ import type { DamagedObject, DamagedPart } from '../../catalog/proof.ts';
 import type { ObjectKey } from '../../storage-drivers/driver.ts';
 import { errorToDocument, isWaldenError, type WaldenError } from '../errors.ts';
 import { inParallel } from '../platform/in-parallel.ts';
-import { microsFromDate } from '../postgres/timestamp.ts';
+import { type Micros, microsFromDate } from '../postgres/timestamp.ts';
 import { segmentName } from '../postgres/wal-name.ts';
 import { manifestKey, packKey } from '../repository/keys.ts';
 import type { StoredBackup } from '../repository/backup-record.ts';
@@ -30,6 +30,8 @@ export class RepositoryVerifier {
   readonly #marks: ReadonlyMap<ObjectKey, DamagedObject>;
   readonly #signal: AbortSignal;
   readonly #onRead: (bytes: number) => void;
+  /** The moment of everything that it verifies: then it is one row in the catalog, however much that is. */
+  readonly #startedAt: Micros;
   readonly #seen = new Set<ObjectKey>();
   readonly rightAgain: ObjectKey[] = [];
   objects = 0;
@@ -46,6 +48,7 @@ export class RepositoryVerifier {
     this.#deps = deps;
     this.#order = order;
     this.#target = target;
+    this.#startedAt = microsFromDate(deps.clock.now());
     this.#marks = new Map(marks.map((mark) => [mark.key, mark]));
     this.#signal = signal;
     this.#onRead = onRead;
@@ -108,9 +111,8 @@ export class RepositoryVerifier {
   }
 
   async #record({ row }: HeldStretch, first: bigint, last: bigint): Promise<void> {
-    const { catalog, clock } = this.#deps;
-    const verifiedAt = microsFromDate(clock.now());
-    await catalog.proof.recordVerified(this.#target.name, this.#order.cluster, { row, first, last, verifiedAt });
+    const span = { row, first, last, verifiedAt: this.#startedAt };
+    await this.#deps.catalog.proof.recordVerified(this.#target.name, this.#order.cluster, span);
   }
 
   /** Those that the catalog knows by now. */

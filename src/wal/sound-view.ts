@@ -29,7 +29,9 @@ export function withoutDamaged(archive: ArchiveView, damaged: readonly DamagedOb
     ),
     ranges: archive.ranges.flatMap((range) => {
       const own = lost.filter(({ timeline }) => timeline === range.timeline);
-      return [...without(range, own.map(({ name }) => segmentNumberOfName(name, archive.segmentBytes)).sort(ascending))];
+      return [
+        ...without(range, own.map(({ name }) => segmentNumberOfName(name, archive.segmentBytes)).sort(ascending)),
+      ];
     }),
   };
 }

@@ -71,7 +71,12 @@ export function proofContract(what: string, current: () => Catalog): void {
           for (const [at, { first, count }] of written.entries()) {
             const verifiedAt = Math.floor(at / 3) as Micros;
             const to = first + count - 1;
-            await current().proof.recordVerified(NEAR, MAIN, { row, first: BigInt(first), last: BigInt(to), verifiedAt });
+            await current().proof.recordVerified(NEAR, MAIN, {
+              row,
+              first: BigInt(first),
+              last: BigInt(to),
+              verifiedAt,
+            });
             for (let object = first; object <= to; object += 1) last.set(object, verifiedAt);
           }
           const own = (await spans()).filter((one) => one.row.kind === 'wal' && one.row.timeline === row.timeline);
@@ -135,7 +140,11 @@ export function proofContract(what: string, current: () => Catalog): void {
       const { proof } = current();
       const none = { source: undefined, restore: undefined, recovery: undefined, reached: undefined, checks: [] };
       const failed = drill({ ...none, id: 'two', outcome: 'failed', startedAt: micros(1), error: BROKEN });
-      const quiet = drill({ id: 'three', startedAt: micros(2), reached: { ...drill().reached!, lastCommit: undefined } });
+      const quiet = drill({
+        id: 'three',
+        startedAt: micros(2),
+        reached: { ...drill().reached!, lastCommit: undefined },
+      });
       for (const record of [drill(), failed, quiet, drill({ id: 'four', cluster: 'other' as ClusterName })]) {
         await proof.recordDrill(record);
       }

@@ -17,7 +17,10 @@ describe.each(testedVersions)('a drill, PostgreSQL %i', (version) => {
   const tablespace = join(newDirectory('tablespace'), 'space');
   const checks = newDirectory('checks');
   beforeAll(async () => {
-    writeFileSync(join(checks, 'marks.sql'), "select count(*) = 2 from marks; select false from marks where mark = 'no';");
+    writeFileSync(
+      join(checks, 'marks.sql'),
+      "select count(*) = 2 from marks; select false from marks where mark = 'no';",
+    );
     scene = await startScene({
       version,
       walden: {
@@ -71,7 +74,10 @@ describe.each(testedVersions)('a drill, PostgreSQL %i', (version) => {
   it('stops at the target, in a scratch directory of its own', async () => {
     const scratch = newDirectory('scratch');
     const one = join(checks, 'one.sql');
-    writeFileSync(one, "select count(*) = 1 from marks where mark = 'one'; select count(*) = 0 from marks where mark = 'two'");
+    writeFileSync(
+      one,
+      "select count(*) = 1 from marks where mark = 'one'; select count(*) = 0 from marks where mark = 'two'",
+    );
     const words = ['--lsn', first.lsn, '--scratch', scratch, '--sql', `postgres=${one}`];
     const { drill } = (await scene.walden.json('drill', 'main', ...words)) as { readonly drill: DrillDocument };
     expect(drill.checks.at(-1)).toMatchObject({ name: one, outcome: 'passed' });
@@ -123,7 +129,11 @@ describe.each(testedVersions)('a drill, PostgreSQL %i', (version) => {
     await damage(pack!);
     expect((await walden.attempt('drill', 'main')).status).toBe(30);
     await damage(pack!);
-    expect((await drills())[0]).toMatchObject({ outcome: 'failed', restore: null, error: { code: 'CHECKSUM_MISMATCH' } });
+    expect((await drills())[0]).toMatchObject({
+      outcome: 'failed',
+      restore: null,
+      error: { code: 'CHECKSUM_MISMATCH' },
+    });
     expect(leftovers()).toEqual([]);
   });
 
@@ -136,7 +146,9 @@ describe.each(testedVersions)('a drill, PostgreSQL %i', (version) => {
     const { walden } = scene;
     const slow = join(checks, 'slow.sql');
     writeFileSync(slow, sql);
-    const { job } = (await walden.json('drill', 'main', '--no-wait', '--sql', slow)) as { readonly job: { readonly id: string } };
+    const { job } = (await walden.json('drill', 'main', '--no-wait', '--sql', slow)) as {
+      readonly job: { readonly id: string };
+    };
     await until(async () => (await jobs()).find(({ id }) => id === job.id)?.progress?.phase === 'checks', {
       what: 'the drill to come to its checks',
       explain: () => walden.log(),

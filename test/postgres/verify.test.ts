@@ -49,9 +49,13 @@ describe('verifying two repositories', () => {
   }
 
   /** The result is told also where it is bad. */
-  async function failing(...words: readonly string[]): Promise<{ readonly outcome: Outcome; readonly result: VerifyResult }> {
+  async function failing(
+    ...words: readonly string[]
+  ): Promise<{ readonly outcome: Outcome; readonly result: VerifyResult }> {
     const outcome = await scene.walden.attempt('verify', 'main', ...words, '--json');
-    const { error } = JSON.parse(outcome.stdout) as { readonly error: { readonly details: { readonly result: VerifyResult } } };
+    const { error } = JSON.parse(outcome.stdout) as {
+      readonly error: { readonly details: { readonly result: VerifyResult } };
+    };
     return { outcome, result: error.details.result };
   }
 
@@ -104,7 +108,9 @@ describe('verifying two repositories', () => {
     expect(await walden.log()).toContain('DAMAGED: main/base/');
     expect(await walden.run('status', 'main')).toContain('DAMAGED: 1 object, not used by a restore');
     const { backups } = (await walden.json('list', 'main')) as BackupListDocument;
-    expect(backups.filter(({ damaged }) => damaged !== undefined).map(({ repository }) => repository)).toEqual([chosen]);
+    expect(backups.filter(({ damaged }) => damaged !== undefined).map(({ repository }) => repository)).toEqual([
+      chosen,
+    ]);
     expect(await walden.run('list', 'main')).toContain('complete, DAMAGED');
     const planned = await plan();
     expect(planned.repository).toBe(other);
@@ -126,7 +132,9 @@ describe('verifying two repositories', () => {
     copyFileSync(third!, second!);
     // Also when next to nothing is read: what is missing is seen in the listing, of the other only its turn tells.
     const sample = await failing('--sample', '0.001%', '--repository', 'near');
-    expect(sample.result.repositories[0]!.damaged.map(({ key }) => key)).toEqual([expect.stringContaining(segments[0]!)]);
+    expect(sample.result.repositories[0]!.damaged.map(({ key }) => key)).toEqual([
+      expect.stringContaining(segments[0]!),
+    ]);
     const { outcome, result } = await failing('--repository', 'near');
     expect(outcome.status).toBe(30);
     expect(result.repositories[0]!.damaged.map(({ key }) => key)).toEqual([

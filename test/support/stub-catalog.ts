@@ -15,7 +15,10 @@ export function stubCatalog(known: {
     timelineHistories: () => Promise.resolve([]),
     commitBounds: () => Promise.resolve({ first: undefined, last: undefined }),
     jobs: () => Promise.resolve(known.jobs ?? []),
-    proof: { damagedObjects: () => Promise.resolve([]), drills: () => Promise.resolve([]) } as Partial<ProofCatalog> as ProofCatalog,
+    proof: {
+      damagedObjects: () => Promise.resolve([]),
+      drills: () => Promise.resolve([]),
+    } as Partial<ProofCatalog> as ProofCatalog,
     ...known.answers,
   };
   return answers as Catalog;

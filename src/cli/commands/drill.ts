@@ -36,7 +36,10 @@ export function defineDrill(command: Command, cli: Cli): void {
     )
     .option('--workers <number>', 'threads (default: the key workers)', wholeNumber(1, 256))
     .option('--no-wait', 'start it and come back at once')
-    .addHelpText('after', example('walden drill main', "walden drill main --time '1 hour ago' --sql /etc/walden/orders.sql"))
+    .addHelpText(
+      'after',
+      example('walden drill main', "walden drill main --time '1 hour ago' --sql /etc/walden/orders.sql"),
+    )
     .action(async (cluster: string) => {
       const options = command.optsWithGlobals<DrillOptions>();
       const request = await drillRequest(options, cli.world.workingDirectory);

@@ -28,7 +28,10 @@ export function defineVerify(command: Command, cli: Cli): void {
     .option('--sample <share>', 'read so much of what is stored, like 5% (default: everything)', percentage)
     .option('--budget <size>', 'read so much, like 50GB, of all repositories together', byteSize)
     .option('--no-wait', 'start it and come back at once')
-    .addHelpText('after', example('walden verify main', 'walden verify main --sample 5%', 'walden verify main --budget 50GB'))
+    .addHelpText(
+      'after',
+      example('walden verify main', 'walden verify main --sample 5%', 'walden verify main --budget 50GB'),
+    )
     .action(async (cluster: string) => {
       await verify(cli, cluster, command.optsWithGlobals<VerifyOptions>());
     });

@@ -45,7 +45,9 @@ export function renderBackup(backup: BackupDocument): string {
     ['Started', formatMoment(backup.startedAt)],
   ];
   if (facts !== null) lines.push(...factLines(backup.startedAt, facts));
-  lines.push(...(backup.damaged ?? []).map(({ key, error: { message } }) => ['  DAMAGED', `${key}: ${message}`] as const));
+  lines.push(
+    ...(backup.damaged ?? []).map(({ key, error: { message } }) => ['  DAMAGED', `${key}: ${message}`] as const),
+  );
   if (error !== null) lines.push(['Error', `${error.message} (${error.code})`], ['Hint', error.hint]);
   return lines.map(([name, value]) => `${`${name}:`.padEnd(20)}${value}`).join('\n');
 }

@@ -18,7 +18,10 @@ export function renderDrill(drill: DrillDocument): string {
     lines.push(['Restored', `${count(restore.files, 'file')}, ${formatBytes(restore.bytes)}${rate}`]);
   }
   if (recovery !== null) {
-    lines.push(['Recovered', `${formatBytes(recovery.walBytes)} of WAL${rateWords(recovery.walBytes, recovery.seconds)}`]);
+    lines.push([
+      'Recovered',
+      `${formatBytes(recovery.walBytes)} of WAL${rateWords(recovery.walBytes, recovery.seconds)}`,
+    ]);
   }
   if (reached !== null) {
     const commit = reached.lastCommit === null ? '' : `, last commit ${formatMoment(reached.lastCommit)}`;
@@ -36,14 +39,22 @@ export function renderDrillList({ cluster, drills }: DrillListDocument, now: Dat
       { heading: 'DRILL', cell: ({ startedAt }) => `${formatMoment(startedAt)} (${formatAge(startedAt, now)})` },
       { heading: 'OUTCOME', cell: ({ outcome }) => outcome },
       { heading: 'BACKUP', cell: ({ backup }) => backup ?? '' },
-      { heading: 'RESTORE', right: true, cell: ({ restore }) => (restore === null ? '' : formatDuration(restore.seconds)) },
+      {
+        heading: 'RESTORE',
+        right: true,
+        cell: ({ restore }) => (restore === null ? '' : formatDuration(restore.seconds)),
+      },
       {
         heading: 'RECOVERY',
         right: true,
         cell: ({ recovery }) => (recovery === null ? '' : formatDuration(recovery.seconds)),
       },
       { heading: 'SIZE', right: true, cell: ({ restore }) => (restore === null ? '' : formatBytes(restore.bytes)) },
-      { heading: 'WAL', right: true, cell: ({ recovery }) => (recovery === null ? '' : formatBytes(recovery.walBytes)) },
+      {
+        heading: 'WAL',
+        right: true,
+        cell: ({ recovery }) => (recovery === null ? '' : formatBytes(recovery.walBytes)),
+      },
       { heading: 'REACHED', cell: ({ reached }) => reached?.lsn ?? '' },
       { heading: 'CHECKS', cell: ({ checks }) => checks.map(({ name, outcome }) => `${name} ${outcome}`).join('; ') },
       { heading: 'TARGET', cell: ({ target }) => target },

@@ -49,7 +49,9 @@ function repositoryLines(cluster: string, repository: RepositoryStatus, now: Dat
           ...(lastBackup === null
             ? [
                 `    HINT: take one with: walden backup ${cluster}`,
-                '    If it has backups, the catalog was lost: walden catalog rebuild',
+                ...(repository.verification.damagedObjects > 0
+                  ? []
+                  : ['    If it has backups, the catalog was lost: walden catalog rebuild']),
               ]
             : []),
         ]

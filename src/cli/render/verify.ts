@@ -34,8 +34,11 @@ function repositoryLines(one: RepositoryVerification): readonly string[] {
     ...(more > 0 ? [`    and ${more} more`] : []),
     ...(failure === null ? [] : [`    NOT LOOKED AT to the end: ${failure.message} (${failure.code})`]),
     ...holes.map(({ first, last }) => `    HOLE: ${first === last ? first : `${first} to ${last}`} missing`),
-    ...unusable.flatMap(({ backup, message }) => [`    CANNOT BE RESTORED from here: backup ${backup}`, `      ${message}`]),
-    `    ${count(one.backups, 'backup')} can be restored from here${holes.length === 0 ? ', with all WAL behind them' : ''}`,
+    ...unusable.flatMap(({ backup, message }) => [
+      `    CANNOT BE RESTORED from here: backup ${backup}`,
+      `      ${message}`,
+    ]),
+    `    ${count(one.backups, 'backup')} can be restored from here${one.backups > 0 && holes.length === 0 ? ', with all WAL behind them' : ''}`,
   ];
 }
 
@@ -74,7 +77,11 @@ export function renderVerified({ cluster, verified }: VerificationListDocument, 
       { heading: 'REPOSITORY', cell: ({ repository }) => repository },
       { heading: 'WHAT', cell: ({ backup, first }) => backup ?? first ?? '' },
       { heading: 'TO', cell: ({ first, last }) => (last === null || last === first ? '' : last) },
-      { heading: 'OBJECTS', right: true, cell: ({ objects }) => (objects === 0 ? '' : objects.toLocaleString('en-US')) },
+      {
+        heading: 'OBJECTS',
+        right: true,
+        cell: ({ objects }) => (objects === 0 ? '' : objects.toLocaleString('en-US')),
+      },
       {
         heading: 'VERIFIED',
         cell: ({ verifiedAt }) =>

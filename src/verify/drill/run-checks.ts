@@ -65,11 +65,16 @@ async function runAmcheck({ superuser, socketDirectory, signal }: CheckPlace, pr
   const user = /user='((?:[^'\\]|\\.)*)'/.exec(superuser)?.[1]?.replaceAll(/\\(.)/g, '$1') ?? 'postgres';
   const words = ['--all', '--install-missing', '--no-password', '-h', socketDirectory, '-p', '5432', '-U', user];
   return await new Promise((resolve, reject) => {
-    execFile(program, words, { timeout: AMCHECK_DEADLINE_MS, signal, maxBuffer: 1024 ** 3 }, (error, stdout, stderr) => {
-      if (signal.aborted) reject(toWaldenError(signal.reason));
-      else if (error === null) resolve({ name, outcome: 'passed', detail: 'tables and indexes of all databases' });
-      else resolve({ name, outcome: 'failed', detail: shortened(`${stdout}${stderr}`.trim() || error.message) });
-    });
+    execFile(
+      program,
+      words,
+      { timeout: AMCHECK_DEADLINE_MS, signal, maxBuffer: 1024 ** 3 },
+      (error, stdout, stderr) => {
+        if (signal.aborted) reject(toWaldenError(signal.reason));
+        else if (error === null) resolve({ name, outcome: 'passed', detail: 'tables and indexes of all databases' });
+        else resolve({ name, outcome: 'failed', detail: shortened(`${stdout}${stderr}`.trim() || error.message) });
+      },
+    );
   });
 }
 
@@ -99,7 +104,7 @@ export async function checkSql(place: CheckPlace, { name, database, sql }: SqlCh
     return undefined;
   });
   if (failure !== undefined) return { name, outcome: 'failed', detail: shortened(`database ${database}: ${failure}`) };
-  return { name, outcome: 'passed', detail: `${rows} rows, in database ${database}` };
+  return { name, outcome: 'passed', detail: `${rows === 1 ? '1 row' : `${rows} rows`}, in database ${database}` };
 }
 
 /** What is wrong, also where the question itself could not be asked. Interrupting it ends the session. */

@@ -96,7 +96,9 @@ export async function sweepScratches(registry: string, clock: Clock, note: (text
 
 async function registrationsIn(registry: string): Promise<readonly string[]> {
   try {
-    return (await readdir(registry)).filter((name) => /^drill-.*\.json$/.test(name)).map((name) => join(registry, name));
+    return (await readdir(registry))
+      .filter((name) => /^drill-.*\.json$/.test(name))
+      .map((name) => join(registry, name));
   } catch (error) {
     if (systemErrorCode(error) === 'ENOENT') return [];
     throw localIoError(error, `unable to list ${registry}`);

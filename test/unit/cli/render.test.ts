@@ -152,7 +152,15 @@ describe('showing the status', () => {
   it('says what to do for a cluster that cannot be restored', () => {
     const repositories = [
       {
-        ...{ name: 'local', required: true, failure: null, lag: null, lastArchived: null, windows: [], lastBackup: null },
+        ...{
+          name: 'local',
+          required: true,
+          failure: null,
+          lag: null,
+          lastArchived: null,
+          windows: [],
+          lastBackup: null,
+        },
         verification: VERIFIED,
       },
     ];
@@ -275,7 +283,9 @@ describe('showing a plan', () => {
 
   it('says target, backup, timelines, WAL, cost and every note', () => {
     const text = renderPlan(PLAN);
-    expect(text).toContain('5 GiB to write, 1 GiB to read\nTime:       about 1 min 15 s: 1 min to write the files, 15 s to replay the WAL\n');
+    expect(text).toContain(
+      '5 GiB to write, 1 GiB to read\nTime:       about 1 min 15 s: 1 min to write the files, 15 s to replay the WAL\n',
+    );
     expect(text).toContain('as measured by the drill of 2026-11-21 02:00:00 UTC');
     expect(text).toContain(
       '8 segments, all in the archive\n            000000010000000000000002 to 000000020000000000000009',
