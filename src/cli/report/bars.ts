@@ -1,8 +1,8 @@
 import { html, type Html } from './html.ts';
 
 const WIDTH = 1000;
-const LEFT = 170;
-const RIGHT = 160;
+const LEFT = 190;
+const RIGHT = 240;
 const ROW = 22;
 
 export interface Bar {

@@ -45,7 +45,7 @@ function scaleOf({ ranges, backups, drills, status, at }: ReportData): Scale | u
   ].filter((moment) => moment !== null);
   if (moments.length === 0) return undefined;
   const from = Math.min(...moments.map((moment) => Date.parse(moment)));
-  const to = Math.max(at.getTime(), from + 60_000);
+  const to = Math.max(...moments.map((moment) => Date.parse(moment)), at.getTime(), from + 60_000);
   const x = (moment: string): number =>
     Math.round((LEFT + ((Date.parse(moment) - from) / (to - from)) * (WIDTH - LEFT - 20)) * 10) / 10;
   return { from, to, x };
@@ -61,10 +61,7 @@ function ticks({ from, to, x }: Scale, height: number): readonly Html[] {
 }
 
 function repositoryRow(data: ReportData, name: string, y: number, scale: Scale): Html {
-  const windows = data.status.repositories.find((one) => one.name === name)?.windows ?? [];
-  return html`<text x="0" y="${y + 36}">${name}</text> ${windows.map(({ timeline, earliest, latest }) =>
-      bar('window', scale, [earliest, latest ?? earliest], [y + 4, 60], `recoverable on timeline ${timeline}`),
-    )}
+  return html`<text x="0" y="${y + 36}">${name}</text> ${windowBars(data, name, y + 4, scale)}
     ${walBars(data, name, y + 44, scale)}
     ${backupMarks(
       data.backups.filter(({ repository }) => repository === name),
@@ -73,26 +70,55 @@ function repositoryRow(data: ReportData, name: string, y: number, scale: Scale):
     )}`;
 }
 
+/** In time, from the last commit before what is missing to the first one after it. */
+interface Hole {
+  readonly from: string;
+  readonly to: string;
+  readonly title: string;
+}
+
 /** A range without a commit has no place in time; the hole before one lies between two that have. */
-function walBars({ ranges }: ReportData, name: string, y: number, scale: Scale): readonly Html[] {
-  const own = ranges.filter(({ repository }) => repository === name);
-  return own.flatMap(({ first, last, firstCommit, lastCommit, timeline }, index) => {
-    if (firstCommit === null || lastCommit === null) return [];
-    const before = own.slice(0, index).findLast((range) => range.timeline === timeline && range.lastCommit !== null);
-    const hole =
-      before?.lastCommit == null
-        ? []
-        : [
-            bar(
-              'hole',
-              scale,
-              [before.lastCommit, firstCommit],
-              [y, 12],
-              `missing after ${before.last}, up to ${first}`,
-            ),
-          ];
-    return [...hole, bar('wal', scale, [firstCommit, lastCommit], [y, 12], `WAL ${first} to ${last}`)];
+function holesOf({ ranges }: ReportData, name: string): readonly Hole[] {
+  const placed = ranges.filter(({ repository, firstCommit }) => repository === name && firstCommit !== null);
+  return placed.flatMap(({ timeline, first, firstCommit }, index) => {
+    const before = placed.slice(0, index).findLast((range) => range.timeline === timeline);
+    if (before?.lastCommit == null || firstCommit === null) return [];
+    return [{ from: before.lastCommit, to: firstCommit, title: `missing after ${before.last}, up to ${first}` }];
   });
+}
+
+/** The window without what no backup reaches: from a hole up to the next backup behind it. */
+function windowBars(data: ReportData, name: string, y: number, scale: Scale): readonly Html[] {
+  const windows = data.status.repositories.find((one) => one.name === name)?.windows ?? [];
+  const begins = data.backups
+    .filter(({ repository, facts, damaged }) => repository === name && facts !== null && damaged === undefined)
+    .map(({ facts }) => facts?.stoppedAt ?? '');
+  return windows.flatMap(({ timeline, earliest, latest }) => {
+    const end = latest ?? earliest;
+    const parts: Html[] = [];
+    let from = earliest;
+    const add = (to: string): void => {
+      if (from <= to) parts.push(bar('window', scale, [from, to], [y, 60], `recoverable on timeline ${timeline}`));
+    };
+    for (const hole of holesOf(data, name).filter((one) => one.from >= earliest && one.to <= end)) {
+      add(hole.from);
+      from = begins.find((begin) => begin >= hole.to) ?? '9';
+    }
+    add(end);
+    return parts;
+  });
+}
+
+function walBars(data: ReportData, name: string, y: number, scale: Scale): readonly Html[] {
+  const own = data.ranges.filter(({ repository }) => repository === name);
+  return [
+    ...holesOf(data, name).map(({ from, to, title }) => bar('hole', scale, [from, to], [y, 12], title)),
+    ...own.flatMap(({ first, last, firstCommit, lastCommit }) =>
+      firstCommit === null || lastCommit === null
+        ? []
+        : [bar('wal', scale, [firstCommit, lastCommit], [y, 12], `WAL ${first} to ${last}`)],
+    ),
+  ];
 }
 
 function bar(

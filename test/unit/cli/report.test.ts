@@ -61,10 +61,11 @@ const DATA: ReportData = {
     backup(FIRST, '01', null),
     backup('20261104T020000I', '04', FIRST),
     { ...backup('20261108T020000F', '08', null), damaged: [mark] },
+    backup('20261109T020000F', '09', null),
   ],
   ranges: [
     range('000000010000000000000001', '0000000100000000000000A9', '01', '05'),
-    range('0000000100000000000000AC', '0000000100000000000000FF', '07', '12'),
+    range('0000000100000000000000AC', '0000000100000000000000FF', '07', '11'),
   ],
   gaps: [gap],
   drills: [
@@ -118,10 +119,11 @@ describe('the report', () => {
   it('shows windows, WAL, holes, backups with their chains, and drills in one picture', () => {
     const [picture = ''] = /<svg[^]*?<\/svg>/.exec(page) ?? [];
     const count = (pattern: RegExp): number => picture.match(pattern)?.length ?? 0;
-    expect(count(/class="window"/g)).toBe(1);
+    // Cut by the hole, up to the next backup that is not damaged.
+    expect(count(/class="window"/g)).toBe(2);
     expect(count(/class="wal"/g)).toBe(2);
     expect(count(/class="hole"/g)).toBe(1);
-    expect(count(/<circle class="full"/g)).toBe(1);
+    expect(count(/<circle class="full"/g)).toBe(2);
     expect(count(/<circle class="incremental"/g)).toBe(1);
     expect(count(/<circle class="damaged"/g)).toBe(1);
     expect(count(/class="chain"/g)).toBe(1);
