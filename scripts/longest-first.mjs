@@ -10,6 +10,8 @@ const LONGEST = [
     'postgres/encryption',
     'postgres/filled-repository',
     'postgres/outage',
+    'postgres/verify',
+    'postgres/drill',
     'postgres/restore-targets',
   ],
   ...[
