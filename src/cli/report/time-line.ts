@@ -1,6 +1,6 @@
 import type { BackupDocument } from '../../service/api.ts';
 import { formatMoment } from '../render/units.ts';
-import { html, Html } from './html.ts';
+import { html, type Html } from './html.ts';
 import type { ReportData } from './report-data.ts';
 
 const WIDTH = 1000;
@@ -82,8 +82,9 @@ function holesOf({ ranges }: ReportData, name: string): readonly Hole[] {
   const placed = ranges.filter(({ repository, firstCommit }) => repository === name && firstCommit !== null);
   return placed.flatMap(({ timeline, first, firstCommit }, index) => {
     const before = placed.slice(0, index).findLast((range) => range.timeline === timeline);
-    if (before?.lastCommit == null || firstCommit === null) return [];
-    return [{ from: before.lastCommit, to: firstCommit, title: `missing after ${before.last}, up to ${first}` }];
+    const last = before?.lastCommit ?? null;
+    if (before === undefined || last === null || firstCommit === null) return [];
+    return [{ from: last, to: firstCommit, title: `missing after ${before.last}, up to ${first}` }];
   });
 }
 
@@ -140,7 +141,8 @@ function backupMarks(backups: readonly BackupDocument[], y: number, { x }: Scale
     return found && x(found.startedAt);
   };
   const chains = backups.flatMap(({ facts, startedAt }) => {
-    const to = facts?.parent == null ? undefined : place(facts.parent);
+    const parent = facts?.parent ?? null;
+    const to = parent === null ? undefined : place(parent);
     if (to === undefined) return [];
     const from = x(startedAt);
     return [html`<path class="chain" d="M ${from} ${y} Q ${(from + to) / 2} ${y - 22} ${to} ${y}" />`];
@@ -148,7 +150,7 @@ function backupMarks(backups: readonly BackupDocument[], y: number, { x }: Scale
   const marks = backups
     .filter(({ state }) => state === 'complete')
     .map(({ id, facts, startedAt, damaged }) => {
-      const kind = damaged !== undefined ? 'damaged' : facts?.parent == null ? 'full' : 'incremental';
+      const kind = damaged !== undefined ? 'damaged' : (facts?.parent ?? null) === null ? 'full' : 'incremental';
       return html`<circle class="${kind}" cx="${x(startedAt)}" cy="${y}" r="6"
         ><title>backup ${id}${damaged === undefined ? '' : ', DAMAGED'}</title></circle
       >`;
