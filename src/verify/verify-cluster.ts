@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { BackupRecord } from '../../catalog/catalog.ts';
 import type { DamagedObject } from '../../catalog/proof.ts';
 import { isWaldenError, WaldenError } from '../errors.ts';
@@ -82,7 +83,7 @@ async function planWork(
     for (const backup of backups) {
       signal.throwIfAborted();
       try {
-        stored.push(await readBackupRecord(target, cluster, backup.id, signal));
+        stored.push(await readKnown(target, backup, signal));
       } catch (error) {
         if (!isWaldenError(error, ...DAMAGED)) throw error;
         broken.push({ backup, error });
@@ -100,6 +101,18 @@ async function planWork(
   const spans = await catalog.proof.verifiedSpans(target.name, cluster);
   const budget = budgetOf(limit, held, repositories.length);
   return { target, stored, broken, stretches: planVerification(held, spans, budget), failure: undefined };
+}
+
+/** The commit record, which must be the one that the catalog knows: another one would be another backup. */
+async function readKnown(
+  target: Repository,
+  { cluster, id, facts }: CompleteBackup,
+  signal: AbortSignal,
+): Promise<StoredBackup> {
+  const stored = await readBackupRecord(target, cluster, id, signal);
+  if (isDeepStrictEqual(stored.facts, facts)) return stored;
+  const what = `the record of backup ${id} in repository ${target.name}`;
+  throw new WaldenError('CHECKSUM_MISMATCH', `${what} is not the one that the catalog knows`);
 }
 
 function withItsChain(backup: CompleteBackup | undefined, all: readonly CompleteBackup[]): readonly CompleteBackup[] {

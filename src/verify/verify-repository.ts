@@ -32,6 +32,7 @@ export class RepositoryVerifier {
   readonly #onRead: (bytes: number) => void;
   /** The moment of everything that it verifies: then it is one row in the catalog, however much that is. */
   readonly #startedAt: Micros;
+  /** What was looked at out of its turn: the stretches, of perhaps millions, do not meet one another. */
   readonly #seen = new Set<ObjectKey>();
   readonly rightAgain: ObjectKey[] = [];
   objects = 0;
@@ -75,12 +76,19 @@ export class RepositoryVerifier {
       }
       const backup = backups.find(({ start }) => start.id === part.backup);
       const object = backup && objectsOf(backup).find((one) => one.key === key);
-      if (object !== undefined) await this.#look(key, part, object.bytes, object.check(this.#target, this.#signal));
+      if (object === undefined) continue;
+      await this.#look(key, part, object.bytes, object.check(this.#target, this.#signal));
+      this.#seen.add(key);
     }
   }
 
   /** One file, unless this verifier has read it already. */
   async walFile(record: WalFileRecord): Promise<void> {
+    await this.#walFile(record);
+    this.#seen.add(record.key);
+  }
+
+  async #walFile(record: WalFileRecord): Promise<void> {
     const { pool } = this.#deps;
     const { key, name, storedBytes } = record;
     await this.#look(key, { kind: 'wal', name }, storedBytes, () =>
@@ -105,7 +113,7 @@ export class RepositoryVerifier {
     for (let from = first; from <= last; from += BigInt(SEGMENTS_AT_A_TIME)) {
       const end = from + BigInt(SEGMENTS_AT_A_TIME) - 1n;
       const to = end < last ? end : last;
-      await inParallel(this.#segments(row.timeline, from, to), OBJECTS_AT_ONCE, (record) => this.walFile(record));
+      await inParallel(this.#segments(row.timeline, from, to), OBJECTS_AT_ONCE, (record) => this.#walFile(record));
       await this.#record(stretch, from, to);
     }
   }
@@ -136,7 +144,6 @@ export class RepositoryVerifier {
       if (!isWaldenError(error, ...BAD)) throw error;
       await this.mark(key, part, error);
     }
-    this.#seen.add(key);
     this.objects += 1;
     this.bytes += bytes;
     this.#onRead(bytes);
@@ -146,15 +153,28 @@ export class RepositoryVerifier {
     const { catalog, clock, log } = this.#deps;
     const { cluster } = this.#order;
     const { name: repository } = this.#target;
+    this.#seen.add(key);
+    // It may have been removed while it was read, as it should be.
+    if (!(await this.#isToBeThere(part))) return;
     const object = { repository, cluster, key, part, error: errorToDocument(error) };
     const isNew = await catalog.proof.markDamaged({ ...object, foundAt: microsFromDate(clock.now()) });
-    this.#seen.add(key);
     if (!isNew) return;
     this.#marked += 1;
     if (this.#marked > LOGGED) return;
     log.error(
       { cluster, repository, key, error: object.error },
       `DAMAGED: ${key} in repository ${repository} of cluster ${cluster}: ${error.message}`,
+    );
+  }
+
+  async #isToBeThere(part: DamagedPart): Promise<boolean> {
+    const { catalog } = this.#deps;
+    const { cluster } = this.#order;
+    const { name } = this.#target;
+    if (part.kind === 'wal') return (await catalog.walFile(name, cluster, part.name)) !== undefined;
+    const backups = await catalog.backups(cluster);
+    return backups.some(
+      ({ id, repository, state }) => id === part.backup && repository === name && state === 'complete',
     );
   }
 
