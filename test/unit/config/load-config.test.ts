@@ -2,7 +2,6 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { parseDrillCheck } from '../../../src/config/drill-check.ts';
 import { configPath, loadConfig, parseConfig } from '../../../src/config/load-config.ts';
 import { isWaldenError, type WaldenError } from '../../../src/errors.ts';
 
@@ -79,22 +78,6 @@ describe('reading a configuration', () => {
         walFetchTimeoutSeconds: 60,
       },
     ]);
-  });
-
-  it('keeps where drills restore to, with which programs, and what they check', () => {
-    const lines = [
-      'pg_bin = "/opt/pg/bin"',
-      'drill_directory = "/srv/drills"',
-      'drill_checks = ["/a.sql", "shop=/b.sql"]',
-    ];
-    const [cluster] = parseConfig(`${SMALLEST}${lines.join('\n')}\n`, 'x').clusters.values();
-    expect(cluster?.drill).toEqual({
-      pgBin: '/opt/pg/bin',
-      directory: '/srv/drills',
-      checks: ['/a.sql', 'shop=/b.sql'],
-    });
-    expect(parseDrillCheck('shop=/b.sql')).toEqual({ database: 'shop', file: '/b.sql' });
-    expect(parseDrillCheck('/odd=name.sql')).toEqual({ database: undefined, file: '/odd=name.sql' });
   });
 
   it('receives WAL where it is told to, from the server of conninfo unless another is named', () => {
