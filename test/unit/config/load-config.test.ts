@@ -74,8 +74,7 @@ describe('reading a configuration', () => {
         backupCompressionLevel: 3,
         receive: undefined,
         drill: { pgBin: undefined, directory: undefined, checks: [] },
-        walPushTimeoutSeconds: 60,
-        walFetchTimeoutSeconds: 60,
+        ...{ walPushTimeoutSeconds: 60, walFetchTimeoutSeconds: 60 },
       },
     ]);
   });
