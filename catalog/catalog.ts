@@ -5,8 +5,8 @@ import type { SegmentBytes, WalFileKind, WalFileName } from '../src/postgres/wal
 import type { ObjectKey, Sha256Hex } from '../storage-drivers/driver.ts';
 
 /**
- * The contract of the catalog: an index of what the repositories hold, which can be built anew from them, plus the jobs
- * and refusals of this service, which cannot and need not. Every call is one short transaction and durable when it
+ * The contract of the catalog: an index of what the repositories hold, which can be built anew from them, plus the jobs,
+ * refusals, events and schedules of this service, which cannot and need not. Every call is one short transaction and durable when it
  * resolves. It is asynchronous because a catalog may live in another process.
  */
 
@@ -154,6 +154,70 @@ export interface WalRefusal {
   readonly attempts: number;
 }
 
+export type EventKind =
+  | 'service-started'
+  | 'service-stopped'
+  | 'job-done'
+  | 'job-failed'
+  | 'job-cancelled'
+  | 'schedule-missed'
+  | 'backup-became-full'
+  | 'wal-refused'
+  | 'wal-gap'
+  | 'wal-gap-closed'
+  | 'receiver-down'
+  | 'receiver-up'
+  | 'receiver-lost-wal'
+  | 'repository-away'
+  | 'repository-back'
+  | 'repository-behind'
+  | 'repository-filled'
+  | 'hook-failed';
+
+/** `error`: somebody has to do something; `warning`: somebody should look. */
+export type EventLevel = 'info' | 'warning' | 'error';
+
+/** Something that changed the archive, or that needs eyes. */
+export interface EventRecord {
+  /** Ascending in the order of their recording; never used again. */
+  readonly id: number;
+  readonly at: Micros;
+  /** Undefined: it concerns the service. */
+  readonly cluster: ClusterName | undefined;
+  readonly kind: EventKind;
+  readonly level: EventLevel;
+  /** Of what: the same for a trouble and for its end. */
+  readonly subject: string | undefined;
+  /** For people, without secrets. */
+  readonly message: string;
+  /** For programs: a JSON object. */
+  readonly facts: Readonly<Record<string, unknown>>;
+}
+
+export interface EventQuery {
+  /** Of this cluster, and those that concern the service. */
+  readonly cluster?: ClusterName | undefined;
+  readonly kinds?: readonly EventKind[] | undefined;
+  /** Not earlier. */
+  readonly since?: Micros | undefined;
+  /** The oldest behind the one of this id; without it the newest are told. */
+  readonly after?: number | undefined;
+  readonly limit: number;
+}
+
+/** How far a schedule has come. */
+export interface ScheduleState {
+  readonly name: string;
+  /** What was scheduled: another definition begins anew. */
+  readonly definition: string;
+  /** The planned moment up to which everything is settled: begun, or left out. */
+  readonly settled: Micros;
+  /** What was begun for it; undefined: nothing yet. */
+  readonly job: string | undefined;
+  /** How often it was begun. */
+  readonly attempts: number;
+}
+
 export interface Catalog {
   /** @throws SERVER_MISMATCH when the name is known with another identity. */
   registerCluster(name: ClusterName, identity: ClusterIdentity): Promise<'registered' | 'known'>;
@@ -219,8 +283,17 @@ export interface Catalog {
   createJob(job: Pick<JobRecord, 'id' | 'kind' | 'cluster' | 'startedAt'>): Promise<void>;
   finishJob(job: Pick<JobRecord, 'id' | 'state' | 'finishedAt' | 'error' | 'result'>): Promise<void>;
   job(id: string): Promise<JobRecord | undefined>;
-  /** Newest first. */
-  jobs(limit: number): Promise<readonly JobRecord[]>;
+  /** Newest first; of one cluster, or all. */
+  jobs(limit: number, cluster?: ClusterName): Promise<readonly JobRecord[]>;
+
+  /** Old ones are forgotten: after 400 days, or when a hundred thousand newer ones are there. */
+  recordEvent(event: Omit<EventRecord, 'id'>): Promise<EventRecord>;
+  /** In ascending order of id. */
+  events(query: EventQuery): Promise<readonly EventRecord[]>;
+
+  /** Overwrites what was known of the schedule. */
+  recordSchedule(state: ScheduleState): Promise<void>;
+  schedules(): Promise<readonly ScheduleState[]>;
 
   /** Breaches of its own rules and of the engine's integrity, in words; none means sound. */
   problems(): Promise<readonly string[]>;

@@ -18,7 +18,7 @@ export const ERRORS = {
   USAGE: { exit: 2, retryable: false, hint: 'see the --help of the command' },
   CONFIG_INVALID: { exit: 3, retryable: false, hint: 'correct the key named above; docs/options.md lists every key' },
   INTERNAL: { exit: 4, retryable: false, hint: 'this is a defect in Walden: please report it with the text above' },
-  NOT_FOUND: { exit: 5, retryable: false, hint: 'list what exists with: walden list, walden job list' },
+  NOT_FOUND: { exit: 5, retryable: false, hint: 'list what exists with: walden list, walden jobs' },
 
   ARCHIVE_FILE_MISSING: { exit: 1, retryable: false, hint: 'the archive does not hold this file' },
 
@@ -94,7 +94,7 @@ export const ERRORS = {
   CATALOG_INCOMPLETE: {
     exit: 65,
     retryable: true,
-    hint: 'wait until it is done (walden job list); a restore waits by itself',
+    hint: 'wait until it is done (walden jobs); a restore waits by itself',
   },
   INTERRUPTED: { exit: 63, retryable: true, hint: 'begin it again' },
   LOCAL_IO: { exit: 64, retryable: true, hint: 'check the disk and the permissions of the path named above' },

@@ -2,13 +2,15 @@ import type { Changes } from './changes.ts';
 import type { Tables } from './tables.ts';
 
 /**
- * Takes over into a rebuilt catalog what the repositories could not tell: jobs, refusals, backups that run or are being
- * removed, and everything that changed since the rebuild began, because its listing may have missed that.
+ * Takes over into a rebuilt catalog what the repositories could not tell: jobs, events, schedules, refusals, backups that
+ * run or are being removed, and everything that changed since the rebuild began, because its listing may have missed that.
  */
 export function carryOver(from: Tables, to: Tables, changes: Changes): void {
   to.database
     .transaction(() => {
       copyRows(from, to, 'job', 'ORDER BY rowid');
+      copyRows(from, to, 'event', 'ORDER BY id');
+      copyRows(from, to, 'schedule', 'ORDER BY name');
       copyRows(from, to, 'refusal', 'ORDER BY cluster, name');
       copyRows(from, to, 'backup', "WHERE state IN ('running', 'removing')");
       copyMissingClusters(from, to);

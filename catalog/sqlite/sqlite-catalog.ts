@@ -6,9 +6,12 @@ import type {
   ClusterIdentity,
   ClusterName,
   CommitBounds,
+  EventQuery,
+  EventRecord,
   JobRecord,
   RepositoryName,
   RestorePoint,
+  ScheduleState,
   SegmentSpan,
   WalFileRecord,
   WalRange,
@@ -228,8 +231,26 @@ export class SqliteCatalog implements ReplaceableCatalog {
     return this.#read(({ jobs }) => jobs.find(id));
   }
 
-  jobs(limit: number): Promise<readonly JobRecord[]> {
-    return this.#read(({ jobs }) => jobs.newest(limit));
+  jobs(limit: number, cluster?: ClusterName): Promise<readonly JobRecord[]> {
+    return this.#read(({ jobs }) => jobs.newest(limit, cluster));
+  }
+
+  recordEvent(event: Omit<EventRecord, 'id'>): Promise<EventRecord> {
+    return this.#write(`record the event ${event.kind}`, ({ events }) => events.record(event));
+  }
+
+  events(query: EventQuery): Promise<readonly EventRecord[]> {
+    return this.#read(({ events }) => events.find(query));
+  }
+
+  recordSchedule(state: ScheduleState): Promise<void> {
+    return this.#write(`record schedule ${state.name}`, ({ schedules }) => {
+      schedules.record(state);
+    });
+  }
+
+  schedules(): Promise<readonly ScheduleState[]> {
+    return this.#read(({ schedules }) => schedules.all());
   }
 
   problems(): Promise<readonly string[]> {

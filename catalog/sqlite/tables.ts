@@ -2,8 +2,10 @@ import { ArchiveTable } from './archives.ts';
 import { BackupTable } from './backups.ts';
 import { ClusterTable } from './clusters.ts';
 import { type CatalogDatabase, type Durability, openDatabase } from './database.ts';
+import { EventTable } from './events.ts';
 import { JobTable } from './jobs.ts';
 import { RefusalTable } from './refusals.ts';
+import { ScheduleTable } from './schedules.ts';
 import { WalBlockTable } from './wal-blocks.ts';
 import { WalFileTable } from './wal-files.ts';
 import { WalRangeTable } from './wal-ranges.ts';
@@ -21,6 +23,8 @@ export interface Tables {
   readonly refusals: RefusalTable;
   readonly backups: BackupTable;
   readonly jobs: JobTable;
+  readonly events: EventTable;
+  readonly schedules: ScheduleTable;
 }
 
 /** @throws as openDatabase */
@@ -41,5 +45,7 @@ export function openTables(path: string, durability: Durability): Tables {
     refusals: new RefusalTable(database),
     backups: new BackupTable(database),
     jobs: new JobTable(database),
+    events: new EventTable(database),
+    schedules: new ScheduleTable(database),
   };
 }

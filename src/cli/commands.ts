@@ -27,6 +27,16 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./commands/status.ts')).defineStatus,
   },
   {
+    name: 'jobs',
+    summary: 'what is scheduled next, what runs, what ran',
+    load: async () => (await import('./commands/jobs.ts')).defineJobs,
+  },
+  {
+    name: 'events',
+    summary: 'what changed the archive or needs eyes',
+    load: async () => (await import('./commands/events.ts')).defineEvents,
+  },
+  {
     name: 'list',
     summary: 'list the backups of a cluster',
     load: async () => (await import('./commands/list.ts')).defineList,
@@ -119,13 +129,13 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: 'job',
-    summary: 'jobs of the service: list, show, cancel',
-    example: 'walden job list',
+    summary: 'one job: show, cancel',
+    example: 'walden job show 0d3c1f0e-6a55-4f0b-9c57-3f7a3b1d2e4c',
     commands: [
       {
         name: 'list',
-        summary: 'list the newest jobs',
-        load: async () => (await import('./commands/job-list.ts')).defineJobList,
+        summary: 'the same as: walden jobs',
+        load: async () => (await import('./commands/jobs.ts')).defineJobs,
       },
       {
         name: 'show',

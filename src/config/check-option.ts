@@ -25,6 +25,15 @@ export function checkOption(option: Option, value: TomlValue): CheckedValue | Re
       return checkInteger(value, option);
     case 'names':
       return checkNames(value);
+    case 'choices': {
+      const names = checkNames(value);
+      if ('refused' in names) return names;
+      const odd = names.find((name) => !option.choices.includes(name));
+      if (odd === undefined) return names;
+      return { refused: `${JSON.stringify(odd)} is not one of ${quotedList(option.choices)}` };
+    }
+    case 'command':
+      return checkCommand(value);
     case 'switch':
       return value.type === 'switch' ? value.on : { refused: `must be true or false, not ${describe(value)}` };
     case 'lock':
@@ -34,7 +43,7 @@ export function checkOption(option: Option, value: TomlValue): CheckedValue | Re
   }
 }
 
-const SECONDS: Readonly<Record<string, number>> = { s: 1, min: 60, h: 3600 };
+const SECONDS: Readonly<Record<string, number>> = { s: 1, second: 1, min: 60, minute: 60, h: 3600, hour: 3600 };
 
 /** In seconds. */
 function checkDuration(
@@ -43,7 +52,7 @@ function checkDuration(
 ): number | Refusal {
   const text = checkText(value);
   if (typeof text !== 'string') return text;
-  const [, amount, unit = ''] = /^(\d{1,7}) ?(s|min|h)$/.exec(text) ?? [];
+  const [, amount, unit = ''] = /^(\d{1,7}) ?(s|min|h|second(?=s?$)|minute(?=s?$)|hour(?=s?$))s?$/.exec(text) ?? [];
   const seconds = Number(amount) * (SECONDS[unit] ?? Number.NaN);
   if (seconds >= minimumSeconds && seconds <= maximumSeconds) return seconds;
   const form = `must be like "5s": a number and s, min or h, ${minimumSeconds} to ${maximumSeconds} seconds in all`;
@@ -99,6 +108,19 @@ function checkNames(value: TomlValue): readonly string[] | Refusal {
     names.push(name);
   }
   return names.length === 0 ? { refused: 'must name at least one' } : names;
+}
+
+/** No shell reads it: each word reaches the program as it is. */
+function checkCommand(value: TomlValue): readonly string[] | Refusal {
+  const form = 'must be a list like ["/usr/local/bin/notify", "--all"]';
+  if (value.type !== 'list') return { refused: `${form}, not ${describe(value)}` };
+  const words: string[] = [];
+  for (const item of value.items) {
+    if (item.type !== 'text' || item.text.includes('\0')) return { refused: `${form}: each element text in quotes` };
+    words.push(item.text);
+  }
+  const [program = ''] = words;
+  return isAbsolute(program) ? words : { refused: `${form}: an absolute path first` };
 }
 
 function describe(value: TomlValue): string {

@@ -11,9 +11,56 @@ export interface Config {
     readonly socket: string;
     /** Worker threads for hashing and compression. */
     readonly workers: number;
+    /** Undefined: metrics are told on the socket only. */
+    readonly metrics: MetricsListenConfig | undefined;
   };
   readonly repositories: ReadonlyMap<RepositoryName, RepositoryConfig>;
   readonly clusters: ReadonlyMap<ClusterName, ClusterConfig>;
+  readonly schedules: readonly ScheduleConfig[];
+  readonly hooks: readonly HookConfig[];
+}
+
+/** Where Prometheus may ask over TCP. */
+export interface MetricsListenConfig {
+  readonly host: string;
+  readonly port: number;
+  /** Undefined on loopback addresses only. */
+  readonly tokenFile: string | undefined;
+}
+
+export interface ScheduleConfig {
+  readonly name: string;
+  readonly cluster: ClusterName;
+  readonly job: SectionValues<'schedule'>['job'];
+  readonly cron: string;
+  readonly timeZone: string;
+  /** The most that it begins later than planned. */
+  readonly jitterSeconds: number;
+  /** How late it may still begin. */
+  readonly windowSeconds: number;
+}
+
+export type HookTopic = SectionValues<'hook'>['on'][number];
+
+export interface HookConfig {
+  readonly name: string;
+  readonly on: readonly HookTopic[];
+  readonly target: CommandTarget | WebhookTarget;
+  /** Of one attempt. */
+  readonly timeoutSeconds: number;
+}
+
+export interface CommandTarget {
+  readonly kind: 'command';
+  readonly program: string;
+  readonly words: readonly string[];
+}
+
+export interface WebhookTarget {
+  readonly kind: 'webhook';
+  /** May hold a secret. */
+  readonly url: string;
+  readonly secretFile: string | undefined;
 }
 
 /** What the options of its `driver` say, under the names that code uses: `path_style` is `pathStyle`. */

@@ -2,11 +2,11 @@ import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { ClusterName, RepositoryName } from '../../catalog/catalog.ts';
-import { isWaldenError, systemErrorCode, WaldenError } from '../errors.ts';
+import { systemErrorCode, WaldenError } from '../errors.ts';
 import { clusterName, repositoryName } from '../repository/names.ts';
 import { camelCased } from './camel-case.ts';
 import { checkPlaces } from './check-places.ts';
-import { type CheckedSection, type CheckedSections, checkSections } from './check-sections.ts';
+import { checkedName, type CheckedSection, type CheckedSections, checkSections } from './check-sections.ts';
 import type { BackupSourceConfig, ClusterConfig, Config, ReceiveConfig, RepositoryConfig } from './config.ts';
 import { CONFIG_FLAG, CONFIG_VARIABLE, DEFAULT_CONFIG_PATH } from './option-table.ts';
 import { ConfigProblems } from './problems.ts';
@@ -39,7 +39,7 @@ export async function loadConfig({ path, checkPaths = false }: LoadConfigOptions
   const text = await readSource(source);
   const problems = new ConfigProblems(source);
   const sections = readSections(text, problems);
-  const config = sections === undefined ? undefined : assemble(sections, source, problems);
+  const config = sections === undefined ? undefined : await whole(sections, source, problems);
   if (checkPaths !== false && sections !== undefined && config !== undefined) {
     // Most commands only want to know where the service is.
     const { checkDataDirectories, checkOwnPaths } = await import('./check-paths.ts');
@@ -51,7 +51,7 @@ export async function loadConfig({ path, checkPaths = false }: LoadConfigOptions
   return config;
 }
 
-/** The same from text, without looking at the disk. @throws CONFIG_INVALID */
+/** The same from text, without looking at the disk, and without what only the service uses. @throws CONFIG_INVALID */
 export function parseConfig(text: string, source: string): Config {
   const problems = new ConfigProblems(source);
   const sections = readSections(text, problems);
@@ -77,6 +77,17 @@ async function readSource(source: string): Promise<string> {
 function readSections(text: string, problems: ConfigProblems): CheckedSections | undefined {
   const file = readToml(text, problems);
   return file === undefined ? undefined : checkSections(file, problems);
+}
+
+/** Most files have nothing of what is loaded here. */
+async function whole(sections: CheckedSections, source: string, problems: ConfigProblems): Promise<Config | undefined> {
+  const config = assemble(sections, source, problems);
+  const { service, schedules, hooks } = sections;
+  const { metrics_listen: listen, metrics_token_file: tokenFile } = service?.values ?? {};
+  if (config === undefined || (schedules.length + hooks.length === 0 && (listen ?? tokenFile) === undefined))
+    return config;
+  const { withSchedulesAndHooks } = await import('./schedules-and-hooks.ts');
+  return withSchedulesAndHooks(config, sections, problems);
 }
 
 function assemble(sections: CheckedSections, source: string, problems: ConfigProblems): Config | undefined {
@@ -105,9 +116,12 @@ function assemble(sections: CheckedSections, source: string, problems: ConfigPro
       stateDirectory: service.values.state_directory,
       socket: service.values.socket,
       workers: service.values.workers ?? availableParallelism(),
+      metrics: undefined,
     },
     repositories,
     clusters,
+    schedules: [],
+    hooks: [],
   };
   checkPlaces(sections, config, problems);
   return config;
@@ -234,20 +248,6 @@ function requiredOf(
 
 function isReadOnly(repositories: ReadonlyMap<RepositoryName, RepositoryConfig>, name: string): boolean {
   return repositories.get(name as RepositoryName)?.access === 'read-only';
-}
-
-function checkedName<Name extends string>(
-  check: (text: string) => Name,
-  { kind, name, line }: CheckedSection,
-  problems: ConfigProblems,
-): Name | undefined {
-  try {
-    return check(name);
-  } catch (error) {
-    if (!isWaldenError(error)) throw error;
-    problems.add(line, `${kind}.${name}`, `${error.message}: ${error.hint}`);
-    return undefined;
-  }
 }
 
 /** What a cluster must name depends on where its base backups and its WAL come from. */

@@ -1,10 +1,10 @@
-import type { ChoiceOption, ObjectLock, Option, Section } from './option.ts';
+import type { ChoiceOption, ChoicesOption, ObjectLock, Option, Section } from './option.ts';
 import { STORE_KINDS, type StoreKind, STORES } from './store-options.ts';
 
 /**
  * The one table of options: the loader checks files against it and docs/options.md is rendered from it.
  *
- * Three kinds of sections: `[service]` once, `[repository.NAME]` and `[cluster.NAME]` as often as needed.
+ * `[service]` stands once, the sections with a name as often as needed.
  */
 
 /** `sun_path` of a unix socket has room for 104 bytes (BSD, macOS) or 108 (Linux), one of them for the end. */
@@ -36,6 +36,18 @@ export const SECTIONS = {
         maximum: 256,
         default: { words: 'the number of cores' },
         doc: 'Threads that hash, check and compress.',
+      },
+      metrics_listen: {
+        type: 'text',
+        required: false,
+        default: { words: 'none: only on the socket' },
+        doc: 'Address and port for Prometheus, like `"127.0.0.1:9187"`, which answers `GET /metrics` and nothing else. An address that is not this host\'s loopback needs `metrics_token_file`. See [metrics.md](metrics.md).',
+      },
+      metrics_token_file: {
+        type: 'path',
+        required: false,
+        default: { words: 'none: whoever reaches the loopback address may read' },
+        doc: 'File with the token that a scrape has to show as `Authorization: Bearer …`. Only the user of the service may read or write it.',
       },
     },
   },
@@ -181,6 +193,76 @@ export const SECTIONS = {
       },
     },
   },
+  schedule: {
+    named: true,
+    doc: 'A job that the service starts by itself, again and again. See [schedule.md](schedule.md).',
+    options: {
+      cluster: { type: 'text', required: true, doc: 'The cluster that it is for.' },
+      job: {
+        type: 'choice',
+        required: true,
+        choices: ['backup', 'incremental-backup'],
+        doc: 'What is started.',
+      },
+      cron: {
+        type: 'text',
+        required: true,
+        doc: 'When, as cron writes it: minute, hour, day of the month, month, day of the week; with a second before them where there are six. `"30 2 * * 0"` is half past two on Sundays. Where both days are given, one of them suffices.',
+      },
+      time_zone: {
+        type: 'text',
+        required: false,
+        default: { words: '`"UTC"`' },
+        doc: 'The zone that `cron` is meant in, like `"Europe/Berlin"`. A time that the change to summer time leaves out is run right after the gap, one that comes twice is run once.',
+      },
+      jitter: {
+        ...{ type: 'duration', required: false, minimumSeconds: 1, maximumSeconds: 86_400 },
+        default: { words: 'none: exactly then' },
+        doc: 'The most that it begins later than planned. How much of it is the same each time for this schedule of this service, and another for others, so that many do not begin at once.',
+      },
+      window: {
+        ...{ type: 'duration', required: false, minimumSeconds: 1, maximumSeconds: 604_800 },
+        default: { words: '`"6 hours"`' },
+        doc: 'How late it may still begin, after the service was down or while another such job of the cluster runs. What is later than that is left out, which is an event.',
+      },
+    },
+  },
+  hook: {
+    named: true,
+    doc: 'A program or a web service that is told of events. See [schedule.md](schedule.md#hooks).',
+    options: {
+      on: {
+        type: 'choices',
+        required: true,
+        choices: ['backup', 'expiry', 'failure', 'gap', 'incident'],
+        doc: 'What it is told of: a backup that is complete, an expiry that is done, a job that failed or was missed and a part that is down, WAL that is missing, WAL that was refused.',
+      },
+      command: {
+        type: 'command',
+        required: false,
+        default: { words: 'none: there is a `webhook`' },
+        doc: 'The program, and its arguments as they are: no shell reads them. It gets the event as JSON on its standard input.',
+      },
+      webhook: {
+        type: 'text',
+        required: false,
+        secret: true,
+        default: { words: 'none: there is a `command`' },
+        doc: 'The URL that the event is posted to as JSON: `https://…`, or `http://…` on this host.',
+      },
+      secret_file: {
+        type: 'path',
+        required: false,
+        default: { words: 'none: what is posted is not signed' },
+        doc: 'File with the secret that what is posted is signed with. Only the user of the service may read or write it.',
+      },
+      timeout: {
+        ...{ type: 'duration', required: false, minimumSeconds: 1, maximumSeconds: 600 },
+        default: { words: '`"30 s"`' },
+        doc: 'How long one attempt may take.',
+      },
+    },
+  },
 } as const satisfies Readonly<Record<string, Section>>;
 
 export type SectionKind = keyof typeof SECTIONS;
@@ -189,13 +271,15 @@ type ValueOf<O extends Option> = O['type'] extends 'integer' | 'duration'
   ? number
   : O['type'] extends 'switch'
     ? boolean
-    : O['type'] extends 'names'
+    : O['type'] extends 'names' | 'command'
       ? readonly string[]
-      : O['type'] extends 'choice'
-        ? (O & ChoiceOption)['choices'][number]
-        : O['type'] extends 'lock'
-          ? ObjectLock
-          : string;
+      : O['type'] extends 'choices'
+        ? readonly (O & ChoicesOption)['choices'][number][]
+        : O['type'] extends 'choice'
+          ? (O & ChoiceOption)['choices'][number]
+          : O['type'] extends 'lock'
+            ? ObjectLock
+            : string;
 
 /** Whether the loader always has a value: given, or a constant default. */
 type IsCertain<O> = O extends { readonly required: true } | { readonly default: number } ? true : false;

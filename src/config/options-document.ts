@@ -31,7 +31,7 @@ export function optionsDocument(): string {
     '```toml',
     `${EXAMPLE}\`\`\``,
     '',
-    'Names of repositories and clusters have 1 to 63 of `a-z`, `0-9`, `_` and `-`, and begin with a letter or a digit.',
+    'Names of repositories, clusters, schedules and hooks have 1 to 63 of `a-z`, `0-9`, `_` and `-`, and begin with a letter or a digit.',
     '',
     ...Object.entries<Section>(SECTIONS).flatMap(([kind, section]) => sectionLines(kind, section)),
     '## Environment',
@@ -88,6 +88,10 @@ function valueWords(option: Option): string {
     }
     case 'names':
       return 'a list of names';
+    case 'choices':
+      return `a list of ${option.choices.map((choice) => `\`"${choice}"\``).join(', ')}`;
+    case 'command':
+      return 'a list of words: the absolute path of a program and its arguments';
     case 'switch':
       return '`true` or `false`';
     case 'lock':

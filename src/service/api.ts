@@ -6,8 +6,9 @@ import { type Static, Type } from 'typebox';
  * sizes bytes, durations seconds.
  */
 
-const Nullable = <T extends Parameters<typeof Type.Union>[0][number]>(type: T) => Type.Union([type, Type.Null()]);
-const Moment = Type.String();
+export const Nullable = <T extends Parameters<typeof Type.Union>[0][number]>(type: T) =>
+  Type.Union([type, Type.Null()]);
+export const Moment = Type.String();
 const LsnText = Type.String();
 
 export const ErrorBody = Type.Object({
@@ -131,7 +132,6 @@ export const JobDocument = Type.Object({
   error: Nullable(ErrorBody),
   result: Type.Unknown(),
 });
-export const JobList = Type.Object({ jobs: Type.Array(JobDocument) });
 
 /** How WAL comes in over the replication protocol. */
 export const ReceiverDocument = Type.Object({
@@ -352,4 +352,3 @@ export type SyncRequest = Static<typeof SyncRequest>;
 export type RepairRequest = Static<typeof RepairRequest>;
 export type PlanDocument = Static<typeof PlanDocument>;
 export type JobDocument = Static<typeof JobDocument>;
-export type JobListDocument = Static<typeof JobList>;

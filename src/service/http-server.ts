@@ -6,12 +6,14 @@ import fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } 
 import { systemErrorCode, WaldenError } from '../errors.ts';
 import { sendError } from './http-errors.ts';
 import { backupRoutes } from './routes/backups.ts';
+import { eventRoutes } from './routes/events.ts';
 import { jobRoutes } from './routes/jobs.ts';
 import { receiverRoutes } from './routes/receivers.ts';
 import { repositoryRoutes } from './routes/repositories.ts';
 import { statusRoutes } from './routes/status.ts';
 import { walRoutes } from './routes/wal.ts';
 import type { ServiceRooms } from './rooms.ts';
+import type { Scheduler } from './schedule/scheduler.ts';
 
 export type Server = FastifyInstance;
 
@@ -19,7 +21,11 @@ export type Server = FastifyInstance;
 const MAX_BODY_BYTES = 1024 * 1024 * 1024;
 
 /** The HTTP API over the rooms; it decides nothing itself. */
-export async function createHttpServer(rooms: ServiceRooms, log: FastifyBaseLogger): Promise<Server> {
+export async function createHttpServer(
+  rooms: ServiceRooms,
+  scheduler: Scheduler,
+  log: FastifyBaseLogger,
+): Promise<Server> {
   const server = fastify({
     loggerInstance: log,
     logController: new LogController({ disableRequestLogging: true }),
@@ -52,7 +58,8 @@ export async function createHttpServer(rooms: ServiceRooms, log: FastifyBaseLogg
   walRoutes(server, rooms);
   receiverRoutes(server, rooms);
   backupRoutes(server, rooms);
-  jobRoutes(server, rooms);
+  jobRoutes(server, rooms, scheduler);
+  eventRoutes(server, rooms);
   server.get('/v1/openapi.json', { schema: { hide: true } }, () => server.swagger());
   return server;
 }

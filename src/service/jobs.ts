@@ -24,34 +24,44 @@ export interface JobView {
 }
 
 interface RunningJob {
+  readonly kind: JobKind;
+  readonly cluster: ClusterName | undefined;
   readonly controller: AbortController;
   readonly done: Promise<void>;
   progress: JobProgress | undefined;
+}
+
+export interface JobDeps {
+  readonly catalog: Catalog;
+  readonly clock: Clock;
+  readonly note: (message: string, facts: Readonly<Record<string, unknown>>) => void;
+  /** Told of each job that has ended, however it did; must not fail. */
+  readonly ended: (job: JobRecord) => Promise<void>;
 }
 
 /** Long work in the background of the service: recorded in the catalog, watched and cancelled by its id. */
 export class JobRunner {
   readonly #catalog: Catalog;
   readonly #clock: Clock;
-  readonly #note: (message: string, facts: Readonly<Record<string, unknown>>) => void;
+  readonly #note: JobDeps['note'];
+  readonly #ended: JobDeps['ended'];
   readonly #running = new Map<string, RunningJob>();
   #stopped = false;
 
-  constructor(
-    catalog: Catalog,
-    clock: Clock,
-    note: (message: string, facts: Readonly<Record<string, unknown>>) => void,
-  ) {
+  constructor({ catalog, clock, note, ended }: JobDeps) {
     this.#catalog = catalog;
     this.#clock = clock;
     this.#note = note;
+    this.#ended = ended;
   }
 
   /** Jobs of a service that died: they cannot be running. */
   async failInterrupted(): Promise<void> {
     const error = errorToDocument(new WaldenError('INTERRUPTED', 'the service ended while this job ran'));
     for (const job of await this.#catalog.jobs(Number.MAX_SAFE_INTEGER)) {
-      if (job.state === 'running') await this.#finish(job.id, 'failed', error, null);
+      if (job.state !== 'running') continue;
+      await this.#finish(job.id, { state: 'failed', error, result: null });
+      await this.#tellEnd(job.id);
     }
   }
 
@@ -66,12 +76,18 @@ export class JobRunner {
     await this.#catalog.createJob({ id, kind, cluster, startedAt: microsFromDate(this.#clock.now()) });
     const controller = new AbortController();
     const job: RunningJob = {
+      kind,
+      cluster,
       controller,
       done: this.#run(id, (onProgress) => work({ signal: controller.signal, onProgress }), controller.signal),
       progress: undefined,
     };
     this.#running.set(id, job);
     return await this.view(id);
+  }
+
+  isRunning(kind: JobKind, cluster: ClusterName): boolean {
+    return [...this.#running.values()].some((job) => job.kind === kind && job.cluster === cluster);
   }
 
   /** Resolves when the job has ended, however it did. */
@@ -86,8 +102,9 @@ export class JobRunner {
     return { record, progress: record.state === 'running' ? this.#running.get(id)?.progress : undefined };
   }
 
-  async list(limit: number): Promise<readonly JobView[]> {
-    const records = await this.#catalog.jobs(limit);
+  /** Newest first; of one cluster, or all. */
+  async list(limit: number, cluster?: ClusterName): Promise<readonly JobView[]> {
+    const records = await this.#catalog.jobs(limit, cluster);
     return records.map((record) => ({
       record,
       progress: record.state === 'running' ? this.#running.get(record.id)?.progress : undefined,
@@ -117,30 +134,40 @@ export class JobRunner {
   ): Promise<void> {
     // The caller registers the job first: work that ends at once would not find itself.
     await Promise.resolve();
+    let end: Pick<JobRecord, 'state' | 'error' | 'result'>;
     try {
       const result = await work((progress) => {
         const job = this.#running.get(id);
         if (job !== undefined) job.progress = progress;
       });
-      await this.#finish(id, 'done', undefined, result ?? null);
-    } catch (error) {
-      const cancelled = signal.aborted && isWaldenError(error, 'INTERRUPTED');
-      this.#note(`job ${id} ${cancelled ? 'was cancelled' : 'failed'}: ${toWaldenError(error).message}`, {
-        job: id,
-        error: errorToDocument(error),
-      });
-      await this.#finish(id, cancelled ? 'cancelled' : 'failed', errorToDocument(error), null);
-    } finally {
-      this.#running.delete(id);
+      end = { state: 'done', error: undefined, result: result ?? null };
+    } catch (thrown) {
+      const error = errorToDocument(thrown);
+      // What ended with the service was not given up by anybody: it is told as what a killed service leaves is.
+      const cancelled = signal.aborted && !this.#stopped && isWaldenError(thrown, 'INTERRUPTED');
+      this.#note(`job ${id} ${cancelled ? 'was cancelled' : 'failed'}: ${error.message}`, { job: id, error });
+      end = { state: cancelled ? 'cancelled' : 'failed', error, result: null };
     }
+    await this.#finish(id, end);
+    this.#running.delete(id);
+    await this.#tellEnd(id);
   }
 
-  async #finish(id: string, state: JobRecord['state'], error: JobRecord['error'], result: unknown): Promise<void> {
+  async #finish(id: string, end: Pick<JobRecord, 'state' | 'error' | 'result'>): Promise<void> {
     try {
-      await this.#catalog.finishJob({ id, state, error, result, finishedAt: microsFromDate(this.#clock.now()) });
+      await this.#catalog.finishJob({ id, ...end, finishedAt: microsFromDate(this.#clock.now()) });
     } catch (cause) {
       // Nobody waits for this promise with a handler: the next start marks the job as interrupted.
       this.#note(`unable to record the end of job ${id}: ${toWaldenError(cause).message}`, { job: id });
+    }
+  }
+
+  async #tellEnd(id: string): Promise<void> {
+    try {
+      const record = await this.#catalog.job(id);
+      if (record !== undefined) await this.#ended(record);
+    } catch (cause) {
+      this.#note(`unable to tell the end of job ${id}: ${toWaldenError(cause).message}`, { job: id });
     }
   }
 }

@@ -3,10 +3,14 @@ import { reconcileBackups } from '../backup/reconcile.ts';
 import { errorToDocument, toWaldenError } from '../errors.ts';
 import { ClusterRoom } from './cluster-room.ts';
 import type { ServiceDeps } from './deps.ts';
+import { EventLog } from './events/event-log.ts';
+import { jobEvent } from './events/job-event.ts';
+import { tellStart } from './events/tell-start.ts';
 import { createHttpServer, listenOnSocket } from './http-server.ts';
 import { JobRunner } from './jobs.ts';
 import { isCatalogBehind } from './lost-catalog.ts';
 import type { CatalogRebuild, ServiceRooms } from './rooms.ts';
+import { Scheduler } from './schedule/scheduler.ts';
 import { startLostCatalogRebuild } from './start-catalog-rebuild.ts';
 
 export interface RunningService {
@@ -30,9 +34,21 @@ export async function startService(given: ServiceDeps, log: FastifyBaseLogger): 
       return differences;
     },
   };
-  const jobs = new JobRunner(deps.catalog, deps.clock, (message, facts) => {
-    deps.log.warn(facts, message);
+  const events = new EventLog(deps);
+  const jobs = new JobRunner({
+    catalog: deps.catalog,
+    clock: deps.clock,
+    note: (message, facts) => {
+      deps.log.warn(facts, message);
+    },
+    ended: async (job) => {
+      const event = jobEvent(job);
+      if (event !== undefined) await events.record(event);
+      scheduler?.wake();
+    },
   });
+  let scheduler: Scheduler | undefined;
+  await tellStart(deps, events);
   await jobs.failInterrupted();
   const clusters = new Map<string, ClusterRoom>();
   for (const config of deps.config.clusters.values()) {
@@ -59,12 +75,13 @@ export async function startService(given: ServiceDeps, log: FastifyBaseLogger): 
   }
   for (const room of clusters.values()) await openCluster(deps, room);
   const rooms: ServiceRooms = {
-    ...{ deps, startedAt: deps.clock.now(), jobs, clusters },
+    ...{ deps, startedAt: deps.clock.now(), jobs, events, clusters },
     get rebuild() {
       return rebuild;
     },
   };
-  const server = await createHttpServer(rooms, log);
+  scheduler = new Scheduler(rooms);
+  const server = await createHttpServer(rooms, scheduler, log);
   await listenOnSocket(server, deps.config.service.socket);
   deps.log.info({ socket: deps.config.service.socket, clusters: [...clusters.keys()] }, 'ready');
   listening();
@@ -75,11 +92,14 @@ export async function startService(given: ServiceDeps, log: FastifyBaseLogger): 
   void (rebuild?.ended ?? Promise.resolve()).then(() => {
     for (const room of clusters.values()) room.startFillers();
   });
+  await scheduler.start();
   return {
     async stop() {
+      await scheduler.stop();
       await jobs.stop();
       await Promise.all([...clusters.values()].map((room) => room.stop()));
       await server.close();
+      await events.record({ kind: 'service-stopped', level: 'info', message: 'the service was stopped' });
     },
   };
 }

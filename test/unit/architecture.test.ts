@@ -37,6 +37,7 @@ const HOMES: Readonly<Record<string, readonly string[]>> = {
   'better-sqlite3': ['catalog'],
   'cli-progress': ['src/cli'],
   commander: ['src/cli'],
+  croner: ['src/config'],
   fastify: ['src/service'],
   '@aws-sdk/client-s3': ['storage-drivers/s3'],
   '@azure/identity': ['storage-drivers/azure'],
@@ -50,6 +51,7 @@ const HOMES: Readonly<Record<string, readonly string[]>> = {
   pg: ['src/postgres'],
   pino: ['src/platform'],
   piscina: ['src/platform'],
+  'prom-client': ['src/service'],
   'toml-eslint-parser': ['src/config'],
   // Schemas of what comes from outside: requests, and objects of a repository.
   typebox: ['src/service', 'src/repository', 'src/cli'],

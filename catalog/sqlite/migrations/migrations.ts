@@ -1,6 +1,7 @@
 import { first } from './0001-first.ts';
 import { otherWalFiles } from './0002-other-wal-files.ts';
 import { parentBackups } from './0003-parent-backups.ts';
+import { eventsAndSchedules } from './0005-events-and-schedules.ts';
 
 /** One step of the schema. A released one is never changed: a new one is added behind it. */
 export interface Migration {
@@ -9,4 +10,4 @@ export interface Migration {
   readonly sql: string;
 }
 
-export const MIGRATIONS: readonly Migration[] = [first, otherWalFiles, parentBackups];
+export const MIGRATIONS: readonly Migration[] = [first, otherWalFiles, parentBackups, eventsAndSchedules];

@@ -17,6 +17,8 @@ const CHANGES = new Set<string>([
   'forgetBackup',
   'createJob',
   'finishJob',
+  'recordEvent',
+  'recordSchedule',
   'beginReplacement',
 ] satisfies (keyof ReplaceableCatalog)[]);
 
