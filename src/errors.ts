@@ -88,6 +88,8 @@ export const ERRORS = {
   PATH_NOT_EMPTY: { exit: 52, retryable: false, hint: 'name a new or empty directory' },
   SERVER_RUNNING: { exit: 53, retryable: false, hint: 'stop the server that uses this directory first' },
 
+  HOOK_FAILED: { exit: 75, retryable: true, hint: 'try the command or the webhook of the hook by hand' },
+
   LOCK_HELD: { exit: 60, retryable: true, hint: 'wait for it to end, or end it' },
   CATALOG_CORRUPT: { exit: 61, retryable: false, hint: 'move the catalog away and run: walden catalog rebuild' },
   CATALOG_TOO_NEW: { exit: 62, retryable: false, hint: 'use the newer version of Walden that made this catalog' },

@@ -9,7 +9,7 @@ export function metricsListenConfig(
   problems: ConfigProblems,
 ): MetricsListenConfig | undefined {
   const { metrics_listen: listen, metrics_token_file: tokenFile } = section.values;
-  const refuse = (key: 'metrics_listen' | 'metrics_token_file', fact: string): undefined => {
+  const refuse = (key: 'metrics_listen' | 'metrics_token_file', fact: string): void => {
     problems.add(section.lineOf(key), `service.${key}`, fact);
   };
   if (listen === undefined) {
@@ -19,10 +19,12 @@ export function metricsListenConfig(
   const [, inBrackets, plain = '', digits] = /^(?:\[([0-9a-f:.]+)\]|([0-9.]+)):(\d{1,5})$/i.exec(listen) ?? [];
   const [host, port] = [inBrackets ?? plain, Number(digits)];
   if (isIP(host) !== (inBrackets === undefined ? 4 : 6) || port < 1 || port > 65_535) {
-    return refuse('metrics_listen', `must be like "127.0.0.1:9187" or "[::1]:9187", not ${JSON.stringify(listen)}`);
+    refuse('metrics_listen', `must be like "127.0.0.1:9187" or "[::1]:9187", not ${JSON.stringify(listen)}`);
+    return undefined;
   }
   if (tokenFile === undefined && !isLoopback(host)) {
-    return refuse('metrics_listen', `${host} can be reached from other hosts: that needs metrics_token_file`);
+    refuse('metrics_listen', `${host} can be reached from other hosts: that needs metrics_token_file`);
+    return undefined;
   }
   return { host, port, tokenFile };
 }

@@ -25,13 +25,21 @@ export function withSchedulesAndHooks(config: Config, sections: CheckedSections,
 }
 
 /** In the order of the file. */
-function scheduleConfigs({ schedules, clusterNames }: CheckedSections, problems: ConfigProblems): ScheduleConfig[] {
+function scheduleConfigs(
+  { schedules, clusters, clusterNames }: CheckedSections,
+  problems: ConfigProblems,
+): ScheduleConfig[] {
   return schedules.flatMap((section) => {
     const { values } = section;
     checkCron(section, problems);
     if (!clusterNames.has(values.cluster)) {
       const fact = `there is no section [cluster.${values.cluster}]${didYouMean(values.cluster, clusterNames)}`;
       problems.add(section.lineOf('cluster'), `schedule.${section.name}.cluster`, fact);
+    }
+    const source = clusters.find(({ name }) => name === values.cluster)?.values.backup_source;
+    if (values.job === 'incremental-backup' && clusterNames.has(values.cluster) && source !== 'stream') {
+      const fact = `incremental backups need backup_source = "stream" in [cluster.${values.cluster}]`;
+      problems.add(section.lineOf('job'), `schedule.${section.name}.job`, fact);
     }
     const name = checkedName(scheduleOrHookName, section, problems);
     if (name === undefined) return [];
@@ -66,20 +74,22 @@ function targetOf(
   problems: ConfigProblems,
 ): CommandTarget | WebhookTarget | undefined {
   const { command, webhook, secret_file: secretFile } = section.values;
-  const refuse = (key: 'command' | 'webhook' | 'secret_file', fact: string): undefined => {
+  const refuse = (key: 'command' | 'webhook' | 'secret_file', fact: string): void => {
     problems.add(section.lineOf(key), `hook.${section.name}.${key}`, fact);
   };
   if ((command === undefined) === (webhook === undefined)) {
-    return refuse('command', 'either command or webhook must be there, and not both');
+    refuse('command', 'either command or webhook must be there, and not both');
+    return undefined;
   }
-  if (webhook !== undefined) {
-    return isUsableUrl(webhook)
-      ? { kind: 'webhook', url: webhook, secretFile }
-      : refuse('webhook', 'must be a URL like "https://example.org/hook"; http:// on this host only');
+  if (webhook === undefined) {
+    if (secretFile !== undefined) refuse('secret_file', 'means nothing here: it needs webhook');
+    const [program = '', ...words] = command ?? [];
+    return { kind: 'command', program, words };
   }
-  if (secretFile !== undefined) return refuse('secret_file', 'means nothing here: it needs webhook');
-  const [program = '', ...words] = command ?? [];
-  return { kind: 'command', program, words };
+  if (!isUsableUrl(webhook)) {
+    refuse('webhook', 'must be a URL like "https://example.org/hook"; http:// on this host only');
+  }
+  return { kind: 'webhook', url: webhook, secretFile };
 }
 
 function isUsableUrl(text: string): boolean {

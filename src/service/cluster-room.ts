@@ -41,6 +41,7 @@ export class ClusterRoom {
   readonly required: readonly Repository[];
   readonly spool: Spool;
   readonly #deps: ServiceDeps;
+  #archivedFiles = 0;
   #opened: Promise<OpenedCluster> | undefined;
   #stopped = false;
   /** Whose `cluster.json` was seen to be this cluster's. */
@@ -69,6 +70,11 @@ export class ClusterRoom {
       .map((target) => this.#fillerOf(target));
     this.receiving = this.#receiverOf(config);
     this.unfinished = this.#unfinishedOf(config);
+  }
+
+  /** WAL files that were archived, or found to be, since the service began. */
+  get archivedFiles(): number {
+    return this.#archivedFiles;
   }
 
   get receiver(): WalReceiver | undefined {
@@ -244,6 +250,7 @@ export class ClusterRoom {
       stagingDirectory,
     };
     const archived = (): void => {
+      this.#archivedFiles += 1;
       this.wakeFillers();
     };
     const place = { dataDirectory: this.config.dataDirectory, spool: this.spool, archived };

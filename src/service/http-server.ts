@@ -3,6 +3,7 @@ import { createConnection } from 'node:net';
 import swagger from '@fastify/swagger';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
+import type { Registry } from 'prom-client';
 import { systemErrorCode, WaldenError } from '../errors.ts';
 import { sendError } from './http-errors.ts';
 import { backupRoutes } from './routes/backups.ts';
@@ -23,7 +24,7 @@ const MAX_BODY_BYTES = 1024 * 1024 * 1024;
 /** The HTTP API over the rooms; it decides nothing itself. */
 export async function createHttpServer(
   rooms: ServiceRooms,
-  scheduler: Scheduler,
+  { scheduler, metrics }: { readonly scheduler: Scheduler; readonly metrics: Registry },
   log: FastifyBaseLogger,
 ): Promise<Server> {
   const server = fastify({
@@ -60,6 +61,9 @@ export async function createHttpServer(
   backupRoutes(server, rooms);
   jobRoutes(server, rooms, scheduler);
   eventRoutes(server, rooms);
+  server.get('/metrics', { schema: { hide: true } }, async (_request, reply) => {
+    return await reply.type(metrics.contentType).send(await metrics.metrics());
+  });
   server.get('/v1/openapi.json', { schema: { hide: true } }, () => server.swagger());
   return server;
 }

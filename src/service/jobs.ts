@@ -90,6 +90,12 @@ export class JobRunner {
     return [...this.#running.values()].some((job) => job.kind === kind && job.cluster === cluster);
   }
 
+  runningByKind(): ReadonlyMap<JobKind, number> {
+    const numbers = new Map<JobKind, number>();
+    for (const { kind } of this.#running.values()) numbers.set(kind, (numbers.get(kind) ?? 0) + 1);
+    return numbers;
+  }
+
   /** Resolves when the job has ended, however it did. */
   async ended(id: string): Promise<void> {
     await this.#running.get(id)?.done;

@@ -1,4 +1,5 @@
 import type { FastifyBaseLogger } from 'fastify';
+import type { Registry } from 'prom-client';
 import { reconcileBackups } from '../backup/reconcile.ts';
 import { errorToDocument, toWaldenError } from '../errors.ts';
 import { ClusterRoom } from './cluster-room.ts';
@@ -6,12 +7,16 @@ import type { ServiceDeps } from './deps.ts';
 import { EventLog } from './events/event-log.ts';
 import { jobEvent } from './events/job-event.ts';
 import { tellStart } from './events/tell-start.ts';
+import { Hook } from './hooks/hook.ts';
 import { createHttpServer, listenOnSocket } from './http-server.ts';
 import { JobRunner } from './jobs.ts';
 import { isCatalogBehind } from './lost-catalog.ts';
+import { listenForScrapes, type ScrapeListener } from './metrics/listener.ts';
+import { createMetrics } from './metrics/metrics.ts';
 import type { CatalogRebuild, ServiceRooms } from './rooms.ts';
 import { Scheduler } from './schedule/scheduler.ts';
 import { startLostCatalogRebuild } from './start-catalog-rebuild.ts';
+import { Watch } from './watch/watch.ts';
 
 export interface RunningService {
   /** Ends jobs, refuses what waits, finishes what is being stored, and closes the socket. */
@@ -35,6 +40,8 @@ export async function startService(given: ServiceDeps, log: FastifyBaseLogger): 
     },
   };
   const events = new EventLog(deps);
+  const hooks = deps.config.hooks.map((hook) => new Hook(hook, { ...deps, events }));
+  let scheduler: Scheduler | undefined = undefined;
   const jobs = new JobRunner({
     catalog: deps.catalog,
     clock: deps.clock,
@@ -47,7 +54,6 @@ export async function startService(given: ServiceDeps, log: FastifyBaseLogger): 
       scheduler?.wake();
     },
   });
-  let scheduler: Scheduler | undefined;
   await tellStart(deps, events);
   await jobs.failInterrupted();
   const clusters = new Map<string, ClusterRoom>();
@@ -81,7 +87,9 @@ export async function startService(given: ServiceDeps, log: FastifyBaseLogger): 
     },
   };
   scheduler = new Scheduler(rooms);
-  const server = await createHttpServer(rooms, scheduler, log);
+  const watch = new Watch(rooms);
+  const metrics = createMetrics({ rooms, scheduler }, watch);
+  const server = await createHttpServer(rooms, { scheduler, metrics }, log);
   await listenOnSocket(server, deps.config.service.socket);
   deps.log.info({ socket: deps.config.service.socket, clusters: [...clusters.keys()] }, 'ready');
   listening();
@@ -93,15 +101,32 @@ export async function startService(given: ServiceDeps, log: FastifyBaseLogger): 
     for (const room of clusters.values()) room.startFillers();
   });
   await scheduler.start();
+  await watch.start();
+  const scrapes = await listenOrSaySo(deps, metrics);
   return {
     async stop() {
+      await scrapes?.close();
       await scheduler.stop();
+      await watch.stop();
       await jobs.stop();
       await Promise.all([...clusters.values()].map((room) => room.stop()));
       await server.close();
       await events.record({ kind: 'service-stopped', level: 'info', message: 'the service was stopped' });
+      await Promise.all(hooks.map((hook) => hook.stop()));
     },
   };
+}
+
+/** A port that is taken must not keep WAL from being archived: the socket tells the metrics all the same. */
+async function listenOrSaySo({ config, log }: ServiceDeps, metrics: Registry): Promise<ScrapeListener | undefined> {
+  if (config.service.metrics === undefined) return undefined;
+  try {
+    return await listenForScrapes(metrics, config.service.metrics);
+  } catch (thrown) {
+    const error = toWaldenError(thrown);
+    log.error({ error: errorToDocument(error) }, `${error.message}: metrics are told on the socket only`);
+    return undefined;
+  }
 }
 
 async function openCluster(deps: ServiceDeps, room: ClusterRoom): Promise<void> {

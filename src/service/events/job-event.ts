@@ -1,4 +1,5 @@
 import type { JobRecord } from '../../../catalog/catalog.ts';
+import type { BackupDocument } from '../api.ts';
 import type { NewEvent } from './event-log.ts';
 
 /** A larger result stays with its job: an event is read by many. */
@@ -20,7 +21,7 @@ export function jobEvent(job: JobRecord): NewEvent | undefined {
     ...(text === undefined || text.length > LONGEST_RESULT ? {} : { result }),
   };
   const event = { kind: `job-${state}`, subject: id, facts, ...(cluster === undefined ? {} : { cluster }) } as const;
-  if (state === 'done' && hasCorruptPages(result)) {
+  if (state === 'done' && kind === 'backup' && hasCorruptPages(result)) {
     const message = `${what} is done, but pages of the cluster are CORRUPT: the backup is kept, and marked`;
     return { ...event, level: 'error', message };
   }
@@ -32,10 +33,8 @@ export function jobEvent(job: JobRecord): NewEvent | undefined {
   return { ...event, level: LEVELS[state], message: `${what} ${told[state]}` };
 }
 
-/** Of the backups that a job reports. */
+/** Of the backups that the job has taken. */
 function hasCorruptPages(result: unknown): boolean {
-  const { backups = [] } = (result ?? {}) as {
-    readonly backups?: readonly { readonly facts?: { readonly corruptPages?: readonly unknown[] } | null }[];
-  };
-  return Array.isArray(backups) && backups.some(({ facts }) => (facts?.corruptPages?.length ?? 0) > 0);
+  const { backups } = result as { readonly backups: readonly Pick<BackupDocument, 'facts'>[] };
+  return backups.some(({ facts }) => facts !== null && facts.corruptPages.length > 0);
 }

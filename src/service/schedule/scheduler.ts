@@ -105,7 +105,7 @@ export class Scheduler {
 
   async #run(): Promise<void> {
     const { clock, log } = this.#rooms.deps;
-    while (!this.#stop.signal.aborted) {
+    while (!this.#isStopped()) {
       const rest = new AbortController();
       this.#rest = rest;
       let restMs = LONGEST_REST_MS;
@@ -117,10 +117,14 @@ export class Scheduler {
         log.error({ error: errorToDocument(error) }, `the schedules cannot go on: ${error.message}`);
         restMs = TROUBLE_REST_MS;
       }
-      if (this.#stop.signal.aborted) return;
+      if (this.#isStopped()) return;
       // Woken early: it looks again.
       await clock.sleep(restMs, rest.signal).catch(() => undefined);
     }
+  }
+
+  #isStopped(): boolean {
+    return this.#stop.signal.aborted;
   }
 
   /** Does what is due. @returns when the next thing will be, in milliseconds since 1970 */
@@ -128,7 +132,7 @@ export class Scheduler {
     let until = Number.POSITIVE_INFINITY;
     for (const entry of this.#entries) {
       for (;;) {
-        if (this.#stop.signal.aborted) return until;
+        if (this.#isStopped()) return until;
         const now = this.#rooms.deps.clock.now().getTime();
         const decision = planRun(entry.rules, await this.#stateOf(entry), now);
         entry.waiting = decision.action === 'wait' ? decision.planned : undefined;
