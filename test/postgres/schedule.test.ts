@@ -109,7 +109,7 @@ describe('a service with schedules', () => {
       'cron = "*/5 * * * * *"',
       'time_zone = "Europe/Berlin"',
       '[hook.command]',
-      'on = ["backup", "failure"]',
+      'on = ["backup", "incident"]',
       `command = ["${program}", "a word; with $signs"]`,
       '[hook.web]',
       'on = ["backup"]',
@@ -165,9 +165,17 @@ describe('a service with schedules', () => {
     );
     expect(JSON.parse(again!.body)).toMatchObject({ hook: 'web', event: { kind: 'job-done', cluster: 'main' } });
 
+    const odd = join(directory, '0000000100000000000000FF');
+    writeFileSync(odd, Buffer.alloc(16 * 1024 * 1024));
+    expect((await walden.attempt('wal', 'push', 'main', odd)).status).not.toBe(0);
+    await until(() => /^incident .*"kind":"wal-refused"/m.test(readFileSync(told, 'utf8')), {
+      what: 'the incident',
+      explain: () => walden.log(),
+    });
+
     const authorization = `Bearer ${TOKEN}`;
     expect((await ask({ port })).status).toBe(401);
-    expect((await ask({ port }, { authorization: `Bearer ${TOKEN} ` })).status).toBe(401);
+    expect((await ask({ port }, { authorization: `Bearer ${TOKEN}x` })).status).toBe(401);
     expect((await ask({ port, path: '/v1/jobs' }, { authorization })).status).toBe(404);
     const scraped = await until(
       async () => {
