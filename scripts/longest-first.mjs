@@ -21,6 +21,7 @@ const LONGEST = [
     'postgres/taken-over',
   ],
   ...[
+    'postgres/schedule',
     'postgres/standby',
     'postgres/clone',
     'crash/restore/every-step',
