@@ -16,27 +16,29 @@ const DAILY: ScheduleConfig = {
   ...{ jitterSeconds: 0, windowSeconds: 3600 },
 };
 
-/** Time passes when it is told to, and whoever rests looks again then. */
+/** Time passes when it is told to, and ends the rest of whoever rests no longer than that. */
 class HeldClock implements Clock {
   #now = Date.parse('2026-11-22T11:00:00Z');
-  #wake: (() => void)[] = [];
+  #resting: { readonly until: number; readonly end: () => void }[] = [];
 
   now(): Date {
     return new Date(this.#now);
   }
 
-  sleep(_milliseconds: number, signal?: AbortSignal): Promise<void> {
+  sleep(milliseconds: number, signal?: AbortSignal): Promise<void> {
     return new Promise((resolve) => {
-      this.#wake.push(resolve);
+      this.#resting.push({ until: this.#now + milliseconds, end: resolve });
       signal?.addEventListener('abort', () => {
         resolve();
       });
+      if (signal?.aborted === true || milliseconds <= 0) resolve();
     });
   }
 
   set(moment: string): void {
     this.#now = Date.parse(moment);
-    for (const wake of this.#wake.splice(0)) wake();
+    for (const { until, end } of this.#resting) if (until <= this.#now) end();
+    this.#resting = this.#resting.filter(({ until }) => until > this.#now);
   }
 }
 
