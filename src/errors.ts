@@ -98,6 +98,8 @@ export const ERRORS = {
   },
   INTERRUPTED: { exit: 63, retryable: true, hint: 'begin it again' },
   LOCAL_IO: { exit: 64, retryable: true, hint: 'check the disk and the permissions of the path named above' },
+
+  CHECK_FAILED: { exit: 70, retryable: false, hint: 'do what stands under each line that failed' },
 } as const satisfies Record<string, ErrorKind>;
 
 export type ErrorCode = keyof typeof ERRORS;

@@ -12,6 +12,21 @@ export type CommandEntry = { readonly name: string; readonly summary: string } &
 /** Every command, in the order of `walden --help`. */
 export const COMMANDS: readonly CommandEntry[] = [
   {
+    name: 'init',
+    summary: 'begin: configuration, archiving, service and first backup for a server of this host',
+    load: async () => (await import('./commands/init.ts')).defineInit,
+  },
+  {
+    name: 'setup',
+    summary: 'check and set what a cluster needs of its server',
+    load: async () => (await import('./commands/setup.ts')).defineSetup,
+  },
+  {
+    name: 'check',
+    summary: 'prove that WAL arrives, and that nothing stands in the way of a restore',
+    load: async () => (await import('./commands/check.ts')).defineCheck,
+  },
+  {
     name: 'service',
     summary: 'run the service in the foreground',
     load: async () => (await import('./commands/service.ts')).defineService,

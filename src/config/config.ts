@@ -38,6 +38,8 @@ export interface ClusterConfig {
   readonly name: ClusterName;
   /** Of the node on this host; undefined where there is none. */
   readonly dataDirectory: string | undefined;
+  /** How its node is asked by SQL; may hold a password. Undefined where it is reached for replication only. */
+  readonly conninfo: string | undefined;
   readonly backup: BackupSourceConfig;
   readonly repositories: readonly RepositoryName[];
   /** Those of `repositories` that a WAL file must be in before it is acknowledged; at least one. */

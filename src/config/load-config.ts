@@ -124,6 +124,7 @@ function clusterConfig(
   return {
     name,
     dataDirectory: values.data_directory,
+    conninfo: values.conninfo,
     backup: backupSource(values),
     // Each was looked up among the names that `repositoryName` accepted.
     repositories: values.repositories as readonly RepositoryName[],

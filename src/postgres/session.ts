@@ -71,6 +71,11 @@ export async function openSession(conninfo: string, options: SessionOptions = {}
   };
 }
 
+/** Any text as a string constant, for statements that take no parameters, whatever standard_conforming_strings says. */
+export function sqlLiteral(text: string): string {
+  return pg.escapeLiteral(text);
+}
+
 /**
  * The server's last words also come as the answer to a query: shutdown, crash, database dropped, too long idle, connection
  * failure (errcodes.txt). The severity would say it too, but in the server's language.

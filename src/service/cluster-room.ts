@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { errorToDocument, localIoError, toWaldenError, WaldenError } from '../errors.ts';
 import type { ClusterIdentity, RepositoryName } from '../../catalog/catalog.ts';
 import { type ClusterConfig, withPrimary } from '../config/config.ts';
-import { scriptConfig } from '../config/script-config.ts';
+import { scriptConfig, scriptConfigPath } from '../config/script-config.ts';
 import { RepositoryFiller } from '../copy/filler.ts';
 import { bootId } from '../platform/boot.ts';
 import { syncFile } from '../platform/files.ts';
@@ -107,7 +107,7 @@ export class ClusterRoom {
 
   /** Where the scripts find their variables; written at every start. */
   get scriptConfigPath(): string {
-    return join(this.config.spoolDirectory, 'script.conf');
+    return scriptConfigPath(this.config);
   }
 
   /** @throws LOCAL_IO, STORAGE_FULL */

@@ -6,6 +6,7 @@ import fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } 
 import { systemErrorCode, WaldenError } from '../errors.ts';
 import { sendError } from './http-errors.ts';
 import { backupRoutes } from './routes/backups.ts';
+import { inspectionRoutes } from './routes/inspection.ts';
 import { jobRoutes } from './routes/jobs.ts';
 import { receiverRoutes } from './routes/receivers.ts';
 import { repositoryRoutes } from './routes/repositories.ts';
@@ -50,6 +51,7 @@ export async function createHttpServer(rooms: ServiceRooms, log: FastifyBaseLogg
   statusRoutes(server, rooms);
   repositoryRoutes(server, rooms);
   walRoutes(server, rooms);
+  inspectionRoutes(server, rooms);
   receiverRoutes(server, rooms);
   backupRoutes(server, rooms);
   jobRoutes(server, rooms);

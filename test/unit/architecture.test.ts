@@ -13,10 +13,11 @@ const FLOORS: readonly (readonly string[])[] = [
   ['src/postgres', 'src/platform', 'src/config'],
   ['catalog', 'storage-drivers'],
   // The API's documents are types and schemas: what a request means is read by the room that it concerns.
-  ['src/repository', 'src/service/api.ts'],
+  ['src/repository', 'src/service/api.ts', 'src/service/inspection-document.ts'],
   ['src/wal', 'src/retention'],
   ['src/backup', 'src/restore', 'src/verify'],
-  ['src/copy'],
+  // Setting up uses what restores know of running servers.
+  ['src/copy', 'src/setup'],
   ['src/service'],
   ['src/open-stores.ts'],
   ['src/compose.ts', 'src/worker.ts'],

@@ -66,6 +66,7 @@ describe('reading a configuration', () => {
       {
         name: 'main',
         dataDirectory: '/var/lib/postgresql/15/main',
+        conninfo: CONNINFO,
         backup: { source: 'files', dataDirectory: '/var/lib/postgresql/15/main', conninfo: CONNINFO },
         repositories: ['local'],
         required: ['local'],

@@ -9,6 +9,7 @@ import { scriptConfig } from '../../../src/config/script-config.ts';
 const CLUSTER: ClusterConfig = {
   name: 'main' as ClusterName,
   dataDirectory: "/data/it's here",
+  conninfo: 'host=/tmp password=hunter2',
   backup: { source: 'files', dataDirectory: "/data/it's here", conninfo: 'host=/tmp password=hunter2' },
   repositories: ['local' as RepositoryName],
   required: ['local' as RepositoryName],

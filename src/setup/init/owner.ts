@@ -1,0 +1,72 @@
+import { constants } from 'node:fs';
+import { access, chown, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { localIoError, systemErrorCode, WaldenError } from '../../errors.ts';
+import { makeDirectories } from '../../platform/files.ts';
+import type { FoundServer } from './find-servers.ts';
+
+/** The user of PostgreSQL, as whom Walden runs. */
+export interface ServerOwner {
+  readonly uid: number;
+  readonly gid: number;
+  /** Whether this process is root, and has to step back for what the owner does. */
+  readonly isRoot: boolean;
+}
+
+/** @throws USAGE for a user who is neither root nor the owner */
+export function serverOwner({ uid, gid, dataDirectory }: FoundServer): ServerOwner {
+  const own = process.geteuid?.();
+  if (own === uid || own === 0) return { uid, gid, isRoot: own === 0 && uid !== 0 };
+  throw new WaldenError('USAGE', `${dataDirectory} belongs to the user ${uid}, and this is the user ${String(own)}`, {
+    hint: 'run it as root, or as the user of PostgreSQL: sudo -u postgres walden init',
+  });
+}
+
+/**
+ * What the owner does: PostgreSQL knows whoever connects over its socket by the effective user. Nothing else of this process
+ * may go on at the same time.
+ */
+export async function asOwner<Result>({ uid, gid, isRoot }: ServerOwner, work: () => Promise<Result>): Promise<Result> {
+  if (!isRoot || process.seteuid === undefined || process.setegid === undefined) return await work();
+  process.setegid(gid);
+  process.seteuid(uid);
+  try {
+    return await work();
+  } finally {
+    process.seteuid(0);
+    process.setegid(0);
+  }
+}
+
+/**
+ * Makes a directory of the owner, if it is not there. One that is there stays as it is.
+ * @throws STORAGE_DENIED when the owner may not write to it; LOCAL_IO
+ */
+export async function makeOwnDirectory(path: string, mode: number, owner: ServerOwner): Promise<void> {
+  try {
+    const isThere = await stat(path).then(
+      () => true,
+      (error: unknown) => {
+        if (systemErrorCode(error) === 'ENOENT') return false;
+        throw error;
+      },
+    );
+    if (!isThere) {
+      await makeDirectories(dirname(path), 0o755);
+      await makeDirectories(path, mode);
+      if (owner.isRoot) await chown(path, owner.uid, owner.gid);
+    }
+  } catch (error) {
+    throw localIoError(error, `unable to make the directory ${path}`, { hint: AS_ROOT });
+  }
+  await asOwner(owner, async () => {
+    await access(path, constants.W_OK | constants.X_OK).catch((cause: unknown) => {
+      throw new WaldenError('STORAGE_DENIED', `the user ${owner.uid} may not write to ${path}`, {
+        hint: 'let it belong to the user of PostgreSQL, as whom the service runs',
+        cause,
+      });
+    });
+  });
+}
+
+export const AS_ROOT = 'run it as root, or name a place of your own: --config FILE';
