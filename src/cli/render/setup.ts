@@ -48,7 +48,8 @@ function settingLines({ name, is, shall, outcome, takes, note }: SetupDocument['
       return [`  ${word} ${name}: ${quoted(is)} → ${quoted(shall)}, set before`];
     case 'suggested':
       return [`  ${word} ${name}: ${quoted(is)} → ${quoted(shall)}, left to you`, ...remark];
-    default:
+    case 'change':
+    case 'changed':
       return [`  ${word} ${name}: ${quoted(is)} → ${quoted(shall)} (${takes})`, ...remark];
   }
 }

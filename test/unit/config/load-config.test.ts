@@ -74,8 +74,7 @@ describe('reading a configuration', () => {
         walCompressionLevel: 1,
         backupCompressionLevel: 3,
         receive: undefined,
-        walPushTimeoutSeconds: 60,
-        walFetchTimeoutSeconds: 60,
+        ...{ walPushTimeoutSeconds: 60, walFetchTimeoutSeconds: 60 },
       },
     ]);
   });
