@@ -1,4 +1,4 @@
-import { formatAge, formatDuration, secondsBetween } from '../render/units.ts';
+import { count, formatAge, formatDuration, secondsBetween } from '../render/units.ts';
 import { type Check, type CheckLine, failed, ok, valueOf, warning } from './facts.ts';
 
 /** Beyond it the archive is behind, however good it looks. */
@@ -27,8 +27,11 @@ export const checkArchiver: Check = ({ server, service, config, now }) => {
   const measure = { label: 'wal_waiting', value: wal.ready, unit: '', warning: BACKLOG_FILES } as const;
   const age = wal.oldestReadyAt === null ? 0 : secondsBetween(wal.oldestReadyAt, now.toISOString());
   if (wal.oldestReadyAt === null || (wal.ready <= BACKLOG_FILES && age <= BACKLOG_SECONDS)) {
-    return [...lines, ok('backlog', wal.ready === 0 ? 'no WAL waits' : `${wal.ready} WAL files wait`, measure)];
+    return [
+      ...lines,
+      ok('backlog', wal.ready === 0 ? 'no WAL waits' : `${count(wal.ready, 'WAL file')} waiting`, measure),
+    ];
   }
-  const fact = `${wal.ready} WAL files wait to be archived, the oldest from ${formatAge(wal.oldestReadyAt, now)}`;
+  const fact = `${count(wal.ready, 'WAL file')} waiting to be archived, the oldest from ${formatAge(wal.oldestReadyAt, now)}`;
   return [...lines, warning('backlog', fact, `see what holds it up: walden status ${config.name}`, measure)];
 };

@@ -65,7 +65,7 @@ async function initialise(cli: Cli, options: InitOptions): Promise<void> {
   };
   const shown = await showInit(cli, plan);
   if (options.dryRun === true) {
-    if (!cli.json) cli.print('nothing was changed: --dry-run');
+    if (!cli.json) cli.print('nothing was changed');
     result(shown, null);
     return;
   }

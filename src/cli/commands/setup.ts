@@ -7,7 +7,7 @@ import { confirm } from '../ask.ts';
 import type { Cli } from '../cli.ts';
 import { addConfigOption, clusterOf, type ConfigOptions, readConfig } from '../connection.ts';
 import { example } from '../example.ts';
-import { renderSetup, settingsDocument, type SetupDocument } from '../render/setup.ts';
+import { renderSettings, renderSetup, settingsDocument, type SetupDocument } from '../render/setup.ts';
 
 export interface SetupOptions {
   readonly role?: Role;
@@ -74,7 +74,7 @@ export async function setUp(
   assertNoneRefused(plan.settings);
   if (options.dryRun === true) return document(true, false);
   if (plan.settings.some(({ verdict }) => verdict === 'change')) {
-    if (options.yes !== true) cli.remark(renderSetup(document(false, false)));
+    if (options.yes !== true) cli.remark(renderSettings(document(true, false)));
     const isWanted = await confirm(cli, 'Change these settings?', { isAnswered: options.yes === true });
     if (!isWanted) return document(true, false);
     await applySetup(session, plan, cli.clock);

@@ -4,8 +4,9 @@ import { dirname, join } from 'node:path';
 import { shellQuoted } from '../../config/command-line.ts';
 import { scriptConfigPath } from '../../config/script-config.ts';
 import { isWaldenError, WaldenError } from '../../errors.ts';
+import { asUser } from '../../platform/as-user.ts';
 import type { BackupDocument, PingDocument, StatusDocument } from '../../service/api.ts';
-import { asOwner, makeOwnDirectory, type ServerOwner } from '../../setup/init/owner.ts';
+import { makeOwnDirectory, type ServerOwner } from '../../setup/init/owner.ts';
 import { userName } from '../../setup/init/user-name.ts';
 import { enableUnit, UNIT_PATH, writeOwnFile } from '../../setup/init/write-files.ts';
 import { clusterPath } from '../api-paths.ts';
@@ -14,7 +15,7 @@ import type { Cli } from '../cli.ts';
 import { setUp, withServer } from '../commands/setup.ts';
 import { followJob, startJob } from '../follow-job.ts';
 import { renderBackup } from '../render/backups.ts';
-import { renderSetup, type SetupDocument } from '../render/setup.ts';
+import { renderSettings, renderSetup, type SetupDocument } from '../render/setup.ts';
 import { renderStatus } from '../render/status.ts';
 import { type InitPlan, serviceCommand } from './plan-init.ts';
 
@@ -25,8 +26,8 @@ const PING_SECONDS = 5;
 /** Shows the whole plan: every file with its text, every setting. */
 export async function showInit(cli: Cli, plan: InitPlan): Promise<SetupDocument> {
   const { server, config, cluster, newConfig, newUnit, notes } = plan;
-  const settings = await asOwner(server.owner, () =>
-    withServer(cluster, (session) => setUp(cli, session, cluster, { role: 'primary', dryRun: true })),
+  const settings = await withServer(cluster, (session) =>
+    setUp(cli, session, cluster, { role: 'primary', dryRun: true }),
   );
   if (!cli.json) {
     const text = (heading: string, body: string | undefined): string[] =>
@@ -46,7 +47,7 @@ export async function showInit(cli: Cli, plan: InitPlan): Promise<SetupDocument>
         ...text(`${config.source} is to be:`, newConfig),
         ...text(`${UNIT_PATH} is to be:`, newUnit),
         `  service: ${serviceWords(plan)}`,
-        renderSetup({ ...settings, dryRun: false }),
+        renderSettings({ ...settings, dryRun: true }),
       ].join('\n'),
     );
   }
@@ -109,7 +110,7 @@ async function startDetached(
   [program = '', ...rest]: readonly string[],
   owner: ServerOwner,
 ): Promise<void> {
-  const log = await asOwner(owner, () => open(join(stateDirectory, 'service.log'), 'a', 0o640));
+  const log = await asUser(owner, () => open(join(stateDirectory, 'service.log'), 'a', 0o640));
   try {
     const child = spawn(program, rest, {
       ...{ detached: true, stdio: ['ignore', log.fd, log.fd], cwd: '/' },
@@ -144,11 +145,10 @@ async function isReady(cli: Cli, { client, config }: InitPlan): Promise<void> {
 }
 
 /** @throws SERVER_SETTINGS when PostgreSQL has to be restarted before there can be a backup */
-export async function archive(cli: Cli, { server, cluster }: InitPlan): Promise<SetupDocument> {
-  const done = await asOwner(server.owner, () =>
-    withServer(cluster, (session) => setUp(cli, session, cluster, { role: 'primary', yes: true })),
-  );
-  if (!cli.json) cli.print(renderSetup(done));
+export async function archive(cli: Cli, { cluster }: InitPlan): Promise<SetupDocument> {
+  const done = await withServer(cluster, (session) => setUp(cli, session, cluster, { role: 'primary', yes: true }));
+  const isNew = done.settings.some(({ outcome }) => outcome === 'changed');
+  if (!cli.json && isNew) cli.print(renderSetup(done));
   if (done.restart === null) return done;
   throw new WaldenError('SERVER_SETTINGS', 'archiving begins with the next start of PostgreSQL', {
     hint: `when it suits: ${done.restart}; then run walden init again, which goes on with the first backup`,

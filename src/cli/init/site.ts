@@ -1,11 +1,12 @@
 import { realpath } from 'node:fs/promises';
 import type { ClusterConfig, Config } from '../../config/config.ts';
 import { isWaldenError, WaldenError } from '../../errors.ts';
+import { asUser } from '../../platform/as-user.ts';
 import { readControlFile } from '../../postgres/control-file.ts';
 import type { PostmasterPlace } from '../../postgres/postmaster-place.ts';
 import { openSession, type Session } from '../../postgres/session.ts';
 import { findServers, type FoundServer } from '../../setup/init/find-servers.ts';
-import { asOwner, type ServerOwner, serverOwner } from '../../setup/init/owner.ts';
+import { type ServerOwner, serverOwner } from '../../setup/init/owner.ts';
 
 const QUERY_TIMEOUT_MS = 30_000;
 
@@ -33,12 +34,12 @@ export async function findServer(
   }
   if (others.length > 0) {
     throw new WaldenError('USAGE', `several servers run here: ${found.map((one) => one.dataDirectory).join(', ')}`, {
-      hint: `choose one: --data-directory ${server.dataDirectory}`,
+      hint: 'choose one: --data-directory DIR',
     });
   }
   await readControlFile(server.dataDirectory);
   const owner = serverOwner(server);
-  return await asOwner(owner, async () => {
+  return await asUser(owner, async () => {
     const { session, conninfo } = await openAs(server.place, await rolesOf(server, environment['PGUSER']));
     try {
       return { ...server, owner, conninfo, databaseBytes: await sizeOf(session) };

@@ -27,12 +27,17 @@ export function settingsDocument(settings: readonly PlannedSetting[], wereChange
   }));
 }
 
-export function renderSetup({ cluster, role, majorVersion, settings, restart, dryRun }: SetupDocument): string {
+export function renderSetup(document: SetupDocument): string {
+  const said = renderSettings(document);
+  return document.dryRun ? `${said}\nnothing was changed` : said;
+}
+
+/** The settings alone, done or still to be done. */
+export function renderSettings({ cluster, role, majorVersion, settings, restart, dryRun }: SetupDocument): string {
   return [
     `${cluster}: PostgreSQL ${majorVersion}, ${role}`,
     ...settings.flatMap(settingLines),
     ...(restart === null ? [] : restartLines(settings, restart, dryRun)),
-    ...(dryRun ? ['nothing was changed: --dry-run'] : []),
   ].join('\n');
 }
 
@@ -64,7 +69,7 @@ function restartLines(settings: SetupDocument['settings'], restart: string, dryR
     .filter(({ outcome }) => outcome !== 'suggested' && outcome !== 'refused')
     .map(({ name }) => name);
   return [
-    `${dryRun ? 'A restart would be needed' : 'RESTART NEEDED'} for ${names.join(', ')}: a reload is not enough`,
+    `${dryRun ? 'A restart will be needed' : 'RESTART NEEDED'} for ${names.join(', ')}: a reload is not enough`,
     `  HINT: when it suits: ${restart}`,
   ];
 }

@@ -2,13 +2,12 @@ import { constants } from 'node:fs';
 import { access, chown, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { localIoError, systemErrorCode, WaldenError } from '../../errors.ts';
+import { asUser, type LocalUser } from '../../platform/as-user.ts';
 import { makeDirectories } from '../../platform/files.ts';
 import type { FoundServer } from './find-servers.ts';
 
 /** The user of PostgreSQL, as whom Walden runs. */
-export interface ServerOwner {
-  readonly uid: number;
-  readonly gid: number;
+export interface ServerOwner extends LocalUser {
   /** Whether this process is root, and has to step back for what the owner does. */
   readonly isRoot: boolean;
 }
@@ -20,22 +19,6 @@ export function serverOwner({ uid, gid, dataDirectory }: FoundServer): ServerOwn
   throw new WaldenError('USAGE', `${dataDirectory} belongs to the user ${uid}, and this is the user ${String(own)}`, {
     hint: 'run it as root, or as the user of PostgreSQL: sudo -u postgres walden init',
   });
-}
-
-/**
- * What the owner does: PostgreSQL knows whoever connects over its socket by the effective user. Nothing else of this process
- * may go on at the same time.
- */
-export async function asOwner<Result>({ uid, gid, isRoot }: ServerOwner, work: () => Promise<Result>): Promise<Result> {
-  if (!isRoot || process.seteuid === undefined || process.setegid === undefined) return await work();
-  process.setegid(gid);
-  process.seteuid(uid);
-  try {
-    return await work();
-  } finally {
-    process.seteuid(0);
-    process.setegid(0);
-  }
 }
 
 /**
@@ -59,7 +42,7 @@ export async function makeOwnDirectory(path: string, mode: number, owner: Server
   } catch (error) {
     throw localIoError(error, `unable to make the directory ${path}`, { hint: AS_ROOT });
   }
-  await asOwner(owner, async () => {
+  await asUser(owner, async () => {
     await access(path, constants.W_OK | constants.X_OK).catch((cause: unknown) => {
       throw new WaldenError('STORAGE_DENIED', `the user ${owner.uid} may not write to ${path}`, {
         hint: 'let it belong to the user of PostgreSQL, as whom the service runs',

@@ -34,6 +34,7 @@ describe('the configuration that init writes', () => {
           { dataDirectory: `/srv/${other}`, conninfo: `host='/run/${other}'` },
         ]);
       }),
+      { numRuns: 20 },
     );
   });
 });
