@@ -4,7 +4,7 @@ import type { ClusterConfig, Config } from '../../config/config.ts';
 import { isWaldenError, WaldenError } from '../../errors.ts';
 import { clusterName } from '../../repository/names.ts';
 import { configText, initPlaces } from '../../setup/init/places.ts';
-import { checkSite } from '../../setup/init/refusals.ts';
+import { assertProgramsReadable, checkSite } from '../../setup/init/refusals.ts';
 import { unitText } from '../../setup/init/unit-text.ts';
 import { groupName, userName } from '../../setup/init/user-name.ts';
 import { packagedUnit, readIfThere, systemdRuns, UNIT_PATH } from '../../setup/init/write-files.ts';
@@ -46,6 +46,7 @@ export interface InitPlan {
 /** @throws what makes it impossible or unsafe; nothing was changed */
 export async function planInit(order: InitOrder): Promise<InitPlan> {
   const server = await findServer(order.dataDirectory, order.environment);
+  await assertProgramsReadable(server.owner);
   const { config, cluster, newConfig } = await configOf(order, server);
   const repositories = [...config.repositories.values()].flatMap((one) => (one.driver === 'local' ? [one.path] : []));
   const notes: string[] = [];

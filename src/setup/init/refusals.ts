@@ -1,6 +1,9 @@
-import { readdir, realpath, stat, statfs } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { access, readdir, realpath, stat, statfs } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { scriptPath } from '../../config/command-line.ts';
 import { localIoError, systemErrorCode, WaldenError } from '../../errors.ts';
+import { asUser, type LocalUser } from '../../platform/as-user.ts';
 import type { InitPlaces } from './places.ts';
 import { isBelow } from './is-below.ts';
 
@@ -45,6 +48,20 @@ export async function checkSite({ places, dataDirectory, databaseBytes }: InitSi
         `${repository} lies on the disk of the data directory: what takes one takes both; --repository DIR names a better place`,
       ]
     : [];
+}
+
+/** Where root unpacks things, others often may not look. @throws STORAGE_DENIED */
+export async function assertProgramsReadable(owner: LocalUser): Promise<void> {
+  await asUser(owner, async () => {
+    for (const path of [scriptPath('walden'), scriptPath('walden-push')]) {
+      await access(path, constants.R_OK).catch((cause: unknown) => {
+        throw new WaldenError('STORAGE_DENIED', `the user ${owner.uid}, who runs PostgreSQL, may not read ${path}`, {
+          hint: 'put Walden where everybody may read it: /opt/walden, say',
+          cause,
+        });
+      });
+    }
+  });
 }
 
 /** What is there already is either a repository, or not ours to fill. */
