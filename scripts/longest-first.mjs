@@ -22,6 +22,9 @@ const LONGEST = [
   ],
   ...[
     'postgres/standby',
+    'postgres/check',
+    'postgres/setup',
+    'postgres/init',
     'postgres/clone',
     'crash/restore/every-step',
     'faults/stored-objects',

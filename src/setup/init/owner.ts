@@ -1,6 +1,5 @@
-import { constants } from 'node:fs';
-import { access, chown, stat } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { chown, mkdtemp, rmdir, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { localIoError, systemErrorCode, WaldenError } from '../../errors.ts';
 import { asUser, type LocalUser } from '../../platform/as-user.ts';
 import { makeDirectories } from '../../platform/files.ts';
@@ -43,12 +42,15 @@ export async function makeOwnDirectory(path: string, mode: number, owner: Server
     throw localIoError(error, `unable to make the directory ${path}`, { hint: AS_ROOT });
   }
   await asUser(owner, async () => {
-    await access(path, constants.W_OK | constants.X_OK).catch((cause: unknown) => {
+    // access(2) would ask for the real user, which root remains.
+    try {
+      await rmdir(await mkdtemp(join(path, '.walden-init-')));
+    } catch (cause) {
       throw new WaldenError('STORAGE_DENIED', `the user ${owner.uid} may not write to ${path}`, {
         hint: 'let it belong to the user of PostgreSQL, as whom the service runs',
         cause,
       });
-    });
+    }
   });
 }
 

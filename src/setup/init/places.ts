@@ -17,7 +17,7 @@ export function initPlaces(configFile: string, repository: string | undefined): 
   return {
     configFile,
     stateDirectory,
-    socket: isUsual ? '/run/walden/walden.sock' : join(beside, 'walden.sock'),
+    socket: isUsual ? '/run/walden/walden.sock' : join(stateDirectory, 'walden.sock'),
     repository: repository ?? join(isUsual ? stateDirectory : beside, 'repository'),
   };
 }

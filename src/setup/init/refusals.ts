@@ -1,5 +1,4 @@
-import { constants } from 'node:fs';
-import { access, readdir, realpath, stat, statfs } from 'node:fs/promises';
+import { open, readdir, realpath, stat, statfs } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { scriptPath } from '../../config/command-line.ts';
 import { localIoError, systemErrorCode, WaldenError } from '../../errors.ts';
@@ -54,12 +53,15 @@ export async function checkSite({ places, dataDirectory, databaseBytes }: InitSi
 export async function assertProgramsReadable(owner: LocalUser): Promise<void> {
   await asUser(owner, async () => {
     for (const path of [scriptPath('walden'), scriptPath('walden-push')]) {
-      await access(path, constants.R_OK).catch((cause: unknown) => {
+      try {
+        // access(2) would ask for the real user, which root remains.
+        await (await open(path)).close();
+      } catch (cause) {
         throw new WaldenError('STORAGE_DENIED', `the user ${owner.uid}, who runs PostgreSQL, may not read ${path}`, {
           hint: 'put Walden where everybody may read it: /opt/walden, say',
           cause,
         });
-      });
+      }
     }
   });
 }

@@ -16,7 +16,7 @@ describe('the configuration that init writes', () => {
       repository: '/var/lib/walden/repository',
     });
     expect(initPlaces('/srv/w/walden.toml', '/mnt/backup')).toMatchObject({
-      ...{ stateDirectory: '/srv/w/state', socket: '/srv/w/walden.sock', repository: '/mnt/backup' },
+      ...{ stateDirectory: '/srv/w/state', socket: '/srv/w/state/walden.sock', repository: '/mnt/backup' },
     });
   });
 
