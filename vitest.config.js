@@ -25,6 +25,7 @@ export default defineConfig({
     pool: 'forks',
     // Many tests wait for a server, a deadline or a child most of the time.
     maxWorkers: Math.min(2 * availableParallelism(), 16),
+    globalSetup: ['scripts/prepared-clusters.mjs'],
     sequence: { sequencer: LongestFirst },
     // Only for what hangs: a machine that is busy with other things must fail no test.
     testTimeout: 300_000,

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { ApiClient } from '../src/cli/api-client.ts';
-import type { JobListDocument } from '../src/service/api.ts';
+import type { JobListDocument } from '../src/service/watch-api.ts';
 import { NEAR } from '../test/support/catalog-rows.ts';
 import { removeDirectory } from '../test/support/sandbox.ts';
 import { until } from '../test/support/until.ts';

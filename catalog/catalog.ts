@@ -3,10 +3,11 @@ import type { Lsn, SystemIdentifier, TimelineId } from '../src/postgres/lsn.ts';
 import type { Micros } from '../src/postgres/timestamp.ts';
 import type { SegmentBytes, WalFileKind, WalFileName } from '../src/postgres/wal-name.ts';
 import type { ObjectKey, Sha256Hex } from '../storage-drivers/driver.ts';
+import type { ProofCatalog } from './proof.ts';
 
 /**
- * The contract of the catalog: an index of what the repositories hold, which can be built anew from them, plus the jobs
- * and refusals of this service, which cannot and need not. Every call is one short transaction and durable when it
+ * The contract of the catalog: an index of what the repositories hold, which can be built anew from them, plus the jobs,
+ * refusals, events and schedules of this service, which cannot and need not. Every call is one short transaction and durable when it
  * resolves. It is asynchronous because a catalog may live in another process.
  */
 
@@ -74,6 +75,9 @@ export interface WalRange {
   readonly storedBytes: number;
 }
 
+/** Segments of one timeline, whether they are there or not; both ends included. */
+export type SegmentRun = Pick<WalRange, 'timeline' | 'first' | 'last'>;
+
 export interface CommitBounds {
   readonly first: Micros | undefined;
   readonly last: Micros | undefined;
@@ -129,7 +133,35 @@ export interface BackupRecord extends BackupStart {
   readonly error: ErrorDocument | undefined;
 }
 
-export type JobKind = 'backup' | 'restore' | 'clone' | 'catalog-rebuild' | 'repository-sync' | 'repository-repair';
+/** Somebody wants one backup kept, whatever retention says. */
+export interface HoldRecord {
+  readonly repository: RepositoryName;
+  readonly cluster: ClusterName;
+  readonly backup: BackupId;
+  readonly since: Micros;
+  /** Undefined: until it is released. */
+  readonly until: Micros | undefined;
+  readonly reason: string | undefined;
+}
+
+/** What retention removed from one archive, so that nobody takes it for lost or brings it back. */
+export interface ExpiredArchive {
+  /** Ascending; only those that other repositories might still be asked for. */
+  readonly backups: readonly BackupId[];
+  /** Ascending by timeline and segment. */
+  readonly wal: readonly SegmentRun[];
+}
+
+export type JobKind =
+  | 'backup'
+  | 'restore'
+  | 'clone'
+  | 'expire'
+  | 'verify'
+  | 'drill'
+  | 'catalog-rebuild'
+  | 'repository-sync'
+  | 'repository-repair';
 export type JobState = 'running' | 'done' | 'failed' | 'cancelled';
 
 export interface JobRecord {
@@ -154,7 +186,74 @@ export interface WalRefusal {
   readonly attempts: number;
 }
 
+export type EventKind =
+  | 'service-started'
+  | 'service-stopped'
+  | 'job-done'
+  | 'job-failed'
+  | 'job-cancelled'
+  | 'schedule-missed'
+  | 'backup-became-full'
+  | 'wal-refused'
+  | 'wal-gap'
+  | 'wal-gap-closed'
+  | 'receiver-down'
+  | 'receiver-up'
+  | 'receiver-lost-wal'
+  | 'repository-away'
+  | 'repository-back'
+  | 'repository-behind'
+  | 'repository-filled'
+  | 'hook-failed';
+
+/** `error`: somebody has to do something; `warning`: somebody should look. */
+export type EventLevel = 'info' | 'warning' | 'error';
+
+/** Something that changed the archive, or that needs eyes. */
+export interface EventRecord {
+  /** Ascending in the order of their recording; never used again. */
+  readonly id: number;
+  readonly at: Micros;
+  /** Undefined: it concerns the service. */
+  readonly cluster: ClusterName | undefined;
+  readonly kind: EventKind;
+  readonly level: EventLevel;
+  /** Of what: the same for a trouble and for its end. */
+  readonly subject: string | undefined;
+  /** For people, without secrets. */
+  readonly message: string;
+  /** For programs: a JSON object. */
+  readonly facts: Readonly<Record<string, unknown>>;
+}
+
+export interface EventQuery {
+  /** Of this cluster, and those that concern the service. */
+  readonly cluster?: ClusterName | undefined;
+  readonly kinds?: readonly EventKind[] | undefined;
+  /** Not earlier. */
+  readonly since?: Micros | undefined;
+  /** The oldest behind the one of this id; without it the newest are told. */
+  readonly after?: number | undefined;
+  readonly limit: number;
+}
+
+/** How far a schedule has come. */
+export interface ScheduleState {
+  readonly name: string;
+  /** What was scheduled: another definition begins anew. */
+  readonly definition: string;
+  /** The planned moment up to which everything is settled: begun, or left out. */
+  readonly settled: Micros;
+  /** What was begun for it; undefined: nothing yet. */
+  readonly job: string | undefined;
+  /** How often it was begun. */
+  readonly attempts: number;
+}
+
 export interface Catalog {
+  /** What was verified, what is bad, what drills have shown. */
+  readonly proof: ProofCatalog;
+
   /** @throws SERVER_MISMATCH when the name is known with another identity. */
   registerCluster(name: ClusterName, identity: ClusterIdentity): Promise<'registered' | 'known'>;
   clusterIdentity(name: ClusterName): Promise<ClusterIdentity | undefined>;
@@ -211,16 +310,36 @@ export interface Catalog {
   failBackup(repository: RepositoryName, cluster: ClusterName, id: BackupId, error: ErrorDocument): Promise<void>;
   /** Before the first object is removed. @throws INTERNAL while a complete backup of the same repository builds on it. */
   markRemoving(repository: RepositoryName, cluster: ClusterName, id: BackupId): Promise<void>;
+  /** The store refuses to remove the first object: it is complete again. @throws INTERNAL unless it was being removed */
+  cancelRemoval(repository: RepositoryName, cluster: ClusterName, id: BackupId): Promise<void>;
   /** After the last object is removed. */
   forgetBackup(repository: RepositoryName, cluster: ClusterName, id: BackupId): Promise<void>;
   /** Ascending by id, then repository. */
   backups(cluster: ClusterName): Promise<readonly BackupRecord[]>;
 
+  /** Takes the place of an earlier hold of the same backup in the same repository. */
+  recordHold(hold: HoldRecord): Promise<void>;
+  forgetHold(repository: RepositoryName, cluster: ClusterName, backup: BackupId): Promise<void>;
+  /** Also those that are over. Ascending by backup, then repository. */
+  holds(cluster: ClusterName): Promise<readonly HoldRecord[]>;
+  /** Takes the place of what was recorded before. */
+  recordExpired(repository: RepositoryName, cluster: ClusterName, expired: ExpiredArchive): Promise<void>;
+  expired(repository: RepositoryName, cluster: ClusterName): Promise<ExpiredArchive>;
+
   createJob(job: Pick<JobRecord, 'id' | 'kind' | 'cluster' | 'startedAt'>): Promise<void>;
   finishJob(job: Pick<JobRecord, 'id' | 'state' | 'finishedAt' | 'error' | 'result'>): Promise<void>;
   job(id: string): Promise<JobRecord | undefined>;
-  /** Newest first. */
-  jobs(limit: number): Promise<readonly JobRecord[]>;
+  /** Newest first; of one cluster, or all. */
+  jobs(limit: number, cluster?: ClusterName): Promise<readonly JobRecord[]>;
+
+  /** Old ones are forgotten: after 400 days, or when a hundred thousand newer ones are there. */
+  recordEvent(event: Omit<EventRecord, 'id'>): Promise<EventRecord>;
+  /** In ascending order of id. */
+  events(query: EventQuery): Promise<readonly EventRecord[]>;
+
+  /** Overwrites what was known of the schedule. */
+  recordSchedule(state: ScheduleState): Promise<void>;
+  schedules(): Promise<readonly ScheduleState[]>;
 
   /** Breaches of its own rules and of the engine's integrity, in words; none means sound. */
   problems(): Promise<readonly string[]>;

@@ -6,14 +6,20 @@ import { BaseSequencer } from 'vitest/node';
 const LONGEST = [
   ...['contract/store-faults', 'postgres/stores', 'crash/backup-every-step', 'postgres/killed-upload'],
   ...[
+    'postgres/unfinished-',
+    'postgres/clone.',
     'postgres/stream-service',
     'postgres/encryption',
     'postgres/filled-repository',
     'postgres/outage',
+    'postgres/verify',
+    'postgres/drill',
     'postgres/restore-targets',
   ],
   ...[
-    'postgres/incremental.',
+    'postgres/incremental',
+    'crash/restore/chain-every-step',
+    'postgres/stream-',
     'postgres/damage',
     'postgres/restore-edges',
     'postgres/refused-wal',
@@ -21,7 +27,11 @@ const LONGEST = [
     'postgres/taken-over',
   ],
   ...[
+    'postgres/schedule',
     'postgres/standby',
+    'postgres/check',
+    'postgres/setup',
+    'postgres/init',
     'postgres/clone',
     'crash/restore/every-step',
     'faults/stored-objects',

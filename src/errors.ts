@@ -18,7 +18,7 @@ export const ERRORS = {
   USAGE: { exit: 2, retryable: false, hint: 'see the --help of the command' },
   CONFIG_INVALID: { exit: 3, retryable: false, hint: 'correct the key named above; docs/options.md lists every key' },
   INTERNAL: { exit: 4, retryable: false, hint: 'this is a defect in Walden: please report it with the text above' },
-  NOT_FOUND: { exit: 5, retryable: false, hint: 'list what exists with: walden list, walden job list' },
+  NOT_FOUND: { exit: 5, retryable: false, hint: 'list what exists with: walden list, walden jobs' },
 
   ARCHIVE_FILE_MISSING: { exit: 1, retryable: false, hint: 'the archive does not hold this file' },
 
@@ -86,7 +86,10 @@ export const ERRORS = {
     hint: 'choose a target inside the recoverable window: walden status',
   },
   PATH_NOT_EMPTY: { exit: 52, retryable: false, hint: 'name a new or empty directory' },
+  DRILL_FAILED: { exit: 56, retryable: false, hint: 'see what it found: walden show CLUSTER --drills' },
   SERVER_RUNNING: { exit: 53, retryable: false, hint: 'stop the server that uses this directory first' },
+
+  HOOK_FAILED: { exit: 75, retryable: true, hint: 'try the command or the webhook of the hook by hand' },
 
   LOCK_HELD: { exit: 60, retryable: true, hint: 'wait for it to end, or end it' },
   CATALOG_CORRUPT: { exit: 61, retryable: false, hint: 'move the catalog away and run: walden catalog rebuild' },
@@ -94,10 +97,12 @@ export const ERRORS = {
   CATALOG_INCOMPLETE: {
     exit: 65,
     retryable: true,
-    hint: 'wait until it is done (walden job list); a restore waits by itself',
+    hint: 'wait until it is done (walden jobs); a restore waits by itself',
   },
   INTERRUPTED: { exit: 63, retryable: true, hint: 'begin it again' },
   LOCAL_IO: { exit: 64, retryable: true, hint: 'check the disk and the permissions of the path named above' },
+
+  CHECK_FAILED: { exit: 70, retryable: false, hint: 'do what stands under each line that failed' },
 } as const satisfies Record<string, ErrorKind>;
 
 export type ErrorCode = keyof typeof ERRORS;

@@ -17,6 +17,7 @@ export class BackupTable {
   readonly #complete;
   readonly #fail;
   readonly #removing;
+  readonly #cancelRemoval;
   readonly #forget;
   readonly #child;
   readonly #all;
@@ -50,6 +51,9 @@ export class BackupTable {
       `UPDATE backup SET state = 'failed', error = ? WHERE ${one}`,
     );
     this.#removing = database.prepare<[string, string, string]>(`UPDATE backup SET state = 'removing' WHERE ${one}`);
+    this.#cancelRemoval = database.prepare<[string, string, string]>(
+      `UPDATE backup SET state = 'complete' WHERE ${one} AND state = 'removing' AND stop_lsn IS NOT NULL`,
+    );
     this.#forget = database.prepare<[string, string, string]>(`DELETE FROM backup WHERE ${one}`);
     this.#child = database
       .prepare<[string, string, string], string>(
@@ -101,6 +105,13 @@ export class BackupTable {
       );
     }
     this.#removing.run(cluster, id, repository);
+  }
+
+  /** @throws INTERNAL unless it is being removed and was complete before */
+  cancelRemoval(repository: RepositoryName, cluster: ClusterName, id: BackupId): void {
+    const { changes } = this.#cancelRemoval.run(cluster, id, repository);
+    if (changes > 0) return;
+    throw new WaldenError('INTERNAL', `cannot keep backup ${id} of cluster ${cluster}: it is not being removed`);
   }
 
   forget(repository: RepositoryName, cluster: ClusterName, id: BackupId): void {

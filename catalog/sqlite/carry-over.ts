@@ -2,20 +2,33 @@ import type { Changes } from './changes.ts';
 import type { Tables } from './tables.ts';
 
 /**
- * Takes over into a rebuilt catalog what the repositories could not tell: jobs, refusals, backups that run or are being
- * removed, and everything that changed since the rebuild began, because its listing may have missed that.
+ * Takes over into a rebuilt catalog what the repositories could not tell: jobs, events, schedules, refusals, what was proven,
+ * backups that run or are being removed, and everything that changed since the rebuild began, because its listing may have
+ * missed that.
  */
 export function carryOver(from: Tables, to: Tables, changes: Changes): void {
   to.database
     .transaction(() => {
       copyRows(from, to, 'job', 'ORDER BY rowid');
+      copyRows(from, to, 'event', 'ORDER BY id');
+      copyRows(from, to, 'schedule', 'ORDER BY name');
       copyRows(from, to, 'refusal', 'ORDER BY cluster, name');
+      for (const table of ['verified_span', 'damaged_object', 'drill']) copyRows(from, to, table, '');
       copyRows(from, to, 'backup', "WHERE state IN ('running', 'removing')");
       copyMissingClusters(from, to);
       carryWalFiles(from, to, changes);
       for (const { repository, cluster, name } of changes.backups) {
         to.backups.forget(repository, cluster, name);
         copyRows(from, to, 'backup', 'WHERE cluster = ? AND id = ? AND repository = ?', cluster, name, repository);
+      }
+      for (const { repository, cluster, name } of changes.holds) {
+        to.holds.forget(repository, cluster, name);
+        copyRows(from, to, 'hold', 'WHERE cluster = ? AND backup = ? AND repository = ?', cluster, name, repository);
+      }
+      for (const { repository, cluster } of changes.expiredArchives) {
+        const archive = from.archives.find(repository, cluster);
+        if (archive !== undefined)
+          to.expired.replace(to.archives.ensure(repository, cluster), from.expired.of(archive));
       }
     })
     .immediate();

@@ -12,6 +12,8 @@ export interface ChangedEntry<Name extends string> {
 export class Changes {
   readonly #files = new Map<string, ChangedEntry<WalFileName>>();
   readonly #backups = new Map<string, ChangedEntry<BackupId>>();
+  readonly #holds = new Map<string, ChangedEntry<BackupId>>();
+  readonly #expired = new Map<string, Omit<ChangedEntry<BackupId>, 'name'>>();
 
   walFile(repository: RepositoryName, cluster: ClusterName, name: WalFileName): void {
     this.#files.set(keyOf(repository, cluster, name), { repository, cluster, name });
@@ -21,13 +23,30 @@ export class Changes {
     this.#backups.set(keyOf(repository, cluster, name), { repository, cluster, name });
   }
 
+  hold(repository: RepositoryName, cluster: ClusterName, name: BackupId): void {
+    this.#holds.set(keyOf(repository, cluster, name), { repository, cluster, name });
+  }
+
+  /** What retention removed from the archive was recorded. */
+  expired(repository: RepositoryName, cluster: ClusterName): void {
+    this.#expired.set(keyOf(repository, cluster, ''), { repository, cluster });
+  }
+
   has(repository: RepositoryName, cluster: ClusterName, name: string): boolean {
     const key = keyOf(repository, cluster, name);
-    return this.#files.has(key) || this.#backups.has(key);
+    return this.#files.has(key) || this.#backups.has(key) || this.#holds.has(key);
   }
 
   get walFiles(): Iterable<ChangedEntry<WalFileName>> {
     return this.#files.values();
+  }
+
+  get holds(): Iterable<ChangedEntry<BackupId>> {
+    return this.#holds.values();
+  }
+
+  get expiredArchives(): Iterable<Omit<ChangedEntry<BackupId>, 'name'>> {
+    return this.#expired.values();
   }
 
   get backups(): Iterable<ChangedEntry<BackupId>> {

@@ -31,7 +31,9 @@ export class JobTable {
       'UPDATE job SET state = ?, finished_at = ?, error = ?, result = ? WHERE id = ?',
     );
     this.#find = database.prepare<[string], JobRow>('SELECT * FROM job WHERE id = ?');
-    this.#newest = database.prepare<[number], JobRow>('SELECT * FROM job ORDER BY started_at DESC, rowid DESC LIMIT ?');
+    this.#newest = database.prepare<[string | null, string | null, number], JobRow>(
+      'SELECT * FROM job WHERE ? IS NULL OR cluster = ? ORDER BY started_at DESC, rowid DESC LIMIT ?',
+    );
   }
 
   create(job: NewJob): void {
@@ -57,8 +59,8 @@ export class JobTable {
     return row === undefined ? undefined : jobOf(row);
   }
 
-  newest(limit: number): readonly JobRecord[] {
-    return this.#newest.all(limit).map(jobOf);
+  newest(limit: number, cluster: ClusterName | undefined): readonly JobRecord[] {
+    return this.#newest.all(cluster ?? null, cluster ?? null, limit).map(jobOf);
   }
 }
 

@@ -6,9 +6,14 @@ import type {
   ClusterIdentity,
   ClusterName,
   CommitBounds,
+  EventQuery,
+  EventRecord,
+  ExpiredArchive,
+  HoldRecord,
   JobRecord,
   RepositoryName,
   RestorePoint,
+  ScheduleState,
   SegmentSpan,
   WalFileRecord,
   WalRange,
@@ -23,11 +28,10 @@ import type { ArchiveId } from './archives.ts';
 import { removeCatalogFiles } from './catalog-files.ts';
 import { Changes } from './changes.ts';
 import type { Durability } from './database.ts';
-import { DurableLog } from './durable-log.ts';
-import { foldWriteAheadLog } from './fold-log.ts';
+import { Engine } from './engine.ts';
 import type { FinishedJob, NewJob } from './jobs.ts';
 import { catalogProblems } from './problems.ts';
-import { catalogError } from './sqlite-errors.ts';
+import { SqliteProof } from './sqlite-proof.ts';
 import { nextPath, swapFiles, sweepReplacements } from './swap.ts';
 import { openTables, type Tables } from './tables.ts';
 
@@ -40,15 +44,15 @@ const PAGE_FILES = 500;
  */
 export class SqliteCatalog implements ReplaceableCatalog {
   readonly #path: string;
-  #tables: Tables;
-  #log: DurableLog | undefined;
+  readonly #engine: Engine;
   /** Kept only while a new catalog is being filled. */
   #changes: Changes | undefined;
+  readonly proof: SqliteProof;
 
-  private constructor(path: string, tables: Tables, log: DurableLog | undefined) {
+  private constructor(path: string, tables: Tables, durability: Durability) {
     this.#path = path;
-    this.#tables = tables;
-    this.#log = log;
+    this.#engine = new Engine(path, tables, { isDurable: durability === 'each-call' });
+    this.proof = new SqliteProof(this.#engine);
   }
 
   /** For the one process that owns the file: also removes what a rebuild left that was killed. @throws as `open` */
@@ -63,36 +67,35 @@ export class SqliteCatalog implements ReplaceableCatalog {
    */
   static open(path: string, options: { readonly durability?: Durability } = {}): SqliteCatalog {
     const { durability = 'each-call' } = options;
-    const tables = openTables(path, durability);
-    return new SqliteCatalog(path, tables, durability === 'each-call' ? logOf(path, tables) : undefined);
+    return new SqliteCatalog(path, openTables(path, durability), durability);
   }
 
   registerCluster(name: ClusterName, identity: ClusterIdentity): Promise<'registered' | 'known'> {
-    return this.#write('register a cluster', ({ clusters }) => clusters.register(name, identity));
+    return this.#engine.write('register a cluster', ({ clusters }) => clusters.register(name, identity));
   }
 
   clusterIdentity(name: ClusterName): Promise<ClusterIdentity | undefined> {
-    return this.#read(({ clusters }) => clusters.identity(name));
+    return this.#engine.read(({ clusters }) => clusters.identity(name));
   }
 
   clusters(): Promise<readonly ClusterName[]> {
-    return this.#read(({ clusters }) => clusters.names());
+    return this.#engine.read(({ clusters }) => clusters.names());
   }
 
   recordWalFile(file: WalFileRecord): Promise<'recorded' | 'already-recorded'> {
     this.#changes?.walFile(file.repository, file.cluster, file.name);
-    return this.#write(`record ${file.name}`, ({ walFiles }) => walFiles.record(file));
+    return this.#engine.write(`record ${file.name}`, ({ walFiles }) => walFiles.record(file));
   }
 
   walFile(repository: RepositoryName, cluster: ClusterName, name: WalFileName): Promise<WalFileRecord | undefined> {
-    return this.#read(({ walFiles }) => walFiles.find(repository, cluster, name));
+    return this.#engine.read(({ walFiles }) => walFiles.find(repository, cluster, name));
   }
 
   /** In pages, each a read of its own: files that come or go meanwhile may or may not be seen, all others once. */
   async *walFiles(repository: RepositoryName, cluster: ClusterName): AsyncGenerator<WalFileRecord, void, undefined> {
     for (let after: string | undefined = ''; after !== undefined;) {
       const from: string = after;
-      const page = await this.#read(({ walFiles }) => walFiles.page(repository, cluster, from, PAGE_FILES));
+      const page = await this.#engine.read(({ walFiles }) => walFiles.page(repository, cluster, from, PAGE_FILES));
       yield* page;
       after = page.length < PAGE_FILES ? undefined : page.at(-1)?.name;
     }
@@ -100,9 +103,13 @@ export class SqliteCatalog implements ReplaceableCatalog {
 
   forgetWalFile(repository: RepositoryName, cluster: ClusterName, name: WalFileName): Promise<void> {
     this.#changes?.walFile(repository, cluster, name);
-    return this.#write(`forget ${name}`, ({ archives, walFiles }) => {
+    return this.#engine.write(`forget ${name}`, ({ archives, walFiles, verified, damaged }) => {
+      const { kind, timeline, segment } = walFiles.find(repository, cluster, name) ?? {};
       const archive = archives.find(repository, cluster);
       if (archive !== undefined) walFiles.forget(archive, name);
+      damaged.forget(repository, cluster, { kind: 'wal', name });
+      if (kind !== 'segment' || timeline === undefined || segment === undefined) return;
+      verified.cut(repository, cluster, { kind: 'wal', timeline }, { first: segment, last: segment });
     });
   }
 
@@ -111,11 +118,11 @@ export class SqliteCatalog implements ReplaceableCatalog {
   }
 
   timelineHistories(repository: RepositoryName, cluster: ClusterName): Promise<readonly WalFileRecord[]> {
-    return this.#read(({ walFiles }) => walFiles.histories(repository, cluster));
+    return this.#engine.read(({ walFiles }) => walFiles.histories(repository, cluster));
   }
 
   otherWalFiles(repository: RepositoryName, cluster: ClusterName): Promise<readonly WalFileRecord[]> {
-    return this.#read(({ walFiles }) => walFiles.others(repository, cluster));
+    return this.#engine.read(({ walFiles }) => walFiles.others(repository, cluster));
   }
 
   commitBounds(repository: RepositoryName, cluster: ClusterName, span: SegmentSpan): Promise<CommitBounds> {
@@ -154,91 +161,148 @@ export class SqliteCatalog implements ReplaceableCatalog {
   }
 
   lastArchived(repository: RepositoryName, cluster: ClusterName): Promise<WalFileRecord | undefined> {
-    return this.#read(({ walFiles }) => walFiles.lastArchived(repository, cluster));
+    return this.#engine.read(({ walFiles }) => walFiles.lastArchived(repository, cluster));
   }
 
   recordRefusal(cluster: ClusterName, name: WalFileName, error: ErrorDocument, at: Micros): Promise<void> {
-    return this.#write('record a refusal', ({ refusals }) => {
+    return this.#engine.write('record a refusal', ({ refusals }) => {
       refusals.record(cluster, name, error, at);
     });
   }
 
   clearRefusal(cluster: ClusterName, name: WalFileName): Promise<void> {
-    return this.#write('clear a refusal', ({ refusals }) => {
+    return this.#engine.write('clear a refusal', ({ refusals }) => {
       refusals.clear(cluster, name);
     });
   }
 
   refusals(cluster: ClusterName): Promise<readonly WalRefusal[]> {
-    return this.#read(({ refusals }) => refusals.all(cluster));
+    return this.#engine.read(({ refusals }) => refusals.all(cluster));
   }
 
   openBackup(starts: readonly BackupStart[]): Promise<void> {
     for (const { repository, cluster, id } of starts) this.#changes?.backup(repository, cluster, id);
-    return this.#write('open a backup', ({ backups }) => {
+    return this.#engine.write('open a backup', ({ backups }) => {
       backups.open(starts);
     });
   }
 
   completeBackup(start: BackupStart, facts: BackupFacts): Promise<void> {
     this.#changes?.backup(start.repository, start.cluster, start.id);
-    return this.#write(`complete backup ${start.id}`, ({ backups }) => {
+    return this.#engine.write(`complete backup ${start.id}`, ({ backups }) => {
       backups.complete(start, facts);
     });
   }
 
   failBackup(repository: RepositoryName, cluster: ClusterName, id: BackupId, error: ErrorDocument): Promise<void> {
     this.#changes?.backup(repository, cluster, id);
-    return this.#write(`fail backup ${id}`, ({ backups }) => {
+    return this.#engine.write(`fail backup ${id}`, ({ backups }) => {
       backups.fail(repository, cluster, id, error);
     });
   }
 
   markRemoving(repository: RepositoryName, cluster: ClusterName, id: BackupId): Promise<void> {
     this.#changes?.backup(repository, cluster, id);
-    return this.#write(`mark backup ${id}`, ({ backups }) => {
+    return this.#engine.write(`mark backup ${id}`, ({ backups }) => {
       backups.markRemoving(repository, cluster, id);
+    });
+  }
+
+  cancelRemoval(repository: RepositoryName, cluster: ClusterName, id: BackupId): Promise<void> {
+    this.#changes?.backup(repository, cluster, id);
+    return this.#engine.write(`keep backup ${id}`, ({ backups }) => {
+      backups.cancelRemoval(repository, cluster, id);
     });
   }
 
   forgetBackup(repository: RepositoryName, cluster: ClusterName, id: BackupId): Promise<void> {
     this.#changes?.backup(repository, cluster, id);
-    return this.#write(`forget backup ${id}`, ({ backups }) => {
+    return this.#engine.write(`forget backup ${id}`, ({ backups, verified, damaged }) => {
       backups.forget(repository, cluster, id);
+      verified.forget(repository, cluster, { kind: 'backup', backup: id });
+      damaged.forget(repository, cluster, { kind: 'backup', backup: id });
     });
   }
 
   backups(cluster: ClusterName): Promise<readonly BackupRecord[]> {
-    return this.#read(({ backups }) => backups.all(cluster));
+    return this.#engine.read(({ backups }) => backups.all(cluster));
+  }
+
+  recordHold(hold: HoldRecord): Promise<void> {
+    this.#changes?.hold(hold.repository, hold.cluster, hold.backup);
+    return this.#engine.write(`hold backup ${hold.backup}`, ({ holds }) => {
+      holds.record(hold);
+    });
+  }
+
+  forgetHold(repository: RepositoryName, cluster: ClusterName, backup: BackupId): Promise<void> {
+    this.#changes?.hold(repository, cluster, backup);
+    return this.#engine.write(`release backup ${backup}`, ({ holds }) => {
+      holds.forget(repository, cluster, backup);
+    });
+  }
+
+  holds(cluster: ClusterName): Promise<readonly HoldRecord[]> {
+    return this.#engine.read(({ holds }) => holds.all(cluster));
+  }
+
+  recordExpired(repository: RepositoryName, cluster: ClusterName, removed: ExpiredArchive): Promise<void> {
+    this.#changes?.expired(repository, cluster);
+    return this.#engine.write('record what retention removes', ({ archives, expired }) => {
+      expired.replace(archives.ensure(repository, cluster), removed);
+    });
+  }
+
+  expired(repository: RepositoryName, cluster: ClusterName): Promise<ExpiredArchive> {
+    const none = { backups: [], wal: [] };
+    return this.#ofArchive(repository, cluster, none, ({ expired }, archive) => expired.of(archive));
   }
 
   createJob(job: NewJob): Promise<void> {
-    return this.#write('create a job', ({ jobs }) => {
+    return this.#engine.write('create a job', ({ jobs }) => {
       jobs.create(job);
     });
   }
 
   finishJob(job: FinishedJob): Promise<void> {
-    return this.#write(`finish job ${job.id}`, ({ jobs }) => {
+    return this.#engine.write(`finish job ${job.id}`, ({ jobs }) => {
       jobs.finish(job);
     });
   }
 
   job(id: string): Promise<JobRecord | undefined> {
-    return this.#read(({ jobs }) => jobs.find(id));
+    return this.#engine.read(({ jobs }) => jobs.find(id));
   }
 
-  jobs(limit: number): Promise<readonly JobRecord[]> {
-    return this.#read(({ jobs }) => jobs.newest(limit));
+  jobs(limit: number, cluster?: ClusterName): Promise<readonly JobRecord[]> {
+    return this.#engine.read(({ jobs }) => jobs.newest(limit, cluster));
+  }
+
+  recordEvent(event: Omit<EventRecord, 'id'>): Promise<EventRecord> {
+    return this.#engine.write(`record the event ${event.kind}`, ({ events }) => events.record(event));
+  }
+
+  events(query: EventQuery): Promise<readonly EventRecord[]> {
+    return this.#engine.read(({ events }) => events.find(query));
+  }
+
+  recordSchedule(state: ScheduleState): Promise<void> {
+    return this.#engine.write(`record schedule ${state.name}`, ({ schedules }) => {
+      schedules.record(state);
+    });
+  }
+
+  schedules(): Promise<readonly ScheduleState[]> {
+    return this.#engine.read(({ schedules }) => schedules.all());
   }
 
   problems(): Promise<readonly string[]> {
-    return this.#read(({ database }) => catalogProblems(database));
+    return this.#engine.read(({ database }) => catalogProblems(database));
   }
 
   /** The new catalog stands in `<path>.next`; what an earlier attempt left there is removed. */
   beginReplacement(): Promise<CatalogReplacement> {
-    return this.#settle('begin a new catalog', () => {
+    return this.#engine.settle('begin a new catalog', () => {
       if (this.#path === ':memory:') throw new WaldenError('INTERNAL', 'a catalog in memory cannot be replaced');
       if (this.#changes !== undefined) throw new WaldenError('LOCK_HELD', 'the catalog is being rebuilt already');
       const path = nextPath(this.#path);
@@ -264,23 +328,18 @@ export class SqliteCatalog implements ReplaceableCatalog {
 
   /** In one turn of the event loop: nobody can ask or record anything meanwhile. */
   async #replaceWith(path: string, changes: Changes): Promise<void> {
-    const log = this.#log;
-    const failure = await this.#settle('replace the catalog', () => {
-      const swapped = swapFiles(this.#tables, this.#path, path, changes);
-      this.#tables = swapped.tables;
-      this.#log = logOf(this.#path, swapped.tables);
+    const engine = this.#engine;
+    const { log, failure } = await engine.settle('replace the catalog', () => {
+      const swapped = swapFiles(engine.tables, this.#path, path, changes);
       if (swapped.failure === undefined) this.#changes = undefined;
-      return swapped.failure;
+      return { log: engine.use(swapped.tables), failure: swapped.failure };
     });
     await log?.close();
     if (failure !== undefined) throw toWaldenError(failure);
   }
 
   async close(): Promise<void> {
-    await this.#log?.close();
-    await this.#settle('close the catalog', () => {
-      this.#tables.database.close();
-    });
+    await this.#engine.close();
   }
 
   #ofArchive<T>(
@@ -289,51 +348,9 @@ export class SqliteCatalog implements ReplaceableCatalog {
     none: T,
     work: (tables: Tables, archive: ArchiveId) => T,
   ): Promise<T> {
-    return this.#read((tables) => {
+    return this.#engine.read((tables) => {
       const archive = tables.archives.find(repository, cluster);
       return archive === undefined ? none : work(tables, archive);
     });
   }
-
-  /** One transaction, so that all its questions see the same state. */
-  #read<T>(work: (tables: Tables) => T): Promise<T> {
-    return this.#settle('read the catalog', () => {
-      const tables = this.#tables;
-      return tables.database.transaction(() => work(tables)).deferred();
-    });
-  }
-
-  /** Takes the write lock at once: what the work reads first stays true until it has written. */
-  async #write<T>(what: string, work: (tables: Tables) => T): Promise<T> {
-    const { result, changed } = await this.#settle(what, () => {
-      const tables = this.#tables;
-      const before = tables.changes();
-      const result = tables.database.transaction(() => work(tables)).immediate();
-      return { result, changed: tables.changes() !== before };
-    });
-    const log = this.#log;
-    // Nothing to change, perhaps because an attempt that was told to have failed has done it: then it counts only now.
-    if (log !== undefined && (changed || log.isBehind)) {
-      try {
-        await log.sync();
-      } catch (error) {
-        throw catalogError(error, `cannot ${what} (${this.#path})`);
-      }
-    }
-    return result;
-  }
-
-  #settle<T>(what: string, work: () => T): Promise<T> {
-    try {
-      return Promise.resolve(work());
-    } catch (error) {
-      return Promise.reject(catalogError(error, `cannot ${what} (${this.#path})`));
-    }
-  }
-}
-
-function logOf(path: string, { database }: Tables): DurableLog {
-  return new DurableLog(path, () => {
-    foldWriteAheadLog(database);
-  });
 }

@@ -1,9 +1,16 @@
 import { ArchiveTable } from './archives.ts';
 import { BackupTable } from './backups.ts';
 import { ClusterTable } from './clusters.ts';
+import { DamagedObjectTable } from './damaged-objects.ts';
 import { type CatalogDatabase, type Durability, openDatabase } from './database.ts';
+import { DrillTable } from './drills.ts';
+import { EventTable } from './events.ts';
+import { ExpiredTable } from './expired.ts';
+import { HoldTable } from './holds.ts';
 import { JobTable } from './jobs.ts';
 import { RefusalTable } from './refusals.ts';
+import { ScheduleTable } from './schedules.ts';
+import { VerifiedSpanTable } from './verified-spans.ts';
 import { WalBlockTable } from './wal-blocks.ts';
 import { WalFileTable } from './wal-files.ts';
 import { WalRangeTable } from './wal-ranges.ts';
@@ -20,7 +27,14 @@ export interface Tables {
   readonly walFiles: WalFileTable;
   readonly refusals: RefusalTable;
   readonly backups: BackupTable;
+  readonly holds: HoldTable;
+  readonly expired: ExpiredTable;
   readonly jobs: JobTable;
+  readonly events: EventTable;
+  readonly schedules: ScheduleTable;
+  readonly verified: VerifiedSpanTable;
+  readonly damaged: DamagedObjectTable;
+  readonly drills: DrillTable;
 }
 
 /** @throws as openDatabase */
@@ -40,6 +54,13 @@ export function openTables(path: string, durability: Durability): Tables {
     walFiles: new WalFileTable(database, archives, ranges, blocks),
     refusals: new RefusalTable(database),
     backups: new BackupTable(database),
+    holds: new HoldTable(database),
+    expired: new ExpiredTable(database),
     jobs: new JobTable(database),
+    events: new EventTable(database),
+    schedules: new ScheduleTable(database),
+    verified: new VerifiedSpanTable(database),
+    damaged: new DamagedObjectTable(database),
+    drills: new DrillTable(database),
   };
 }

@@ -48,6 +48,8 @@ export interface BackupRequest {
   readonly parent?: BackupId | 'newest' | undefined;
   /** How long to wait for WAL while none arrives; 180 unless told. */
   readonly walPatienceSeconds?: number;
+  /** How long PostgreSQL may send nothing of a base backup that it has begun to send; 300 s unless told. */
+  readonly silenceMs?: number;
   /** Size at which a pack is closed; 512 MiB unless told. */
   readonly packBytes?: number;
 }

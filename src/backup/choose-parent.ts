@@ -4,6 +4,7 @@ import { wholeChains } from '../repository/backup-chain.ts';
 import { readBackupRecord, type StoredBackup } from '../repository/backup-record.ts';
 import { type CompleteBackup, liesOn, newestFirst } from '../wal/archive-view.ts';
 import type { PathStep } from '../wal/path-coverage.ts';
+import { soundBackups } from '../wal/sound-view.ts';
 import { completeBackups } from '../wal/view-archive.ts';
 import type { BackupDeps, BackupRequest } from './backup-deps.ts';
 
@@ -23,15 +24,20 @@ export async function chooseParent(
   path: readonly PathStep[],
 ): Promise<ParentBackup> {
   const hint = `take a full backup: walden backup ${cluster.name}`;
+  const damaged = await catalog.proof.damagedObjects(cluster.name);
   let candidates: readonly CompleteBackup[] | undefined;
   for (const { name } of repositories) {
     const { whole } = wholeChains(await completeBackups(catalog, cluster.name, name));
-    const held = new Set(whole.map(({ id }) => id));
-    candidates = (candidates ?? whole).filter(({ id }) => held.has(id));
+    const sound = soundBackups(
+      whole,
+      damaged.filter(({ repository }) => repository === name),
+    );
+    const held = new Set(sound.map(({ id }) => id));
+    candidates = (candidates ?? sound).filter(({ id }) => held.has(id));
     if (wanted === undefined || held.has(wanted)) continue;
     throw new WaldenError(
       'BACKUP_INVALID',
-      `no backup can build on ${wanted}: repository ${name} lacks it, or what it builds on`,
+      `no backup can build on ${wanted}: repository ${name} lacks it, or what it builds on, or holds it damaged`,
       {
         hint,
       },

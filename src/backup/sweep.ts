@@ -2,19 +2,15 @@ import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isWaldenError, systemErrorCode, toWaldenError, type WaldenError } from '../errors.ts';
 import type { BackupId, BackupRecord, ClusterName } from '../../catalog/catalog.ts';
-import type { ObjectKey, StorageDriver } from '../../storage-drivers/driver.ts';
 import { microsFromDate } from '../postgres/timestamp.ts';
-import { claimantOf } from '../repository/backup-claim.ts';
+import { ABANDONED_MICROS, claimantOf } from '../repository/backup-claim.ts';
 import { readBackupRecord } from '../repository/backup-record.ts';
-import { backupClaimKey, backupPrefix, backupRecordKey } from '../repository/keys.ts';
 import { startOfBackupId } from '../repository/names.ts';
+import { removeBackupObjects } from '../repository/remove-backup.ts';
 import type { Repository } from '../repository/repository.ts';
 import { storedBackups, type StoredBackupId } from '../repository/stored-backups.ts';
 import { isActive } from './active-backups.ts';
 import type { BackupSweeping } from './backup-deps.ts';
-
-/** No backup takes this long: what another service began before and did not end was left by a crash. */
-const ABANDONED_MICROS = 7 * 24 * 3600 * 1_000_000;
 
 /**
  * Removes what is left of failed and half-removed backups: marks in the catalog, removes the objects, forgets the entry. A
@@ -69,20 +65,6 @@ function tellRefusals(
   if (first === undefined) return;
   const more = others.length === 0 ? '' : ` (${others.length} more of them)`;
   log.warn(facts, `what a failed backup left stays for now${more}: ${first.message}`);
-}
-
-/**
- * Removes every object of a backup, the commit record first: from then on the backup does not exist.
- * @throws the codes of a store out of reach; the rest is left for the next sweep.
- */
-export async function removeBackupObjects(driver: StorageDriver, cluster: ClusterName, id: BackupId): Promise<void> {
-  await driver.remove(backupRecordKey(cluster, id));
-  const claim = backupClaimKey(cluster, id);
-  const keys: ObjectKey[] = [];
-  for await (const { key } of driver.list(backupPrefix(cluster, id))) if (key !== claim) keys.push(key);
-  for (const key of keys) await driver.remove(key);
-  // Until then it says whose the rest is.
-  await driver.remove(claim);
 }
 
 /** Directories in which earlier backups of this cluster staged their packs. The lock must be held. */

@@ -15,7 +15,8 @@ import { openFiles } from './open-files.ts';
 import { createPackControl, STOP } from './pack-input.ts';
 import { ProgressReport } from './progress.ts';
 import { reconcileBackups } from './reconcile.ts';
-import { removeBackupObjects, stagingName, sweepBackups, sweepStaging } from './sweep.ts';
+import { removeBackupObjects } from '../repository/remove-backup.ts';
+import { stagingName, sweepBackups, sweepStaging } from './sweep.ts';
 import { openStream } from './stream/open-stream.ts';
 import { neededWal, waitForWal } from './wait-for-wal.ts';
 

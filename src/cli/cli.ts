@@ -7,6 +7,7 @@ export interface CliWorld {
   readonly arguments: readonly string[];
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly workingDirectory: string;
+  readonly stdin: NodeJS.ReadableStream & { readonly isTTY?: boolean };
   readonly stdout: CliStream;
   readonly stderr: CliStream;
   /** Calls back at each SIGINT and SIGTERM, which then no longer end the process by themselves. */

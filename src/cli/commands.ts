@@ -12,6 +12,21 @@ export type CommandEntry = { readonly name: string; readonly summary: string } &
 /** Every command, in the order of `walden --help`. */
 export const COMMANDS: readonly CommandEntry[] = [
   {
+    name: 'init',
+    summary: 'begin: configuration, archiving, service and first backup for a server of this host',
+    load: async () => (await import('./commands/init.ts')).defineInit,
+  },
+  {
+    name: 'setup',
+    summary: 'check and set what a cluster needs of its server',
+    load: async () => (await import('./commands/setup.ts')).defineSetup,
+  },
+  {
+    name: 'check',
+    summary: 'prove that WAL arrives, and that nothing stands in the way of a restore',
+    load: async () => (await import('./commands/check.ts')).defineCheck,
+  },
+  {
     name: 'service',
     summary: 'run the service in the foreground',
     load: async () => (await import('./commands/service.ts')).defineService,
@@ -27,19 +42,44 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./commands/status.ts')).defineStatus,
   },
   {
+    name: 'jobs',
+    summary: 'what is scheduled next, what runs, what ran',
+    load: async () => (await import('./commands/jobs.ts')).defineJobs,
+  },
+  {
+    name: 'events',
+    summary: 'what changed the archive or needs eyes',
+    load: async () => (await import('./commands/events.ts')).defineEvents,
+  },
+  {
     name: 'list',
     summary: 'list the backups of a cluster',
     load: async () => (await import('./commands/list.ts')).defineList,
   },
   {
     name: 'show',
-    summary: 'show one backup, with its files if asked',
+    summary: 'show one backup, drills, or what was verified',
     load: async () => (await import('./commands/show.ts')).defineShow,
   },
   {
     name: 'backup',
     summary: 'take a base backup of a running cluster',
     load: async () => (await import('./commands/backup.ts')).defineBackup,
+  },
+  {
+    name: 'expire',
+    summary: 'remove what retention does not keep',
+    load: async () => (await import('./commands/expire.ts')).defineExpire,
+  },
+  {
+    name: 'keep',
+    summary: 'have a backup kept whatever retention says',
+    load: async () => (await import('./commands/keep.ts')).defineKeep,
+  },
+  {
+    name: 'release',
+    summary: 'leave a backup to retention again',
+    load: async () => (await import('./commands/keep.ts')).defineRelease,
   },
   {
     name: 'plan',
@@ -55,6 +95,21 @@ export const COMMANDS: readonly CommandEntry[] = [
     name: 'clone',
     summary: 'make a standby that streams from its primary',
     load: async () => (await import('./commands/clone.ts')).defineClone,
+  },
+  {
+    name: 'verify',
+    summary: 'read what is stored again, and mark what is damaged',
+    load: async () => (await import('./commands/verify.ts')).defineVerify,
+  },
+  {
+    name: 'drill',
+    summary: 'restore for proof: start, recover, check, measure',
+    load: async () => (await import('./commands/drill.ts')).defineDrill,
+  },
+  {
+    name: 'report',
+    summary: 'write a page with pictures of what can be recovered',
+    load: async () => (await import('./commands/report.ts')).defineReport,
   },
   {
     name: 'wal',
@@ -119,13 +174,13 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: 'job',
-    summary: 'jobs of the service: list, show, cancel',
-    example: 'walden job list',
+    summary: 'one job: show, cancel',
+    example: 'walden job show 0d3c1f0e-6a55-4f0b-9c57-3f7a3b1d2e4c',
     commands: [
       {
         name: 'list',
-        summary: 'list the newest jobs',
-        load: async () => (await import('./commands/job-list.ts')).defineJobList,
+        summary: 'the same as: walden jobs',
+        load: async () => (await import('./commands/jobs.ts')).defineJobs,
       },
       {
         name: 'show',

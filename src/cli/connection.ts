@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { Config } from '../config/config.ts';
+import type { ClusterConfig, Config } from '../config/config.ts';
 import { CONFIG_FLAG, CONFIG_VARIABLE } from '../config/option-table.ts';
 import { WaldenError } from '../errors.ts';
 import type { OfflineSource, OfflineWalden } from '../service/offline.ts';
@@ -73,6 +73,15 @@ export async function readConfig(
 ): Promise<Config> {
   const { configPath, loadConfig } = await import('../config/load-config.ts');
   return await loadConfig({ path: configPath(options.config, cli.world.environment[CONFIG_VARIABLE]), checkPaths });
+}
+
+/** One cluster of a configuration. @throws NOT_FOUND naming those there are */
+export function clusterOf(config: Config, name: string): ClusterConfig {
+  const cluster = [...config.clusters.values()].find((one) => one.name === name);
+  if (cluster !== undefined) return cluster;
+  throw new WaldenError('NOT_FOUND', `there is no cluster ${JSON.stringify(name)}`, {
+    hint: `the configuration has: ${[...config.clusters.keys()].join(', ')}`,
+  });
 }
 
 /** A client for the service; nothing is sent yet. @throws CONFIG_INVALID */

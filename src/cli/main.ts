@@ -8,6 +8,10 @@ export async function main(): Promise<void> {
     arguments: process.argv.slice(2),
     environment: process.env,
     workingDirectory: process.cwd(),
+    get stdin() {
+      // Only whoever asks opens it.
+      return process.stdin;
+    },
     stdout: process.stdout,
     stderr: process.stderr,
     onSignal(listener) {

@@ -25,7 +25,8 @@ export interface TargetOptions {
 
 const KINDS = ['time', 'lsn', 'xid', 'name', 'immediate', 'latest'] as const;
 
-export function addTargetOptions(command: Command): Command {
+/** Where recovery is to end. */
+export function addRecoveryTargetOptions(command: Command): Command {
   return command
     .option('--time <text>', "last moment to keep: '2026-11-22 14:03:00+01' (UTC without a zone), or '10 minutes ago'")
     .option('--lsn <lsn>', 'last LSN to keep, like 16/B374D848')
@@ -39,7 +40,11 @@ export function addTargetOptions(command: Command): Command {
       'timeline to follow (default: the newest that holds the target)',
       wholeNumber(1, 0xffff_ffff),
     )
-    .option('--backup <id>', 'backup to start from (default: the best one for the target)')
+    .option('--backup <id>', 'backup to start from (default: the best one for the target)');
+}
+
+export function addTargetOptions(command: Command): Command {
+  return addRecoveryTargetOptions(command)
     .addOption(new Option('--action <action>', 'at the target').choices(['pause', 'promote', 'shutdown']))
     .option('--standby', 'make it a standby')
     .option('--take-over', 'let it archive as this cluster from now on (default: archive_mode = off)')

@@ -25,6 +25,15 @@ export function checkOption(option: Option, value: TomlValue): CheckedValue | Re
       return checkInteger(value, option);
     case 'names':
       return checkNames(value);
+    case 'choices': {
+      const names = checkNames(value);
+      if ('refused' in names) return names;
+      const odd = names.find((name) => !option.choices.includes(name));
+      if (odd === undefined) return names;
+      return { refused: `${JSON.stringify(odd)} is not one of ${quotedList(option.choices)}` };
+    }
+    case 'command':
+      return checkCommand(value);
     case 'switch':
       return value.type === 'switch' ? value.on : { refused: `must be true or false, not ${describe(value)}` };
     case 'lock':
@@ -34,20 +43,42 @@ export function checkOption(option: Option, value: TomlValue): CheckedValue | Re
   }
 }
 
-const SECONDS: Readonly<Record<string, number>> = { s: 1, min: 60, h: 3600 };
+const SECONDS: Readonly<Record<string, number>> = {
+  ...{ s: 1, second: 1, min: 60, minute: 60, h: 3600, hour: 3600 },
+  ...{ d: 86_400, day: 86_400, week: 7 * 86_400 },
+};
+
+/** How such a duration is written: `like "5s": …`. */
+export function durationForm({ minimumSeconds, maximumSeconds }: DurationBounds): string {
+  const like = minimumSeconds >= 3600 ? '14 days' : maximumSeconds > 3600 ? '6 hours' : '5s';
+  const bounds = `${spelled(minimumSeconds)} to ${spelled(maximumSeconds)}`;
+  return `like "${like}": a number and s, min, h, days or weeks, ${bounds} in all`;
+}
+
+interface DurationBounds {
+  readonly minimumSeconds: number;
+  readonly maximumSeconds: number;
+}
+
+function spelled(seconds: number): string {
+  for (const [unit, length] of [
+    ['days', 86_400],
+    ['h', 3600],
+    ['min', 60],
+  ] as const) {
+    if (seconds % length === 0) return `${seconds / length} ${unit}`;
+  }
+  return `${seconds} s`;
+}
 
 /** In seconds. */
-function checkDuration(
-  value: TomlValue,
-  { minimumSeconds, maximumSeconds }: { readonly minimumSeconds: number; readonly maximumSeconds: number },
-): number | Refusal {
+function checkDuration(value: TomlValue, option: DurationBounds): number | Refusal {
   const text = checkText(value);
   if (typeof text !== 'string') return text;
-  const [, amount, unit = ''] = /^(\d{1,7}) ?(s|min|h)$/.exec(text) ?? [];
-  const seconds = Number(amount) * (SECONDS[unit] ?? Number.NaN);
-  if (seconds >= minimumSeconds && seconds <= maximumSeconds) return seconds;
-  const form = `must be like "5s": a number and s, min or h, ${minimumSeconds} to ${maximumSeconds} seconds in all`;
-  return { refused: `${form}; not ${JSON.stringify(text)}` };
+  const [, amount, short, long = ''] = /^(\d{1,7}) ?(?:(s|min|h|d)|(second|minute|hour|day|week)s?)$/.exec(text) ?? [];
+  const seconds = Number(amount) * (SECONDS[short ?? long] ?? Number.NaN);
+  if (seconds >= option.minimumSeconds && seconds <= option.maximumSeconds) return seconds;
+  return { refused: `must be ${durationForm(option)}; not ${JSON.stringify(text)}` };
 }
 
 const DAYS: Readonly<Record<string, number>> = { day: 1, week: 7, year: 365 };
@@ -99,6 +130,19 @@ function checkNames(value: TomlValue): readonly string[] | Refusal {
     names.push(name);
   }
   return names.length === 0 ? { refused: 'must name at least one' } : names;
+}
+
+/** No shell reads it: each word reaches the program as it is. */
+function checkCommand(value: TomlValue): readonly string[] | Refusal {
+  const form = 'must be a list like ["/usr/local/bin/notify", "--all"]';
+  if (value.type !== 'list') return { refused: `${form}, not ${describe(value)}` };
+  const words: string[] = [];
+  for (const item of value.items) {
+    if (item.type !== 'text' || item.text.includes('\0')) return { refused: `${form}: each element text in quotes` };
+    words.push(item.text);
+  }
+  const [program = ''] = words;
+  return isAbsolute(program) ? words : { refused: `${form}: an absolute path first` };
 }
 
 function describe(value: TomlValue): string {

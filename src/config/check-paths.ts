@@ -1,9 +1,10 @@
 import { stat } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { dirname, isAbsolute, join } from 'node:path';
 import type { ClusterName, RepositoryName } from '../../catalog/catalog.ts';
 import { systemErrorCode } from '../errors.ts';
 import type { CheckedSection, CheckedSections } from './check-sections.ts';
 import type { Config } from './config.ts';
+import { parseDrillCheck } from './drill-check.ts';
 import type { Options } from './option.ts';
 import type { ConfigProblems } from './problems.ts';
 import { STORES } from './store-options.ts';
@@ -23,6 +24,19 @@ export async function checkDataDirectories(
     const fact = await whyNotData(cluster.dataDirectory);
     if (fact === undefined) continue;
     problems.add(section.lineOf('data_directory'), `cluster.${section.name}.data_directory`, fact);
+  }
+}
+
+/** What drills are to check must be there, and may change until then: a service starts without looking. */
+export async function checkDrillChecks(sections: CheckedSections, problems: ConfigProblems): Promise<void> {
+  for (const section of sections.clusters) {
+    for (const check of section.values.drill_checks ?? []) {
+      const { file } = parseDrillCheck(check);
+      const isFile = isAbsolute(file) && (await stat(file).catch(() => undefined))?.isFile() === true;
+      if (isFile) continue;
+      const fact = `${JSON.stringify(check)} names no file that is there: "/path/of/check.sql" or "DATABASE=/path/of/check.sql"`;
+      problems.add(section.lineOf('drill_checks'), `cluster.${section.name}.drill_checks`, fact);
+    }
   }
 }
 

@@ -1,9 +1,9 @@
+import { isWaldenError } from '../errors.ts';
 import type { CheckedValue } from './check-option.ts';
 import { checkOption } from './check-option.ts';
 import type { Option, Options, Section } from './option.ts';
 import { type SectionKind, SECTIONS, type SectionValues } from './option-table.ts';
-import type { ConfigProblems } from './problems.ts';
-import { didYouMean } from './suggest.ts';
+import { type ConfigProblems, didYouMean } from './problems.ts';
 import type { TomlFile, TomlLeaf } from './toml-file.ts';
 
 /** One section of a file whose keys, types and ranges are right. */
@@ -26,6 +26,11 @@ export interface CheckedSections {
   /** Also those that have errors of their own. */
   readonly repositoryNames: ReadonlySet<string>;
   readonly clusters: readonly CheckedSection<'cluster'>[];
+  readonly retention: readonly CheckedSection<'retention'>[];
+  /** Also those that have errors of their own. */
+  readonly clusterNames: ReadonlySet<string>;
+  readonly schedules: readonly CheckedSection<'schedule'>[];
+  readonly hooks: readonly CheckedSection<'hook'>[];
 }
 
 interface FoundSection {
@@ -46,9 +51,17 @@ export function checkSections(file: TomlFile, problems: ConfigProblems): Checked
   return {
     service: service === undefined ? undefined : checkSection('service', service, problems),
     repositories: checkAll('repository', found, problems),
-    repositoryNames: new Set(found.filter(({ kind }) => kind === 'repository').map(({ name }) => name)),
+    repositoryNames: namesOf('repository', found),
     clusters: checkAll('cluster', found, problems),
+    retention: checkAll('retention', found, problems),
+    clusterNames: namesOf('cluster', found),
+    schedules: checkAll('schedule', found, problems),
+    hooks: checkAll('hook', found, problems),
   };
+}
+
+function namesOf(kind: SectionKind, found: readonly FoundSection[]): ReadonlySet<string> {
+  return new Set(found.filter((section) => section.kind === kind).map(({ name }) => name));
 }
 
 function checkAll<K extends SectionKind>(
@@ -89,7 +102,7 @@ function sortLeaf(
   const { path, line } = leaf;
   const [kind = ''] = path;
   if (path.length === 1) {
-    problems.add(line, kind, 'a key must stand in a section: [service], [repository.NAME] or [cluster.NAME]');
+    problems.add(line, kind, `a key must stand in a section: ${sectionTitles()}`);
     return;
   }
   // The table that holds it was refused already.
@@ -154,8 +167,29 @@ function optionsOf(
   return { options: { ...options, ...variant?.options }, isWhole: variant !== undefined };
 }
 
+/** The name of a section, or undefined when `check` refuses it, which is told. */
+export function checkedName<Name extends string>(
+  check: (text: string) => Name,
+  { kind, name, line }: CheckedSection,
+  problems: ConfigProblems,
+): Name | undefined {
+  try {
+    return check(name);
+  } catch (error) {
+    if (!isWaldenError(error)) throw error;
+    problems.add(line, `${kind}.${name}`, `${error.message}: ${error.hint}`);
+    return undefined;
+  }
+}
+
 function constantDefault(option: Option): number | undefined {
   return typeof option.default === 'number' ? option.default : undefined;
+}
+
+/** `[service], [repository.NAME] or [cluster.NAME]`. */
+function sectionTitles(): string {
+  const titles = Object.entries<Section>(SECTIONS).map(([kind, { named }]) => (named ? `[${kind}.NAME]` : `[${kind}]`));
+  return `${titles.slice(0, -1).join(', ')} or ${titles.at(-1) ?? ''}`;
 }
 
 function isSectionKind(kind: string): kind is SectionKind {

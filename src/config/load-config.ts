@@ -2,15 +2,15 @@ import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { ClusterName, RepositoryName } from '../../catalog/catalog.ts';
-import { isWaldenError, systemErrorCode, WaldenError } from '../errors.ts';
+import { systemErrorCode, WaldenError } from '../errors.ts';
 import { clusterName, repositoryName } from '../repository/names.ts';
 import { camelCased } from './camel-case.ts';
 import { checkPlaces } from './check-places.ts';
-import { type CheckedSection, type CheckedSections, checkSections } from './check-sections.ts';
+import { checkRetention } from './check-retention.ts';
+import { checkedName, type CheckedSection, type CheckedSections, checkSections } from './check-sections.ts';
 import type { BackupSourceConfig, ClusterConfig, Config, ReceiveConfig, RepositoryConfig } from './config.ts';
 import { CONFIG_FLAG, CONFIG_VARIABLE, DEFAULT_CONFIG_PATH } from './option-table.ts';
-import { ConfigProblems } from './problems.ts';
-import { didYouMean } from './suggest.ts';
+import { ConfigProblems, didYouMean } from './problems.ts';
 import { readToml } from './toml-file.ts';
 
 /** As bech32 writes 32 bytes; its checksum is looked at when the repository is opened. */
@@ -39,19 +39,22 @@ export async function loadConfig({ path, checkPaths = false }: LoadConfigOptions
   const text = await readSource(source);
   const problems = new ConfigProblems(source);
   const sections = readSections(text, problems);
-  const config = sections === undefined ? undefined : assemble(sections, source, problems);
+  const config = sections === undefined ? undefined : await whole(sections, source, problems);
   if (checkPaths !== false && sections !== undefined && config !== undefined) {
     // Most commands only want to know where the service is.
-    const { checkDataDirectories, checkOwnPaths } = await import('./check-paths.ts');
+    const { checkDataDirectories, checkDrillChecks, checkOwnPaths } = await import('./check-paths.ts');
     await checkOwnPaths(sections, config, problems);
-    if (checkPaths === true) await checkDataDirectories(sections, config, problems);
+    if (checkPaths === true) {
+      await checkDataDirectories(sections, config, problems);
+      await checkDrillChecks(sections, problems);
+    }
   }
   problems.throwIfAny();
   if (config === undefined) throw new WaldenError('INTERNAL', `the errors of ${source} got lost`);
   return config;
 }
 
-/** The same from text, without looking at the disk. @throws CONFIG_INVALID */
+/** The same from text, without looking at the disk, and without what only the service uses. @throws CONFIG_INVALID */
 export function parseConfig(text: string, source: string): Config {
   const problems = new ConfigProblems(source);
   const sections = readSections(text, problems);
@@ -77,6 +80,17 @@ async function readSource(source: string): Promise<string> {
 function readSections(text: string, problems: ConfigProblems): CheckedSections | undefined {
   const file = readToml(text, problems);
   return file === undefined ? undefined : checkSections(file, problems);
+}
+
+/** Most files have nothing of what is loaded here. */
+async function whole(sections: CheckedSections, source: string, problems: ConfigProblems): Promise<Config | undefined> {
+  const config = assemble(sections, source, problems);
+  const { service, schedules, hooks } = sections;
+  const { metrics_listen: listen, metrics_token_file: tokenFile } = service?.values ?? {};
+  if (config === undefined || (schedules.length + hooks.length === 0 && (listen ?? tokenFile) === undefined))
+    return config;
+  const { withSchedulesAndHooks } = await import('./schedules-and-hooks.ts');
+  return withSchedulesAndHooks(config, sections, problems);
 }
 
 function assemble(sections: CheckedSections, source: string, problems: ConfigProblems): Config | undefined {
@@ -105,9 +119,13 @@ function assemble(sections: CheckedSections, source: string, problems: ConfigPro
       stateDirectory: service.values.state_directory,
       socket: service.values.socket,
       workers: service.values.workers ?? availableParallelism(),
+      metrics: undefined,
     },
     repositories,
     clusters,
+    retention: checkRetention(sections.retention, clusters, problems),
+    schedules: [],
+    hooks: [],
   };
   checkPlaces(sections, config, problems);
   return config;
@@ -124,6 +142,7 @@ function clusterConfig(
   return {
     name,
     dataDirectory: values.data_directory,
+    conninfo: values.conninfo,
     backup: backupSource(values),
     // Each was looked up among the names that `repositoryName` accepted.
     repositories: values.repositories as readonly RepositoryName[],
@@ -132,6 +151,11 @@ function clusterConfig(
     walCompressionLevel: values.wal_compression_level,
     backupCompressionLevel: values.backup_compression_level,
     receive: values.receive === true ? receiveConfig(name, values) : undefined,
+    drill: {
+      pgBin: values.pg_bin,
+      directory: values.drill_directory,
+      checks: values.drill_checks ?? [],
+    },
     walPushTimeoutSeconds: values.wal_push_timeout,
     walFetchTimeoutSeconds: values.wal_fetch_timeout,
   };
@@ -234,20 +258,6 @@ function requiredOf(
 
 function isReadOnly(repositories: ReadonlyMap<RepositoryName, RepositoryConfig>, name: string): boolean {
   return repositories.get(name as RepositoryName)?.access === 'read-only';
-}
-
-function checkedName<Name extends string>(
-  check: (text: string) => Name,
-  { kind, name, line }: CheckedSection,
-  problems: ConfigProblems,
-): Name | undefined {
-  try {
-    return check(name);
-  } catch (error) {
-    if (!isWaldenError(error)) throw error;
-    problems.add(line, `${kind}.${name}`, `${error.message}: ${error.hint}`);
-    return undefined;
-  }
 }
 
 /** What a cluster must name depends on where its base backups and its WAL come from. */

@@ -37,6 +37,17 @@ interface NamesOption extends OptionBase {
   readonly type: 'names';
 }
 
+/** The same of words that are known. */
+export interface ChoicesOption extends OptionBase {
+  readonly type: 'choices';
+  readonly choices: readonly string[];
+}
+
+/** A program and its arguments. */
+interface CommandOption extends OptionBase {
+  readonly type: 'command';
+}
+
 /** `true` or `false`. */
 interface SwitchOption extends OptionBase {
   readonly type: 'switch';
@@ -54,7 +65,7 @@ interface LockOption extends OptionBase {
   readonly type: 'lock';
 }
 
-/** Whole seconds, written like `5s`, `2min` or `1h`, as PostgreSQL writes them. */
+/** Whole seconds, written like `5s`, `2min` or `1h`, as PostgreSQL writes them, or like `6 hours`, `14 days`, `2 weeks`. */
 interface DurationOption extends OptionBase {
   readonly type: 'duration';
   readonly minimumSeconds: number;
@@ -62,7 +73,16 @@ interface DurationOption extends OptionBase {
 }
 
 export type Option =
-  PathOption | TextOption | ChoiceOption | IntegerOption | NamesOption | SwitchOption | LockOption | DurationOption;
+  | PathOption
+  | TextOption
+  | ChoiceOption
+  | IntegerOption
+  | NamesOption
+  | ChoicesOption
+  | CommandOption
+  | SwitchOption
+  | LockOption
+  | DurationOption;
 
 export type Options = Readonly<Record<string, Option>>;
 

@@ -1,3 +1,4 @@
+import { durationForm } from './check-option.ts';
 import { CONFIG_FLAG, CONFIG_VARIABLE, DEFAULT_CONFIG_PATH, LOG_LEVEL_VARIABLE, SECTIONS } from './option-table.ts';
 import type { Option, Options, Section } from './option.ts';
 
@@ -31,7 +32,7 @@ export function optionsDocument(): string {
     '```toml',
     `${EXAMPLE}\`\`\``,
     '',
-    'Names of repositories and clusters have 1 to 63 of `a-z`, `0-9`, `_` and `-`, and begin with a letter or a digit.',
+    'Names of repositories, clusters, schedules and hooks have 1 to 63 of `a-z`, `0-9`, `_` and `-`, and begin with a letter or a digit.',
     '',
     ...Object.entries<Section>(SECTIONS).flatMap(([kind, section]) => sectionLines(kind, section)),
     '## Environment',
@@ -88,12 +89,16 @@ function valueWords(option: Option): string {
     }
     case 'names':
       return 'a list of names';
+    case 'choices':
+      return `a list of ${option.choices.map((choice) => `\`"${choice}"\``).join(', ')}`;
+    case 'command':
+      return 'a list of words: the absolute path of a program and its arguments';
     case 'switch':
       return '`true` or `false`';
     case 'lock':
       return 'text like `"compliance 14 days"`: `compliance` or `governance`, and a number of days, weeks or years';
     case 'duration':
-      return `text like \`"5s"\`: a number and \`s\`, \`min\` or \`h\`, ${option.minimumSeconds} to ${option.maximumSeconds} seconds in all`;
+      return `text ${durationForm(option)}`;
   }
 }
 

@@ -1,5 +1,11 @@
+import { join } from 'node:path';
 import { archiveCommand, restoreCommand, shellQuoted } from './command-line.ts';
 import type { ClusterConfig } from './config.ts';
+
+/** Where `walden-push` and `walden-fetch` find the variables of a cluster. The service writes it at every start. */
+export function scriptConfigPath({ spoolDirectory }: Pick<ClusterConfig, 'spoolDirectory'>): string {
+  return join(spoolDirectory, 'script.conf');
+}
 
 /**
  * The shell variables that bin/walden-push and bin/walden-fetch read for one cluster, with the two settings to paste

@@ -17,12 +17,13 @@ export interface FillScope {
 /**
  * A repository is to hold its oldest backup and everything after it; one that has none yet begins with the newest of the
  * others and what that builds on, so that it can be restored from as soon as possible. Everything older is copied only when
- * it is asked for. Pure.
+ * it is asked for, and what retention has removed from it only when something that is wanted builds on it. Pure.
  */
 export function fillScope(
   backups: readonly BackupRecord[],
   target: RepositoryName,
   sources: readonly RepositoryName[],
+  expired: readonly BackupId[] = [],
 ): FillScope {
   const complete = backups.filter(
     (backup): backup is CompleteBackup => backup.state === 'complete' && backup.facts !== undefined,
@@ -40,7 +41,7 @@ export function fillScope(
   if (first === undefined) return { backups: [], from: undefined };
   const known = new Set(held.map(({ id }) => id));
   const lacking = [...offered.values()].filter(({ id }) => !known.has(id)).sort((a, b) => (a.id < b.id ? -1 : 1));
-  const wanted = lacking.filter(({ id }) => id >= first);
+  const wanted = lacking.filter(({ id }) => id >= first && !expired.includes(id));
   const missing = withParents(lacking, wanted, ({ id, facts }) => ({ id, parent: facts.parent }));
   const starts = [...held, ...missing].map(({ facts }) => segmentNumber(facts.startLsn, facts.identity.segmentBytes));
   return { backups: missing, from: starts.reduce((least, start) => (start < least ? start : least)) };

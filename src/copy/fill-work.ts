@@ -1,9 +1,10 @@
-import type { Catalog, ClusterName, WalFileRecord } from '../../catalog/catalog.ts';
+import type { Catalog, ClusterName, SegmentRun, WalFileRecord } from '../../catalog/catalog.ts';
 import type { Micros } from '../postgres/timestamp.ts';
 import { segmentName } from '../postgres/wal-name.ts';
 import type { Repository } from '../repository/repository.ts';
 import { type CompleteBackup, fillScope } from './fill-scope.ts';
-import { countSegments, missingSegments, type SegmentRun } from './missing-wal.ts';
+import { countSegments, holdsSegment } from '../wal/segment-runs.ts';
+import { missingSegments } from './missing-wal.ts';
 
 export interface FillPlace {
   readonly catalog: Catalog;
@@ -24,22 +25,29 @@ export interface FillWork {
 
 export async function fillWork({ catalog, cluster, target, sources }: FillPlace): Promise<FillWork> {
   const names = sources.map(({ name }) => name);
-  const { backups, from } = fillScope(await catalog.backups(cluster), target.name, names);
+  // What retention has removed from it stays out of it, wherever else it is.
+  const expired = await catalog.expired(target.name, cluster);
+  const { backups, from } = fillScope(await catalog.backups(cluster), target.name, names, expired.backups);
   const held = new Set((await catalog.otherWalFiles(target.name, cluster)).map(({ name }) => name));
   const others = new Map<string, WalFileRecord>();
   const segments: SegmentRun[] = [];
   const ranges = await catalog.walRanges(target.name, cluster);
   for (const source of names) {
     for (const file of await catalog.otherWalFiles(source, cluster)) {
-      const wanted = file.kind === 'history' || (from !== undefined && (file.segment ?? 0n) >= from);
+      const wanted = file.kind === 'history' || isWanted(file, from, expired.wal);
       if (wanted && !held.has(file.name) && !others.has(file.name)) others.set(file.name, file);
     }
     if (from === undefined) continue;
-    const known = [...ranges, ...segments].sort((a, b) => a.timeline - b.timeline || (a.first < b.first ? -1 : 1));
+    const known = [...ranges, ...expired.wal, ...segments];
     segments.push(...missingSegments(await catalog.walRanges(source, cluster), known, from));
   }
   const rank = ({ kind }: WalFileRecord): number => (kind === 'history' ? 0 : 1);
   return { backups, segments, others: [...others.values()].sort((a, b) => rank(a) - rank(b)) };
+}
+
+function isWanted(file: WalFileRecord, from: bigint | undefined, expired: readonly SegmentRun[]): boolean {
+  if (from === undefined || file.segment === undefined || file.segment < from) return false;
+  return !holdsSegment(expired, file.timeline, file.segment);
 }
 
 /** How far a repository is behind. */

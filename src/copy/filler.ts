@@ -1,4 +1,4 @@
-import type { ClusterIdentity, WalFileRecord } from '../../catalog/catalog.ts';
+import type { ClusterIdentity, SegmentRun, WalFileRecord } from '../../catalog/catalog.ts';
 import { sweepBackups } from '../backup/sweep.ts';
 import type { BackupLog } from '../backup/backup-deps.ts';
 import { errorToDocument, isWaldenError, toWaldenError, WaldenError } from '../errors.ts';
@@ -9,8 +9,7 @@ import { byPreference, type Repository } from '../repository/repository.ts';
 import { copyBackup } from './copy-backup.ts';
 import { copyWalFile } from './copy-wal-file.ts';
 import type { CopyDeps } from './copy-deps.ts';
-import { type FillLag, fillLag, type FillPlace, fillWork } from './fill-work.ts';
-import type { SegmentRun } from './missing-wal.ts';
+import { type FillLag, fillLag, type FillPlace, type FillWork, fillWork } from './fill-work.ts';
 
 /** WAL files under way at the same time: more would keep the workers from archiving. */
 const FILES_AT_ONCE = 2;
@@ -69,6 +68,11 @@ export class RepositoryFiller {
   /** What the target lacks, by the catalog. */
   async lag(): Promise<FillLag> {
     return await fillLag(this.#place);
+  }
+
+  /** The same, one by one. */
+  async work(): Promise<FillWork> {
+    return await fillWork(this.#place);
   }
 
   start(): void {

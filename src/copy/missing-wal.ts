@@ -1,12 +1,5 @@
-import type { WalRange } from '../../catalog/catalog.ts';
-import type { TimelineId } from '../postgres/lsn.ts';
-
-/** Segments of one timeline; both ends included. */
-export interface SegmentRun {
-  readonly timeline: TimelineId;
-  readonly first: bigint;
-  readonly last: bigint;
-}
+import type { SegmentRun, WalRange } from '../../catalog/catalog.ts';
+import { withoutRuns } from '../wal/segment-runs.ts';
 
 type Ranges = readonly Pick<WalRange, 'timeline' | 'first' | 'last'>[];
 
@@ -15,25 +8,8 @@ type Ranges = readonly Pick<WalRange, 'timeline' | 'first' | 'last'>[];
  * as the ranges are.
  */
 export function missingSegments(source: Ranges, target: Ranges, from: bigint): readonly SegmentRun[] {
-  return source.flatMap(({ timeline, first, last }) => {
-    const begin = first < from ? from : first;
-    return begin > last ? [] : [...without({ timeline, first: begin, last }, target)];
-  });
-}
-
-/** The number of segments. */
-export function countSegments(runs: readonly SegmentRun[]): number {
-  return runs.reduce((sum, { first, last }) => sum + Number(last - first) + 1, 0);
-}
-
-function* without(run: SegmentRun, held: Ranges): Generator<SegmentRun> {
-  const { timeline, last } = run;
-  let next = run.first;
-  for (const range of held) {
-    if (range.timeline !== timeline || range.last < next) continue;
-    if (range.first > last) break;
-    if (range.first > next) yield { timeline, first: next, last: range.first - 1n };
-    next = range.last + 1n;
-  }
-  if (next <= last) yield { timeline, first: next, last };
+  const wanted = source
+    .map(({ timeline, first, last }) => ({ timeline, first: first < from ? from : first, last }))
+    .filter(({ first, last }) => first <= last);
+  return withoutRuns(wanted, target);
 }

@@ -1,30 +1,25 @@
 import type { BackupRecord, ClusterIdentity, ClusterName, WalFileRecord } from '../../catalog/catalog.ts';
 import type { ObjectKey } from '../../storage-drivers/driver.ts';
-import { isWaldenError, WaldenError } from '../errors.ts';
+import { isWaldenError, type WaldenError } from '../errors.ts';
 import { inParallel } from '../platform/in-parallel.ts';
 import { ProgressMeter, type WorkProgress } from '../platform/progress-meter.ts';
-import { parseWalName } from '../postgres/wal-name.ts';
 import { MAX_RECORD_BYTES, readBackupRecord, type StoredBackup } from '../repository/backup-record.ts';
 import { backupRecordKey, manifestKey, packKey } from '../repository/keys.ts';
 import {
   bodyOfBytes,
   bodyOfObject,
   bodyOfStored,
-  hashObject,
   readSmallObject,
   type StoredObject,
 } from '../repository/object-bytes.ts';
 import { byPreference, type Repository } from '../repository/repository.ts';
-import { openWalObject } from '../wal/open-object.ts';
+import { checkObject, checkWalFile, DAMAGED, damageOf } from '../verify/check-objects.ts';
 import type { CopyDeps } from './copy-deps.ts';
 import { withVerifiedCopy } from './copy-wal-file.ts';
 import { ObjectProblems } from './problems.ts';
 
 const FILES_AT_ONCE = 2;
 const NAMED = 100;
-/** What a good copy puts right; anything else says nothing about the object. */
-const DAMAGED = ['CHECKSUM_MISMATCH', 'FORMAT_INVALID', 'STORAGE_OBJECT_MISSING', 'STORAGE_SIZE'] as const;
-
 /** Of a repository that cannot give a copy; another may. */
 const NOT_TO_BE_HAD = ['STORAGE_UNAVAILABLE', 'SERVER_MISMATCH', 'KEY_MISSING', 'KEY_REFUSED'] as const;
 
@@ -65,8 +60,10 @@ export async function repairRepository(
   { signal, onProgress }: { readonly signal: AbortSignal; readonly onProgress: (progress: WorkProgress) => void },
 ): Promise<RepairResult> {
   const problems = new ObjectProblems();
+  const marked = await markedKeys(deps, order);
   const meter = new ProgressMeter(deps.clock, await bytesToRead(deps, order), onProgress);
   const repairedKeys: string[] = [];
+  const rightAgain: ObjectKey[] = [];
   let [objects, bytes, repaired] = [0, 0, 0];
   const repair: Repair = {
     ...{ ...order, deps, signal, problems },
@@ -74,22 +71,45 @@ export async function repairRepository(
       objects += 1;
       bytes += object.bytes;
       meter.add(object.bytes, 1);
+      if (marked.has(object.key)) rightAgain.push(object.key);
       if (!object.repaired) return;
       repaired += 1;
       if (repairedKeys.length < NAMED) repairedKeys.push(object.key);
     },
   };
-  for (const place of order.clusters) {
-    meter.phase(`WAL of ${place.cluster}`);
-    const files = deps.catalog.walFiles(order.target.name, place.cluster);
-    await inParallel(files, FILES_AT_ONCE, (file) =>
-      one(repair, file.key, () => repairWalFile(repair, place.identity, file)),
-    );
-    meter.phase(`backups of ${place.cluster}`);
-    for (const backup of await completeBackups(deps, order.target, place.cluster)) await repairBackup(repair, backup);
+  try {
+    for (const place of order.clusters) {
+      meter.phase(`WAL of ${place.cluster}`);
+      const files = deps.catalog.walFiles(order.target.name, place.cluster);
+      await inParallel(files, FILES_AT_ONCE, (file) =>
+        one(repair, file.key, () => repairWalFile(repair, place.identity, file)),
+      );
+      meter.phase(`backups of ${place.cluster}`);
+      for (const backup of await completeBackups(deps, order.target, place.cluster)) await repairBackup(repair, backup);
+    }
+  } finally {
+    // Also of what was repaired before it was ended.
+    for (const key of rightAgain) {
+      const cluster = marked.get(key);
+      if (cluster !== undefined) await deps.catalog.proof.unmarkDamaged(order.target.name, cluster, key);
+    }
   }
   problems.throwIfAny('repaired');
   return { objects, bytes, repaired, repairedKeys };
+}
+
+/** What a verification found to be bad in this repository, and of which cluster it is. */
+async function markedKeys(
+  { catalog }: CopyDeps,
+  { target, clusters }: RepairOrder,
+): Promise<ReadonlyMap<ObjectKey, ClusterName>> {
+  const marked = new Map<ObjectKey, ClusterName>();
+  for (const { cluster } of clusters) {
+    for (const { repository, key } of await catalog.proof.damagedObjects(cluster)) {
+      if (repository === target.name) marked.set(key, cluster);
+    }
+  }
+  return marked;
 }
 
 async function bytesToRead({ catalog }: CopyDeps, { target, clusters }: RepairOrder): Promise<number> {
@@ -126,16 +146,7 @@ async function repairWalFile(repair: Repair, identity: ClusterIdentity, file: Wa
   const { deps, target, signal, right } = repair;
   const { cluster, key, storedBytes } = file;
   const place = { cluster, identity };
-  const damage = await damageOf(async () => {
-    const { sha256 } = await openWalObject(
-      { ...place, pool: deps.pool },
-      target,
-      parseWalName(file.name),
-      undefined,
-      signal,
-    );
-    if (sha256 !== file.sha256) throw new WaldenError('CHECKSUM_MISMATCH', `${key} is not what was archived`);
-  });
+  const damage = await damageOf(() => checkWalFile(deps.pool, target, file, identity, signal));
   if (damage === undefined) {
     right({ key, bytes: storedBytes, repaired: false });
     return;
@@ -184,10 +195,7 @@ async function repairObjects(repair: Repair, { start, packs, manifest }: StoredB
 
 async function repairObject(repair: Repair, key: ObjectKey, stored: StoredObject): Promise<void> {
   const { target, signal, right } = repair;
-  const damage = await damageOf(async () => {
-    if ((await hashObject(target.driver, key, signal)) === stored.sha256) return;
-    throw new WaldenError('CHECKSUM_MISMATCH', `${key} in repository ${target.name} is not what was stored`);
-  });
+  const damage = await damageOf(() => checkObject(target, key, stored, signal));
   if (damage !== undefined) {
     await fromAnother(repair, damage, async (from) => {
       // The driver takes only what has this hash.
@@ -196,17 +204,6 @@ async function repairObject(repair: Repair, key: ObjectKey, stored: StoredObject
     });
   }
   right({ key, bytes: stored.bytes, repaired: damage !== undefined });
-}
-
-/** What is wrong with an object; undefined: nothing. @throws what says nothing about it */
-async function damageOf(look: () => Promise<void>): Promise<WaldenError | undefined> {
-  try {
-    await look();
-    return undefined;
-  } catch (error) {
-    if (isWaldenError(error, ...DAMAGED)) return error;
-    throw error;
-  }
 }
 
 /** @throws the damage, when nobody has a good copy */

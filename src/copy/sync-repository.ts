@@ -1,7 +1,8 @@
-import type { ClusterIdentity, ClusterName } from '../../catalog/catalog.ts';
+import type { ClusterIdentity, ClusterName, SegmentRun } from '../../catalog/catalog.ts';
 import { WaldenError } from '../errors.ts';
 import { inParallel } from '../platform/in-parallel.ts';
 import { ProgressMeter, type WorkProgress } from '../platform/progress-meter.ts';
+import type { TimelineId } from '../postgres/lsn.ts';
 import type { Micros } from '../postgres/timestamp.ts';
 import { segmentNumber, type WalFileName } from '../postgres/wal-name.ts';
 import { withParents } from '../repository/backup-chain.ts';
@@ -10,7 +11,8 @@ import { copyClusterFile, readClusterFile } from '../repository/cluster-file.ts'
 import { walPrefix } from '../repository/keys.ts';
 import { readStoredWalFile } from '../repository/rebuild-wal.ts';
 import { storedBackups } from '../repository/stored-backups.ts';
-import { compareListings, type ListedPair } from './compare-listings.ts';
+import { compareListings, type ListedPair } from '../repository/compare-listings.ts';
+import { holdsSegment } from '../wal/segment-runs.ts';
 import { copyBackup, type CopyWay } from './copy-backup.ts';
 import type { CopiedCluster, CopyControls, CopyDeps } from './copy-deps.ts';
 import { copyWalFile } from './copy-wal-file.ts';
@@ -35,12 +37,14 @@ interface SyncedCluster extends CopiedCluster {
   readonly backups: readonly StoredBackup[];
   /** The first segment to copy. */
   readonly from: bigint;
+  /** What retention has removed from where it is copied to: that stays out of it. */
+  readonly expired: readonly SegmentRun[];
 }
 
 /**
  * Makes one repository hold what another one holds, byte for byte: what stands in the stores decides, not the catalog,
- * which is told of everything that is found and copied. Nothing is overwritten or removed. Begun again, it goes on where
- * it ended.
+ * which is told of everything that is found and copied. Nothing is overwritten or removed, and what retention has removed is
+ * not brought back. Begun again, it goes on where it ended.
  * @throws NOT_FOUND when FROM knows none of the clusters; at the end, for objects that could not be copied, as
  * `ObjectProblems`; INTERRUPTED, LOCAL_IO, and the codes of stores out of reach
  */
@@ -117,12 +121,13 @@ async function prepare(
       problems.add(`backup ${id}`, error);
     }
   }
+  const expired = await catalog.expired(to.name, cluster);
   const backups = withParents(
     all,
-    all.filter(({ start }) => since === undefined || start.startedAt >= since),
+    all.filter(({ start }) => (since === undefined || start.startedAt >= since) && !expired.backups.includes(start.id)),
     ({ start, facts }) => ({ id: start.id, parent: facts.parent }),
   );
-  return { cluster, identity, backups, from: since === undefined ? 0n : firstNeeded(backups) };
+  return { cluster, identity, backups, from: since === undefined ? 0n : firstNeeded(backups), expired: expired.wal };
 }
 
 /** Nothing when there is no backup. */
@@ -142,23 +147,29 @@ async function bytesToCopy(order: SyncOrder, cluster: SyncedCluster, signal: Abo
 
 async function* walPairs(
   { from, to }: CopyWay,
-  { cluster, from: first, identity }: SyncedCluster,
+  { cluster, from: first, identity, expired }: SyncedCluster,
   signal: AbortSignal,
 ): AsyncGenerator<ListedPair> {
   const prefix = walPrefix(cluster);
   const pairs = compareListings(from.driver.list(prefix, { signal }), to.driver.list(prefix, { signal }));
   for await (const pair of pairs) {
-    const segment = segmentOfKey(pair.info.key, identity);
-    if (segment === undefined || segment >= first) yield pair;
+    const place = placeOfKey(pair.info.key, identity);
+    const isWanted =
+      place === undefined || (place.segment >= first && !holdsSegment(expired, place.timeline, place.segment));
+    if (isWanted) yield pair;
   }
 }
 
 /** Undefined for a history file, and for what is not named like a WAL object: reading it tells. */
-function segmentOfKey(key: string, { segmentBytes }: ClusterIdentity): bigint | undefined {
+function placeOfKey(
+  key: string,
+  { segmentBytes }: ClusterIdentity,
+): { readonly timeline: TimelineId; readonly segment: bigint } | undefined {
   const name = /\/([0-9A-F]{24})[^/]*$/.exec(key)?.[1];
   if (name === undefined) return undefined;
   const perLog = 0x1_0000_0000n / BigInt(segmentBytes);
-  return BigInt(`0x${name.slice(8, 16)}`) * perLog + BigInt(`0x${name.slice(16)}`);
+  const segment = BigInt(`0x${name.slice(8, 16)}`) * perLog + BigInt(`0x${name.slice(16)}`);
+  return { timeline: Number.parseInt(name.slice(0, 8), 16) as TimelineId, segment };
 }
 
 /** Whether it was copied. What is there already is recorded by what stands in its head. */

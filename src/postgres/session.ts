@@ -7,6 +7,11 @@ import { withPassfile } from './passfile.ts';
 export interface Session {
   /** 64-bit integers come as text. @throws SERVER_QUERY, SERVER_UNREACHABLE when the connection is lost */
   query(text: string, values?: readonly unknown[]): Promise<readonly Record<string, unknown>[]>;
+  /**
+   * Several statements at once, in one transaction unless they say otherwise. @returns of each its rows, with their columns in
+   * order @throws as query
+   */
+  script(text: string): Promise<readonly (readonly (readonly unknown[])[])[]>;
   /** May be called again. */
   close(): Promise<void>;
 }
@@ -46,29 +51,42 @@ export async function openSession(conninfo: string, options: SessionOptions = {}
     throw new WaldenError('SERVER_UNREACHABLE', fact, { details: sqlstate === undefined ? {} : { sqlstate }, cause });
   }
   let closed: Promise<void> | undefined;
-  return {
-    async query(text, values = []) {
-      try {
-        const result = await client.query<Record<string, unknown>>(text, [...values]);
-        return result.rows;
-      } catch (cause) {
-        if (lost !== undefined || !(cause instanceof pg.DatabaseError) || endsSession(cause.code)) {
-          // Also after the deadline: an answer that comes later would be taken for that of the next query.
-          client.connection.stream.destroy();
-          const fact = messageOf(lost ?? cause);
-          throw new WaldenError('SERVER_UNREACHABLE', `the connection to PostgreSQL was lost: ${fact}`, { cause });
-        }
-        throw new WaldenError('SERVER_QUERY', `PostgreSQL refused a query: ${cause.message}`, {
-          details: { sqlstate: cause.code, query: text },
-          cause,
-        });
+  const asked = async <Result>(text: string, ask: () => Promise<Result>): Promise<Result> => {
+    try {
+      return await ask();
+    } catch (cause) {
+      if (lost !== undefined || !(cause instanceof pg.DatabaseError) || endsSession(cause.code)) {
+        // Also after the deadline: an answer that comes later would be taken for that of the next query.
+        client.connection.stream.destroy();
+        const fact = messageOf(lost ?? cause);
+        throw new WaldenError('SERVER_UNREACHABLE', `the connection to PostgreSQL was lost: ${fact}`, { cause });
       }
-    },
+      throw new WaldenError('SERVER_QUERY', `PostgreSQL refused a query: ${cause.message}`, {
+        details: { sqlstate: cause.code, query: text },
+        cause,
+      });
+    }
+  };
+  return {
+    query: (text, values = []) =>
+      asked(text, async () => (await client.query<Record<string, unknown>>(text, [...values])).rows),
+    script: (text) =>
+      asked(text, async () => {
+        // Without values it is one message of the simple protocol, which is answered with a result for each statement.
+        const answer: unknown = await client.query({ text, rowMode: 'array' });
+        const results = (Array.isArray(answer) ? answer : [answer]) as readonly { readonly rows: unknown[][] }[];
+        return results.map(({ rows }) => rows);
+      }),
     close() {
       closed ??= endWithin(client);
       return closed;
     },
   };
+}
+
+/** Any text as a string constant, for statements that take no parameters, whatever standard_conforming_strings says. */
+export function sqlLiteral(text: string): string {
+  return pg.escapeLiteral(text);
 }
 
 /**

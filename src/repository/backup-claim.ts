@@ -12,6 +12,9 @@ import { openSealedJson, sealJson } from './sealed-json.ts';
  * another one on the same repository neither uses the same id nor takes what is under way for what a crash left.
  */
 
+/** No backup takes this long: what another service began before and did not end was left by a crash. */
+export const ABANDONED_MICROS = 7 * 24 * 3600 * 1_000_000;
+
 const FORMAT = 1;
 const MAX_BYTES = 64 * 1024;
 const ClaimJson = Type.Object({ format: Type.Integer({ minimum: 1 }), service: Type.String() });

@@ -1,9 +1,19 @@
 import type { BackupRecord } from '../../catalog/catalog.ts';
+import type { DamagedObject } from '../../catalog/proof.ts';
 import { formatLsn } from '../postgres/lsn.ts';
 import { formatMicros } from '../postgres/timestamp.ts';
 
-/** A backup as the API and `--json` show it; src/service/api.ts declares the same shape. */
-export function backupDocument({ facts, error, ...backup }: BackupRecord) {
+/** Of so many damaged objects of a backup it is told which. */
+const SHOWN = 100;
+
+/**
+ * A backup as the API and `--json` show it; src/service/api.ts declares the same shape.
+ * @param marks what was found damaged in the cluster
+ */
+export function backupDocument({ facts, error, ...backup }: BackupRecord, marks: readonly DamagedObject[] = []) {
+  const damaged = marks.filter(
+    ({ repository, part }) => repository === backup.repository && part.kind === 'backup' && part.backup === backup.id,
+  );
   return {
     repository: backup.repository,
     cluster: backup.cluster,
@@ -32,5 +42,16 @@ export function backupDocument({ facts, error, ...backup }: BackupRecord) {
             corruptPages: facts.corruptPages.map(({ path, blocks }) => ({ path, blocks: [...blocks] })),
             tablespaces: facts.tablespaces.map(({ oid, location }) => ({ oid, location })),
           },
+    ...(damaged.length === 0 ? {} : { damaged: damaged.slice(0, SHOWN).map(damagedDocument) }),
+  };
+}
+
+export function damagedDocument({ repository, key, part, error, foundAt }: DamagedObject) {
+  return {
+    ...{ repository, key },
+    walFile: part.kind === 'wal' ? part.name : null,
+    backup: part.kind === 'backup' ? part.backup : null,
+    error: { ...error },
+    foundAt: formatMicros(foundAt),
   };
 }

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { BackupRecord, Catalog, ClusterName, WalFileRecord } from '../../catalog/catalog.ts';
+import type { BackupRecord, Catalog, ClusterName, HoldRecord, WalFileRecord } from '../../catalog/catalog.ts';
 import type { CatalogReplacement } from '../../catalog/replacement.ts';
 import type { Repository } from './repository.ts';
 
@@ -46,6 +46,12 @@ async function* differences(comparison: CatalogComparison): AsyncGenerator<strin
       const unchanged = (row: BackupRecord): boolean => row.repository === name && !changed(name, cluster, row.id);
       const backups = (await before.backups(cluster)).filter(unchanged);
       yield* backupDifferences(backups, (await after.backups(cluster)).filter(unchanged), place);
+      const known = (hold: HoldRecord): boolean => hold.repository === name && !changed(name, cluster, hold.backup);
+      const held = (await before.holds(cluster)).filter(known);
+      yield* holdDifferences(held, (await after.holds(cluster)).filter(known), place);
+      if (!isDeepStrictEqual(await before.expired(name, cluster), await after.expired(name, cluster))) {
+        yield `what retention removed of cluster ${cluster} from repository ${name} was known otherwise`;
+      }
     }
   }
 }
@@ -106,6 +112,19 @@ function* backupDifferences(
     if (oldRow === undefined) yield `${what} was not known`;
     else if (oldRow.state === 'failed') yield `${what} was known as failed and is complete`;
     else yield* factsThatDiffer(what, oldRow, nowRow);
+  }
+}
+
+function* holdDifferences(
+  before: readonly HoldRecord[],
+  after: readonly HoldRecord[],
+  { cluster, repository }: Place,
+): Generator<string> {
+  const [old, now] = [before, after].map((holds) => new Map(holds.map((hold) => [hold.backup, hold])));
+  if (old === undefined || now === undefined) return;
+  for (const id of [...new Set([...old.keys(), ...now.keys()])].sort()) {
+    if (isDeepStrictEqual(old.get(id), now.get(id))) continue;
+    yield `the hold of backup ${id} of cluster ${cluster} in repository ${repository} was known otherwise`;
   }
 }
 

@@ -27,6 +27,8 @@ export async function keepKnown({ from, to, repository, clusters, signal }: Know
     for (const row of await from.backups(cluster)) {
       if (row.repository === repository && !read.has(row.id)) await keepBackup(to, row);
     }
+    for (const hold of await from.holds(cluster)) if (hold.repository === repository) await to.recordHold(hold);
+    await to.recordExpired(repository, cluster, await from.expired(repository, cluster));
   }
 }
 

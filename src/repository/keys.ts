@@ -69,3 +69,18 @@ export function manifestKey(cluster: ClusterName, id: BackupId): ObjectKey {
 export function packKey(cluster: ClusterName, id: BackupId, pack: number): ObjectKey {
   return `${backupPrefix(cluster, id)}data/${pack.toString().padStart(5, '0')}.tar.zst` as ObjectKey;
 }
+
+/** Beside the backups, so that one short listing tells what is held. */
+export function holdsPrefix(cluster: ClusterName): string {
+  return `${cluster}/holds/`;
+}
+
+/** `main/holds/20261122T021500F/20261129T101500123456Z.json` */
+export function holdPrefix(cluster: ClusterName, backup: BackupId): string {
+  return `${holdsPrefix(cluster)}${backup}/`;
+}
+
+/** What retention removed: `main/expired/20261129T101500123456Z.json`. */
+export function expiredPrefix(cluster: ClusterName): string {
+  return `${cluster}/expired/`;
+}

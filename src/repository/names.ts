@@ -14,6 +14,11 @@ export function repositoryName(text: string): RepositoryName {
   return checkName('repository', text) as RepositoryName;
 }
 
+/** @throws CONFIG_INVALID, as `clusterName`. */
+export function scheduleOrHookName(text: string): string {
+  return checkName('schedule or hook', text);
+}
+
 /** @throws FORMAT_INVALID unless like `20261122T021500F`. */
 export function backupId(text: string): BackupId {
   if (!/^\d{8}T\d{6}[FI]$/.test(text)) {

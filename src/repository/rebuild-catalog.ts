@@ -2,6 +2,7 @@ import type { Catalog, ClusterName } from '../../catalog/catalog.ts';
 import { readClusterFile } from './cluster-file.ts';
 import { type ArchiveRebuild, assertGoingOn, noteDamaged } from './rebuild-archive.ts';
 import { rebuildBackups } from './rebuild-backups.ts';
+import { rebuildRetention } from './rebuild-retention.ts';
 import { rebuildWal } from './rebuild-wal.ts';
 import type { Repository } from './repository.ts';
 
@@ -29,6 +30,7 @@ export async function rebuildCatalog(request: RebuildRequest): Promise<void> {
       if (!(await rebuildCluster(archive))) continue;
       await rebuildWal(archive);
       await rebuildBackups(archive);
+      await rebuildRetention(archive);
     }
   }
 }

@@ -26,6 +26,7 @@ export class StoreHealth {
   #latencyMs: number | undefined;
   /** What the last calls took, in milliseconds. */
   #lastCalls: readonly number[] = [];
+  #listener: (call: ObservedCall) => void = () => undefined;
 
   constructor(clock: Clock = systemClock) {
     this.#clock = clock;
@@ -36,6 +37,16 @@ export class StoreHealth {
     if (this.#failure === undefined) return undefined;
     const age = Math.abs(this.#clock.now().getTime() - this.#failure.lastAt.getTime());
     return age > REMEMBERED_MS ? undefined : this.#failure;
+  }
+
+  /** The same however long ago: until it answers again, nobody knows better. */
+  get lastFailure(): StoreFailure | undefined {
+    return this.#failure;
+  }
+
+  /** `listener` is told of each call from now on; there is one. */
+  listen(listener: (call: ObservedCall) => void): void {
+    this.#listener = listener;
   }
 
   /** Until the first byte, smoothed; undefined before the first call. */
@@ -53,7 +64,9 @@ export class StoreHealth {
     return found < 0 ? NEARNESS_MS.length : found;
   }
 
-  readonly observe = ({ operation, milliseconds, error }: ObservedCall): void => {
+  readonly observe = (call: ObservedCall): void => {
+    this.#listener(call);
+    const { operation, milliseconds, error } = call;
     // What needs no key says nothing about keys.
     const usedKeys = error === undefined && operation !== 'stat' && operation !== 'list' && operation !== 'remove';
     if (error !== undefined && isWaldenError(error, 'STORAGE_UNAVAILABLE', 'STORAGE_DENIED', ...KEYS_FAIL)) {

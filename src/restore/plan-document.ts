@@ -7,6 +7,10 @@ import { timelineOfSegment } from '../wal/path-coverage.ts';
 import type { RestorePlan } from './plan.ts';
 import { describeTarget } from './target.ts';
 
+function secondsOf(estimate: RestorePlan['estimate']): number | null {
+  return estimate === undefined ? null : estimate.restoreSeconds + (estimate.recoverySeconds ?? 0);
+}
+
 export function planDocument(plan: RestorePlan): PlanDocument {
   const { choice, cluster, repository, target } = plan;
   const { view, backup } = choice.candidate;
@@ -27,7 +31,9 @@ export function planDocument(plan: RestorePlan): PlanDocument {
     unstoredSegments: plan.fromTail.filter(({ storedIn }) => storedIn === undefined).length,
     restoreBytes: plan.restoreBytes,
     storedBytes: plan.storedBytes,
-    estimatedSeconds: plan.estimatedSeconds ?? null,
+    estimatedSeconds: secondsOf(plan.estimate),
+    estimate:
+      plan.estimate === undefined ? null : { ...plan.estimate, recoverySeconds: plan.estimate.recoverySeconds ?? null },
     latest: choice.lastCommit === undefined ? null : formatMicros(choice.lastCommit),
     notes: [...plan.notes],
   };

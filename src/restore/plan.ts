@@ -1,6 +1,7 @@
 import { statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { BackupId, Catalog, ClusterName, RepositoryName } from '../../catalog/catalog.ts';
+import type { DamagedObject } from '../../catalog/proof.ts';
 import { type ErrorCode, isWaldenError, systemErrorCode, WaldenError } from '../errors.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { WorkerPool } from '../platform/worker-pool.ts';
@@ -13,11 +14,14 @@ import { readKeptTail } from '../wal/receive/kept-tail.ts';
 import { readSpooledTail, type SpooledTail, type SpooledTailSource } from '../wal/receive/spooled-tail.ts';
 import { furthest, newIn, type TailSegment, withTail } from '../wal/tail.ts';
 import type { ArchiveView } from '../wal/archive-view.ts';
+import { withoutDamaged } from '../wal/sound-view.ts';
 import type { PathStep } from '../wal/path-coverage.ts';
 import { completeBackups, viewArchive } from '../wal/view-archive.ts';
 import { archiveLookups } from './archive-lookups.ts';
 import type { Choice } from './choose.ts';
 import { decide } from './decide.ts';
+import { type Estimate, estimateOf, measuredRates } from './estimate.ts';
+import { markWords, marksInTheWay, onlyDamaged, passedOver } from './marks.ts';
 import { planDocument } from './plan-document.ts';
 import { noBackup } from './refusals.ts';
 import { readStoredTail } from './stored-tail.ts';
@@ -67,9 +71,11 @@ export interface RestorePlan {
   readonly storedBytes: number;
   /** The timelines of the server that a standby is to follow: what of the tail is not on them would lead it astray. */
   readonly follows?: readonly PathStep[] | undefined;
-  /** By the last measured restore. */
-  readonly estimatedSeconds: number | undefined;
+  /** By what was measured last; undefined: nothing was. */
+  readonly estimate: Estimate | undefined;
   readonly notes: readonly string[];
+  /** What it has to read and was found damaged, in words; nothing unless the backup was asked for by name. */
+  readonly marked: readonly string[];
 }
 
 /**
@@ -92,7 +98,10 @@ export async function checkPlaces({ choice }: RestorePlan, { to, tablespaceMap =
   await checkTarget({ dataDirectory, tablespaceDirectories: places.map(({ location }) => location) });
 }
 
-/** As makePlan. The first repository that can serve the target is taken; if none can, the first one's refusal is told. */
+/**
+ * As makePlan. The first repository that can serve the target is taken; if none can, the first one's refusal is told. What was
+ * found damaged is taken only when nothing else can serve a backup that was asked for by name.
+ */
 export async function planRestore(
   deps: PlanDeps,
   cluster: ClusterName,
@@ -101,6 +110,29 @@ export async function planRestore(
 ): Promise<RestorePlan> {
   const target = parseTarget(request.target, microsFromDate(deps.clock.now()));
   await assertBackupUsable(deps, cluster, target);
+  const marks = await deps.catalog.proof.damagedObjects(cluster);
+  try {
+    return await planWithout(marks, deps, cluster, target, request, signal);
+  } catch (error) {
+    if (marks.length === 0 || !isWaldenError(error, ...OTHER_MAY_SERVE)) throw error;
+    // Not better than what is refused already, where it cannot work either.
+    const plan = await planWithout([], deps, cluster, target, request, signal).catch(() => undefined);
+    if (plan === undefined) throw error;
+    const inTheWay = marksInTheWay(plan, marks);
+    if (target.backup === undefined) throw onlyDamaged(inTheWay, plan.choice.candidate.backup.id, error);
+    const marked = markWords(inTheWay);
+    return { ...plan, marked, notes: [...marked.map((words) => `DAMAGED: ${words}`), ...plan.notes] };
+  }
+}
+
+async function planWithout(
+  marks: readonly DamagedObject[],
+  deps: PlanDeps,
+  cluster: ClusterName,
+  target: TargetChoice,
+  request: RestoreRequest,
+  signal: AbortSignal | undefined,
+): Promise<RestorePlan> {
   // Before the catalog is asked: what leaves the tail is in the catalog by then.
   const tail = await tailFor(deps, cluster, target);
   const refusals: { readonly repository: Repository; readonly error: WaldenError }[] = [];
@@ -110,12 +142,14 @@ export async function planRestore(
         choice,
         fromTail,
         notes: tailWords,
-      } = await planFrom(deps, repository, cluster, { target, tail }, signal);
-      const passedOver = [
+      } = await planFrom(deps, repository, cluster, { target, tail, marks }, signal);
+      const asked = [...refusals.map((one) => one.repository.name), repository.name];
+      const others = [
+        ...passedOver(marks, asked),
         ...refusals.map((one) => `repository ${one.repository.name} cannot serve it: ${one.error.message}`),
         ...inTrouble(deps.repositories, [repository, ...refusals.map((one) => one.repository)]),
       ];
-      const notes = [...passedOver, ...tail.notes, ...tailWords];
+      const notes = [...others, ...tail.notes, ...tailWords];
       return await completePlan(deps, { cluster, repository, target, choice, fromTail }, request, notes);
     } catch (error) {
       if (!isWaldenError(error, ...OTHER_MAY_SERVE)) throw error;
@@ -133,15 +167,23 @@ function inTrouble(repositories: readonly Repository[], asked: readonly Reposito
   });
 }
 
+interface Sought {
+  readonly target: TargetChoice;
+  readonly tail: TailKnown;
+  /** What is not to be used. */
+  readonly marks: readonly DamagedObject[];
+}
+
 async function planFrom(
   deps: PlanDeps,
   repository: Repository,
   cluster: ClusterName,
-  { target, tail }: { readonly target: TargetChoice; readonly tail: TailKnown },
+  { target, tail, marks }: Sought,
   signal: AbortSignal | undefined,
 ): Promise<Pick<RestorePlan, 'choice' | 'fromTail' | 'notes'>> {
-  const whole = await viewArchive(deps.catalog, cluster, repository.name);
-  if (whole === undefined) throw noBackup({ cluster, repository: repository.name });
+  const archive = await viewArchive(deps.catalog, cluster, repository.name);
+  if (archive === undefined) throw noBackup({ cluster, repository: repository.name });
+  const whole = withoutDamaged(archive, marks);
   const wanted = target.backup;
   const stored = wanted === undefined ? whole : { ...whole, backups: whole.backups.filter(({ id }) => id === wanted) };
   const own = await readStoredTail({ ...deps, repository, cluster }, xidOf(target), signal);
@@ -216,13 +258,15 @@ async function completePlan(
   // The size of the full one as a rule: the others hold what changed.
   const restoreBytes = Math.max(...chain.map(({ facts }) => facts.plainBytes));
   const storedBytes = chain.reduce((sum, { facts }) => sum + facts.storedBytes, 0);
-  const rate = await measuredRate(catalog);
+  const { segmentBytes } = choice.candidate.view.archive;
+  const walBytes = Number(choice.to - choice.from + 1n) * segmentBytes;
   return {
     ...decided,
     chain: chain.slice(1).map(({ id }) => id),
     restoreBytes,
     storedBytes,
-    estimatedSeconds: rate === undefined ? undefined : restoreBytes / rate,
+    marked: [],
+    estimate: estimateOf({ restoreBytes, walBytes }, await measuredRates(catalog, cluster)),
     notes: [
       ...decided.target.notes,
       ...notes,
@@ -257,16 +301,6 @@ async function assertBackupUsable({ catalog }: PlanDeps, cluster: ClusterName, t
 /** A backup that cannot be restored from one repository, in words. */
 function brokenWords({ id, missing }: BrokenChain, repository: RepositoryName): string {
   return `backup ${id} cannot be restored from repository ${repository}: it builds on ${missing}, which is not there`;
-}
-
-/** Bytes per second of the newest restore that was done. */
-async function measuredRate(catalog: Catalog): Promise<number | undefined> {
-  for (const job of await catalog.jobs(200)) {
-    if ((job.kind !== 'restore' && job.kind !== 'clone') || job.state !== 'done') continue;
-    const { bytes, seconds } = (job.result ?? {}) as { readonly bytes?: unknown; readonly seconds?: unknown };
-    if (typeof bytes === 'number' && typeof seconds === 'number' && seconds > 0 && bytes > 0) return bytes / seconds;
-  }
-  return undefined;
 }
 
 /** Only a note: file systems that compress hold more than they seem to. */

@@ -136,7 +136,9 @@ export function tooLate({ view, backup, run }: Candidate, target: RecoveryTarget
   const from = hole === undefined ? '' : ` --backup ${backup.id}`;
   const commit = facts.lastCommit === undefined ? '' : ` (last commit ${describeMicros(facts.lastCommit)})`;
   const reach = nearest.kind === 'lsn' ? `--lsn ${nearest.value}` : `--latest${from}${commit}`;
-  return new WaldenError(hole === undefined ? 'TARGET_UNREACHABLE' : 'ARCHIVE_GAP', message, {
+  // What was removed on purpose is not lost.
+  const isLost = next !== undefined && !isExpired(view, run.to + 1n, next.from - 1n);
+  return new WaldenError(isLost ? 'ARCHIVE_GAP' : 'TARGET_UNREACHABLE', message, {
     hint: `the nearest that can be reached is ${reach}`,
     details: {
       nearest,
@@ -169,7 +171,19 @@ function endOfWal(target: RecoveryTarget, backup: CompleteBackup, facts: Candida
 export function missingBetween(view: PathView, from: bigint, to: bigint): string {
   const name = (segment: bigint): string =>
     segmentName(timelineOfSegment(view.path, segment, sizeOf(view)), segment, sizeOf(view));
-  return from === to ? `segment ${name(from)} is missing` : `segments ${name(from)} to ${name(to)} are missing`;
+  const one = from === to;
+  const what = one ? `segment ${name(from)}` : `segments ${name(from)} to ${name(to)}`;
+  if (isExpired(view, from, to)) return `${what} ${one ? 'was' : 'were'} removed by retention`;
+  return `${what} ${one ? 'is' : 'are'} missing`;
+}
+
+/** Whether it was retention that removed all of these. */
+function isExpired({ archive, path }: PathView, from: bigint, to: bigint): boolean {
+  const ends = [from, to].map((segment) => timelineOfSegment(path, segment, archive.segmentBytes));
+  const expired = archive.expired ?? [];
+  return expired.some(
+    ({ timeline, first, last }) => ends.every((end) => end === timeline) && first <= from && to <= last,
+  );
 }
 
 /** The first hole between two segments that should both be there. */

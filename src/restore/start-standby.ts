@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { readFile, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { isWaldenError, WaldenError } from '../errors.ts';
@@ -7,10 +7,10 @@ import type { Clock } from '../platform/clock.ts';
 import { postmasterPlace } from '../postgres/postmaster-place.ts';
 import { openSession } from '../postgres/session.ts';
 import { runningPostmaster } from './running-process.ts';
+import { lastWords } from './server-log.ts';
 
 const POLL_MS = 250;
 const QUERY_TIMEOUT_MS = 10_000;
-const LOG_TAIL_LINES = 12;
 /** Beside what pg_ctl waits itself. */
 const PG_CTL_GRACE_MS = 30_000;
 
@@ -88,23 +88,13 @@ async function runPgCtl({ pgCtl, dataDirectory, waitSeconds, signal }: StartOrde
 async function notStarted(dataDirectory: string, log: string, cause?: unknown): Promise<WaldenError> {
   return new WaldenError(
     'STANDBY_NOT_READY',
-    `the standby in ${dataDirectory} did not start: ${await tailOf(log, cause)}`,
+    `the standby in ${dataDirectory} did not start: ${await lastWords(log, cause)}`,
     {
       hint: `the directory is complete: put right what its log says (${log}), and start it with pg_ctl`,
       details: { log },
       cause,
     },
   );
-}
-
-/** What the server said last, else what pg_ctl did. */
-async function tailOf(log: string, cause: unknown): Promise<string> {
-  const text = await readFile(log, 'utf8').catch(() => '');
-  const lines = text.trim().split('\n').slice(-LOG_TAIL_LINES);
-  const telling = lines.filter((line) => /\b(FATAL|PANIC|ERROR)\b/.test(line));
-  const last = telling.at(-1) ?? lines.at(-1) ?? '';
-  if (last !== '') return last.trim();
-  return cause instanceof Error ? cause.message.trim() : 'nothing says why';
 }
 
 /** Class 28 (errcodes.txt): no such role, or it may not log in. Waiting changes nothing about that. */

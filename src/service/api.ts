@@ -1,4 +1,6 @@
 import { type Static, Type } from 'typebox';
+import { ErrorBody, LsnText, Moment, Nullable } from './api-parts.ts';
+import { DamagedDocument, VerificationSummary } from './api-proof.ts';
 
 /**
  * The documents of the HTTP API, version 1: what requests are checked against, what OpenAPI is made of, and what
@@ -6,16 +8,7 @@ import { type Static, Type } from 'typebox';
  * sizes bytes, durations seconds.
  */
 
-const Nullable = <T extends Parameters<typeof Type.Union>[0][number]>(type: T) => Type.Union([type, Type.Null()]);
-const Moment = Type.String();
-const LsnText = Type.String();
-
-export const ErrorBody = Type.Object({
-  code: Type.String(),
-  message: Type.String(),
-  hint: Type.String(),
-  details: Type.Record(Type.String(), Type.Unknown()),
-});
+export { ErrorBody };
 
 export const Ping = Type.Object({
   version: Type.String(),
@@ -80,6 +73,8 @@ export const BackupDocument = Type.Object({
       tablespaces: Type.Array(Type.Object({ oid: Type.Integer(), location: Type.String() })),
     }),
   ),
+  /** What a verification found to be bad of it; absent: nothing, or nobody has looked. */
+  damaged: Type.Optional(Type.Array(DamagedDocument)),
 });
 export const BackupList = Type.Object({ cluster: Type.String(), backups: Type.Array(BackupDocument) });
 
@@ -102,6 +97,8 @@ export const RecoverableWindow = Type.Object({
   earliestLsn: LsnText,
   latestLsn: LsnText,
   holes: Type.Array(WalGapDocument),
+  /** Older backups that lead to their own ends only: retention has removed the WAL behind them. */
+  points: Type.Array(Type.Object({ backup: Type.String(), at: Moment })),
 });
 
 export const JobDocument = Type.Object({
@@ -110,9 +107,12 @@ export const JobDocument = Type.Object({
     Type.Literal('backup'),
     Type.Literal('restore'),
     Type.Literal('clone'),
+    Type.Literal('verify'),
+    Type.Literal('drill'),
     Type.Literal('catalog-rebuild'),
     Type.Literal('repository-sync'),
     Type.Literal('repository-repair'),
+    Type.Literal('expire'),
   ]),
   cluster: Nullable(Type.String()),
   state: Type.Union([Type.Literal('running'), Type.Literal('done'), Type.Literal('failed'), Type.Literal('cancelled')]),
@@ -131,7 +131,6 @@ export const JobDocument = Type.Object({
   error: Nullable(ErrorBody),
   result: Type.Unknown(),
 });
-export const JobList = Type.Object({ jobs: Type.Array(JobDocument) });
 
 /** How WAL comes in over the replication protocol. */
 export const ReceiverDocument = Type.Object({
@@ -198,6 +197,7 @@ export const ClusterStatus = Type.Object({
       lastArchived: Nullable(Type.Object({ name: Type.String(), at: Moment })),
       windows: Type.Array(RecoverableWindow),
       lastBackup: Nullable(BackupDocument),
+      verification: VerificationSummary,
     }),
   ),
   wal: Type.Object({
@@ -286,6 +286,30 @@ export const CloneRequest = Type.Object(
   { additionalProperties: false },
 );
 
+/** A restore that is done for proof: started, recovered, checked, measured and thrown away. */
+export const DrillRequest = Type.Object(
+  {
+    target: Type.Optional(TargetRequest),
+    scratch: Type.Optional(Type.String({ description: 'absolute path of a directory for everything that it makes' })),
+    pgBin: Type.Optional(Type.String({ description: "absolute path of the directory with PostgreSQL's programs" })),
+    checks: Type.Optional(
+      Type.Array(
+        Type.Object(
+          {
+            name: Type.String({ maxLength: 500 }),
+            database: Type.Optional(Type.String({ maxLength: 63 })),
+            sql: Type.String({ maxLength: 1_000_000 }),
+          },
+          { additionalProperties: false },
+        ),
+        { maxItems: 100, description: 'by default those that the configuration names' },
+      ),
+    ),
+    workers: Type.Optional(Type.Integer({ minimum: 1, maximum: 256 })),
+  },
+  { additionalProperties: false },
+);
+
 export const FollowRequest = Type.Object(
   { conninfo: Nullable(Type.String({ maxLength: 2000, description: 'without a password; null: as configured' })) },
   { additionalProperties: false },
@@ -325,8 +349,12 @@ export const PlanDocument = Type.Object({
   unstoredSegments: Type.Integer(),
   restoreBytes: Type.Integer(),
   storedBytes: Type.Integer(),
-  /** By the last measured restore; null when there is none. */
+  /** By what the last drill or restore has measured; null when there was none. */
   estimatedSeconds: Nullable(Type.Number()),
+  /** What the estimate is made of: the files, the WAL (null: never measured), and by what. */
+  estimate: Nullable(
+    Type.Object({ restoreSeconds: Type.Number(), recoverySeconds: Nullable(Type.Number()), by: Type.String() }),
+  ),
   latest: Nullable(Moment),
   notes: Type.Array(Type.String()),
 });
@@ -347,9 +375,9 @@ export type BackupRequest = Static<typeof BackupRequest>;
 export type TargetRequest = Static<typeof TargetRequest>;
 export type RestoreRequest = Static<typeof RestoreRequest>;
 export type CloneRequest = Static<typeof CloneRequest>;
+export type DrillRequest = Static<typeof DrillRequest>;
 export type FollowRequest = Static<typeof FollowRequest>;
 export type SyncRequest = Static<typeof SyncRequest>;
 export type RepairRequest = Static<typeof RepairRequest>;
 export type PlanDocument = Static<typeof PlanDocument>;
 export type JobDocument = Static<typeof JobDocument>;
-export type JobListDocument = Static<typeof JobList>;

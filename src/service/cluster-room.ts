@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { errorToDocument, localIoError, toWaldenError, WaldenError } from '../errors.ts';
 import type { ClusterIdentity, RepositoryName } from '../../catalog/catalog.ts';
 import { type ClusterConfig, withPrimary } from '../config/config.ts';
-import { scriptConfig } from '../config/script-config.ts';
+import { scriptConfig, scriptConfigPath } from '../config/script-config.ts';
 import { RepositoryFiller } from '../copy/filler.ts';
 import { bootId } from '../platform/boot.ts';
 import { syncFile } from '../platform/files.ts';
@@ -41,6 +41,7 @@ export class ClusterRoom {
   readonly required: readonly Repository[];
   readonly spool: Spool;
   readonly #deps: ServiceDeps;
+  #archivedFiles = 0;
   #opened: Promise<OpenedCluster> | undefined;
   #stopped = false;
   /** Whose `cluster.json` was seen to be this cluster's. */
@@ -69,6 +70,11 @@ export class ClusterRoom {
       .map((target) => this.#fillerOf(target));
     this.receiving = this.#receiverOf(config);
     this.unfinished = this.#unfinishedOf(config);
+  }
+
+  /** WAL files that were archived, or found to be, since the service began. */
+  get archivedFiles(): number {
+    return this.#archivedFiles;
   }
 
   get receiver(): WalReceiver | undefined {
@@ -107,7 +113,7 @@ export class ClusterRoom {
 
   /** Where the scripts find their variables; written at every start. */
   get scriptConfigPath(): string {
-    return join(this.config.spoolDirectory, 'script.conf');
+    return scriptConfigPath(this.config);
   }
 
   /** @throws LOCAL_IO, STORAGE_FULL */
@@ -244,6 +250,7 @@ export class ClusterRoom {
       stagingDirectory,
     };
     const archived = (): void => {
+      this.#archivedFiles += 1;
       this.wakeFillers();
     };
     const place = { dataDirectory: this.config.dataDirectory, spool: this.spool, archived };

@@ -3,15 +3,21 @@ import { createConnection } from 'node:net';
 import swagger from '@fastify/swagger';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
+import type { Registry } from 'prom-client';
 import { systemErrorCode, WaldenError } from '../errors.ts';
 import { sendError } from './http-errors.ts';
 import { backupRoutes } from './routes/backups.ts';
+import { eventRoutes } from './routes/events.ts';
+import { inspectionRoutes } from './routes/inspection.ts';
 import { jobRoutes } from './routes/jobs.ts';
+import { proofRoutes } from './routes/proof.ts';
 import { receiverRoutes } from './routes/receivers.ts';
 import { repositoryRoutes } from './routes/repositories.ts';
+import { retentionRoutes } from './routes/retention.ts';
 import { statusRoutes } from './routes/status.ts';
 import { walRoutes } from './routes/wal.ts';
 import type { ServiceRooms } from './rooms.ts';
+import type { Scheduler } from './schedule/scheduler.ts';
 
 export type Server = FastifyInstance;
 
@@ -19,7 +25,11 @@ export type Server = FastifyInstance;
 const MAX_BODY_BYTES = 1024 * 1024 * 1024;
 
 /** The HTTP API over the rooms; it decides nothing itself. */
-export async function createHttpServer(rooms: ServiceRooms, log: FastifyBaseLogger): Promise<Server> {
+export async function createHttpServer(
+  rooms: ServiceRooms,
+  { scheduler, metrics }: { readonly scheduler: Scheduler; readonly metrics: Registry },
+  log: FastifyBaseLogger,
+): Promise<Server> {
   const server = fastify({
     loggerInstance: log,
     logController: new LogController({ disableRequestLogging: true }),
@@ -50,9 +60,16 @@ export async function createHttpServer(rooms: ServiceRooms, log: FastifyBaseLogg
   statusRoutes(server, rooms);
   repositoryRoutes(server, rooms);
   walRoutes(server, rooms);
+  inspectionRoutes(server, rooms);
   receiverRoutes(server, rooms);
   backupRoutes(server, rooms);
-  jobRoutes(server, rooms);
+  retentionRoutes(server, rooms);
+  proofRoutes(server, rooms);
+  jobRoutes(server, rooms, scheduler);
+  eventRoutes(server, rooms);
+  server.get('/metrics', { schema: { hide: true } }, async (_request, reply) => {
+    return await reply.type(metrics.contentType).send(await metrics.metrics());
+  });
   server.get('/v1/openapi.json', { schema: { hide: true } }, () => server.swagger());
   return server;
 }

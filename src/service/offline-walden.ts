@@ -55,7 +55,7 @@ export class RepositoryWalden implements OfflineWalden {
 
   async list(cluster: string): Promise<BackupListDocument> {
     const { catalog, name } = await this.#look(cluster);
-    return { cluster: name, backups: (await catalog.backups(name)).map(backupDocument) };
+    return { cluster: name, backups: (await catalog.backups(name)).map((backup) => backupDocument(backup)) };
   }
 
   async show(cluster: string, id: string): Promise<BackupDocument> {

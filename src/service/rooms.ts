@@ -2,6 +2,7 @@ import { isWaldenError, toWaldenError, WaldenError } from '../errors.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { ClusterRoom } from './cluster-room.ts';
 import type { ServiceDeps } from './deps.ts';
+import type { EventLog } from './events/event-log.ts';
 import type { JobRunner } from './jobs.ts';
 import type { Unread } from './rebuild-lost-catalog.ts';
 
@@ -10,6 +11,7 @@ export interface ServiceRooms {
   readonly deps: ServiceDeps;
   readonly startedAt: Date;
   readonly jobs: JobRunner;
+  readonly events: EventLog;
   readonly clusters: ReadonlyMap<string, ClusterRoom>;
   /** While the catalog knows less than the repositories hold: the rebuild that was begun at the start. */
   readonly rebuild: CatalogRebuild | undefined;

@@ -1,13 +1,24 @@
 import type { FastifyBaseLogger } from 'fastify';
+import type { Registry } from 'prom-client';
 import { reconcileBackups } from '../backup/reconcile.ts';
 import { errorToDocument, toWaldenError } from '../errors.ts';
 import { ClusterRoom } from './cluster-room.ts';
 import type { ServiceDeps } from './deps.ts';
+import { sweepScratches } from '../verify/drill/scratch.ts';
+import { EventLog } from './events/event-log.ts';
+import { jobEvent } from './events/job-event.ts';
+import { tellStart } from './events/tell-start.ts';
+import { Hook } from './hooks/hook.ts';
 import { createHttpServer, listenOnSocket } from './http-server.ts';
 import { JobRunner } from './jobs.ts';
 import { isCatalogBehind } from './lost-catalog.ts';
+import { listenForScrapes, type ScrapeListener } from './metrics/listener.ts';
+import { createMetrics } from './metrics/metrics.ts';
 import type { CatalogRebuild, ServiceRooms } from './rooms.ts';
+import { drillRegistry } from './start-drill.ts';
+import { Scheduler } from './schedule/scheduler.ts';
 import { startLostCatalogRebuild } from './start-catalog-rebuild.ts';
+import { Watch } from './watch/watch.ts';
 
 export interface RunningService {
   /** Ends jobs, refuses what waits, finishes what is being stored, and closes the socket. */
@@ -30,10 +41,26 @@ export async function startService(given: ServiceDeps, log: FastifyBaseLogger): 
       return differences;
     },
   };
-  const jobs = new JobRunner(deps.catalog, deps.clock, (message, facts) => {
-    deps.log.warn(facts, message);
+  const events = new EventLog(deps);
+  const hooks = deps.config.hooks.map((hook) => new Hook(hook, { ...deps, events }));
+  let scheduler: Scheduler | undefined = undefined;
+  const jobs = new JobRunner({
+    catalog: deps.catalog,
+    clock: deps.clock,
+    note: (message, facts) => {
+      deps.log.warn(facts, message);
+    },
+    ended: async (job) => {
+      const event = jobEvent(job);
+      if (event !== undefined) await events.record(event);
+      scheduler?.wake();
+    },
   });
+  await tellStart(deps, events);
   await jobs.failInterrupted();
+  await sweepScratches(drillRegistry(deps.config.service.stateDirectory), deps.clock, (text) => {
+    deps.log.warn({}, text);
+  });
   const clusters = new Map<string, ClusterRoom>();
   for (const config of deps.config.clusters.values()) {
     const room = new ClusterRoom(deps, config);
@@ -59,12 +86,15 @@ export async function startService(given: ServiceDeps, log: FastifyBaseLogger): 
   }
   for (const room of clusters.values()) await openCluster(deps, room);
   const rooms: ServiceRooms = {
-    ...{ deps, startedAt: deps.clock.now(), jobs, clusters },
+    ...{ deps, startedAt: deps.clock.now(), jobs, events, clusters },
     get rebuild() {
       return rebuild;
     },
   };
-  const server = await createHttpServer(rooms, log);
+  scheduler = new Scheduler(rooms);
+  const watch = new Watch(rooms);
+  const metrics = createMetrics({ rooms, scheduler }, watch);
+  const server = await createHttpServer(rooms, { scheduler, metrics }, log);
   await listenOnSocket(server, deps.config.service.socket);
   deps.log.info({ socket: deps.config.service.socket, clusters: [...clusters.keys()] }, 'ready');
   listening();
@@ -75,13 +105,33 @@ export async function startService(given: ServiceDeps, log: FastifyBaseLogger): 
   void (rebuild?.ended ?? Promise.resolve()).then(() => {
     for (const room of clusters.values()) room.startFillers();
   });
+  await scheduler.start();
+  await watch.start();
+  const scrapes = await listenOrSaySo(deps, metrics);
   return {
     async stop() {
+      await scrapes?.close();
+      await scheduler.stop();
+      await watch.stop();
       await jobs.stop();
       await Promise.all([...clusters.values()].map((room) => room.stop()));
       await server.close();
+      await events.record({ kind: 'service-stopped', level: 'info', message: 'the service was stopped' });
+      await Promise.all(hooks.map((hook) => hook.stop()));
     },
   };
+}
+
+/** A port that is taken must not keep WAL from being archived: the socket tells the metrics all the same. */
+async function listenOrSaySo({ config, log }: ServiceDeps, metrics: Registry): Promise<ScrapeListener | undefined> {
+  if (config.service.metrics === undefined) return undefined;
+  try {
+    return await listenForScrapes(metrics, config.service.metrics);
+  } catch (thrown) {
+    const error = toWaldenError(thrown);
+    log.error({ error: errorToDocument(error) }, `${error.message}: metrics are told on the socket only`);
+    return undefined;
+  }
 }
 
 async function openCluster(deps: ServiceDeps, room: ClusterRoom): Promise<void> {

@@ -1,4 +1,4 @@
-import type { BackupFacts, BackupRecord, ClusterName, RepositoryName, WalRange } from '../../catalog/catalog.ts';
+import type { BackupFacts, BackupRecord, ClusterName, RepositoryName, SegmentRun } from '../../catalog/catalog.ts';
 import type { Lsn, TimelineId } from '../postgres/lsn.ts';
 import type { Micros } from '../postgres/timestamp.ts';
 import type { BrokenChain } from '../repository/backup-chain.ts';
@@ -20,9 +20,11 @@ export interface ArchiveView {
   readonly broken?: readonly BrokenChain[];
   /** Of the history files; timeline 1 has none. */
   readonly histories: readonly Ancestry[];
-  readonly ranges: readonly WalRange[];
+  readonly ranges: readonly SegmentRun[];
+  /** What is missing of them since retention removed it: nothing is lost there. */
+  readonly expired?: readonly SegmentRun[];
   /** Those of the ranges, of one segment each, whose segment has not come to its end: only the last of a path can be that. */
-  readonly unfinished?: readonly WalRange[];
+  readonly unfinished?: readonly SegmentRun[];
 }
 
 /** The archive seen along the path to one timeline. */

@@ -1,14 +1,12 @@
+import type { SegmentRun } from '../../catalog/catalog.ts';
 import type { TimelineId } from '../postgres/lsn.ts';
 import type { ArchiveView } from './archive-view.ts';
 import { pathViews } from './archive-view.ts';
 import { type CoveredRun, type PathStep, timelineOfSegment } from './path-coverage.ts';
+import { withoutRuns } from './segment-runs.ts';
 
-/** Segments that are missing between others of the same history; both ends included. */
-export interface WalGap {
-  readonly timeline: TimelineId;
-  readonly first: bigint;
-  readonly last: bigint;
-}
+/** Segments that are missing between others of the same history, and that retention did not remove. */
+export type WalGap = SegmentRun;
 
 /** What is missing along any path, each segment once: ascending by timeline and segment. */
 export function findGaps(archive: ArchiveView): readonly WalGap[] {
@@ -29,8 +27,17 @@ export function findGaps(archive: ArchiveView): readonly WalGap[] {
 export function gapsBetween(
   runs: readonly CoveredRun[],
   path: readonly PathStep[],
-  { segmentBytes }: Pick<ArchiveView, 'segmentBytes'>,
+  archive: Pick<ArchiveView, 'segmentBytes' | 'expired'>,
 ): readonly WalGap[] {
+  return withoutRuns(missingBetween(runs, path, archive), archive.expired ?? []);
+}
+
+/** Whatever is not there between consecutive runs, by whose hand ever. */
+export function missingBetween(
+  runs: readonly CoveredRun[],
+  path: readonly PathStep[],
+  { segmentBytes }: Pick<ArchiveView, 'segmentBytes'>,
+): readonly SegmentRun[] {
   return runs.slice(1).flatMap((run, index) => {
     const before = runs[index];
     if (before === undefined) return [];

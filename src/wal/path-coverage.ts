@@ -1,4 +1,4 @@
-import type { SegmentSpan, WalRange } from '../../catalog/catalog.ts';
+import type { SegmentRun, SegmentSpan } from '../../catalog/catalog.ts';
 import type { Lsn, TimelineId } from '../postgres/lsn.ts';
 import { type SegmentBytes, segmentNumber } from '../postgres/wal-name.ts';
 
@@ -61,7 +61,7 @@ export function olderTimelinesOfSegment(
 /** The unbroken runs of segments that the archive holds along a path, ascending. */
 export function coveredRuns(
   path: readonly PathStep[],
-  ranges: readonly WalRange[],
+  ranges: readonly SegmentRun[],
   size: SegmentBytes,
 ): readonly CoveredRun[] {
   const runs: { from: bigint; to: bigint; spans: SegmentSpan[] }[] = [];
@@ -90,7 +90,7 @@ export function spansBetween(run: CoveredRun, from: bigint, to: bigint): readonl
 
 function coveredSpans(
   path: readonly PathStep[],
-  ranges: readonly WalRange[],
+  ranges: readonly SegmentRun[],
   size: SegmentBytes,
 ): readonly SegmentSpan[] {
   return path.flatMap((step, index) => {

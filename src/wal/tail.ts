@@ -1,4 +1,4 @@
-import type { RepositoryName, WalRange } from '../../catalog/catalog.ts';
+import type { RepositoryName, SegmentRun } from '../../catalog/catalog.ts';
 import type { Lsn, TimelineId } from '../postgres/lsn.ts';
 import type { WalIndexFound } from '../postgres/wal-index-builder.ts';
 import type { WalFileName } from '../postgres/wal-name.ts';
@@ -46,15 +46,15 @@ export function newIn(archive: ArchiveView, tail: readonly TailSegment[]): reado
 
 /** The archive as if it held the tail. */
 export function withTail(archive: ArchiveView, tail: readonly TailSegment[]): ArchiveView {
-  const rangeOf = ({ timeline, segment }: TailSegment): WalRange => {
-    return { timeline, first: segment, last: segment, storedBytes: 0 };
+  const rangeOf = ({ timeline, segment }: TailSegment): SegmentRun => {
+    return { timeline, first: segment, last: segment };
   };
   const whole = tail.filter(({ isWhole }) => isWhole).map(rangeOf);
   const unfinished = tail.filter(({ isWhole }) => !isWhole).map(rangeOf);
   return { ...archive, ranges: [...archive.ranges, ...whole, ...unfinished].sort(byPlace), unfinished };
 }
 
-function byPlace(a: WalRange, b: WalRange): number {
+function byPlace(a: SegmentRun, b: SegmentRun): number {
   if (a.timeline !== b.timeline) return a.timeline - b.timeline;
   return a.first < b.first ? -1 : 1;
 }

@@ -2,6 +2,7 @@ import type { Catalog, ClusterName, RepositoryName } from '../../catalog/catalog
 import { wholeChains } from '../repository/backup-chain.ts';
 import { parseTimelineHistory } from '../postgres/timeline-history.ts';
 import type { ArchiveView, CompleteBackup } from './archive-view.ts';
+import { withoutRuns } from './segment-runs.ts';
 
 /** Reads what one repository holds of a cluster; undefined while nothing is known of the cluster. */
 export async function viewArchive(
@@ -13,6 +14,7 @@ export async function viewArchive(
   if (identity === undefined) return undefined;
   const histories = await catalog.timelineHistories(repository, cluster);
   const { whole, broken } = wholeChains(await completeBackups(catalog, cluster, repository));
+  const expired = await catalog.expired(repository, cluster);
   return {
     repository,
     cluster,
@@ -20,7 +22,9 @@ export async function viewArchive(
     backups: whole,
     broken,
     histories: histories.map((record) => parseTimelineHistory(record.history ?? '', record.timeline)),
-    ranges: await catalog.walRanges(repository, cluster),
+    // What is marked as removed counts as gone, whether its object is gone already or not.
+    ranges: withoutRuns(await catalog.walRanges(repository, cluster), expired.wal),
+    expired: expired.wal,
   };
 }
 

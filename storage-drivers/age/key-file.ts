@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import { generateX25519Identity } from 'age-encryption';
 import { localIoError, systemErrorCode, WaldenError } from '../../src/errors.ts';
 import { syncDirectory } from '../../src/platform/files.ts';
+import { assertPrivate } from '../../src/platform/private-files.ts';
 import { X25519Identity } from './x25519.ts';
 
 /** A file with one secret key, in the form that age-keygen writes and `age -i` reads. */
@@ -46,25 +47,6 @@ export async function readKeyFile(directory: string, name: string): Promise<KeyF
   } finally {
     await handle?.close();
   }
-}
-
-/** A path must belong to this user or to root, and have none of the `forbidden` bits. @throws KEY_REFUSED */
-export function assertPrivate(
-  path: string,
-  { mode, uid }: { readonly mode: number; readonly uid: number },
-  forbidden: number,
-  remedy: string,
-): void {
-  if (uid !== 0 && uid !== process.getuid?.()) {
-    throw new WaldenError('KEY_REFUSED', `${path} belongs to another user (${uid})`, {
-      hint: `give it to the user of the service: chown USER ${path}`,
-    });
-  }
-  if ((mode & forbidden) === 0) return;
-  const may = (mode & forbidden & 0o022) !== 0 ? 'change' : 'read';
-  throw new WaldenError('KEY_REFUSED', `others may ${may} ${path} (mode ${(mode & 0o777).toString(8)})`, {
-    hint: `run: ${remedy} ${path}`,
-  });
 }
 
 /** Writes a new key, whole and durable or not at all; never over another. @throws LOCAL_IO, STORAGE_FULL */

@@ -2,8 +2,9 @@ import { readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { localIoError, systemErrorCode, WaldenError } from '../../src/errors.ts';
 import { makeDirectories } from '../../src/platform/files.ts';
+import { assertPrivate } from '../../src/platform/private-files.ts';
 import { encodeHeader, type FileKey, MAX_RECIPIENTS, openHeader, type OpenedHeader } from './header.ts';
-import { assertPrivate, isKeyFileName, type KeyFile, readKeyFile, writeKeyFile, writeWhole } from './key-file.ts';
+import { isKeyFileName, type KeyFile, readKeyFile, writeKeyFile, writeWhole } from './key-file.ts';
 import type { ObjectKeys } from './object-keys.ts';
 import { X25519Recipient } from './x25519.ts';
 

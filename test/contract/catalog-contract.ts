@@ -1,5 +1,12 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { Catalog, ClusterName, RestorePoint, WalFileRecord } from '../../catalog/catalog.ts';
+import type {
+  Catalog,
+  ClusterName,
+  EventQuery,
+  EventRecord,
+  RestorePoint,
+  WalFileRecord,
+} from '../../catalog/catalog.ts';
 import { errorToDocument, WaldenError } from '../../src/errors.ts';
 import type { Lsn } from '../../src/postgres/lsn.ts';
 import type { WalFileName } from '../../src/postgres/wal-name.ts';
@@ -19,6 +26,8 @@ import {
   timeline,
 } from '../support/catalog-rows.ts';
 import { backupsContract } from './catalog-backups-contract.ts';
+import { proofContract } from './catalog-proof-contract.ts';
+import { retentionContract } from './catalog-retention-contract.ts';
 
 /** A catalog under test; `reopen` closes it and opens it again, where that is possible. */
 export interface CatalogUnderTest {
@@ -275,6 +284,7 @@ export function catalogContract(what: string, open: () => Promise<CatalogUnderTe
       await catalog.finishJob({ id: 'a', state: 'done', finishedAt: micros(3), error: undefined, result: { n: [1] } });
       expect((await catalog.jobs(10)).map(({ id }) => id)).toEqual(['b', 'a']);
       expect(await catalog.jobs(1)).toHaveLength(1);
+      expect((await catalog.jobs(10, MAIN)).map(({ id }) => id)).toEqual(['a']);
       expect(await catalog.job('a')).toEqual({
         id: 'a',
         kind: 'backup',
@@ -290,7 +300,57 @@ export function catalogContract(what: string, open: () => Promise<CatalogUnderTe
     });
   });
 
+  describe(`${what}: events`, () => {
+    const event = (offset: number, change: Partial<Omit<EventRecord, 'id'>> = {}): Omit<EventRecord, 'id'> => ({
+      ...{ at: micros(offset), cluster: MAIN, kind: 'wal-gap', level: 'error', subject: 'a', message: 'm' },
+      facts: { n: [offset] },
+      ...change,
+    });
+
+    it('gives the newest, or those behind one, in the order of their recording', async () => {
+      const recorded = [];
+      for (const offset of [3, 1, 2]) recorded.push(await catalog.recordEvent(event(offset)));
+      expect(recorded.map(({ at }) => at)).toEqual([micros(3), micros(1), micros(2)]);
+      expect(await catalog.events({ limit: 10 })).toEqual(recorded);
+      expect(await catalog.events({ limit: 2 })).toEqual(recorded.slice(1));
+      expect(await catalog.events({ limit: 1, after: recorded[0]!.id })).toEqual([recorded[1]]);
+      expect(await catalog.events({ limit: 10, since: micros(2) })).toEqual([recorded[0], recorded[2]]);
+    });
+
+    it('gives those of a cluster with those of the service, and of some kinds', async () => {
+      await catalog.recordEvent(event(1));
+      await catalog.recordEvent(event(2, { cluster: OTHER }));
+      await catalog.recordEvent(event(3, { cluster: undefined, subject: undefined, kind: 'service-started' }));
+      const moments = async (query: Omit<EventQuery, 'limit'>): Promise<readonly number[]> =>
+        (await catalog.events({ ...query, limit: 10 })).map(({ at }) => at);
+      expect(await moments({ cluster: MAIN })).toEqual([micros(1), micros(3)]);
+      expect(await moments({ kinds: ['wal-gap'] })).toEqual([micros(1), micros(2)]);
+      expect(await moments({ kinds: [] })).toEqual([]);
+    });
+
+    it('forgets what is older than 400 days when a new one comes', async () => {
+      await catalog.recordEvent(event(0));
+      await catalog.recordEvent(event(401 * 86_400_000_000));
+      expect(await catalog.events({ limit: 10 })).toHaveLength(1);
+    });
+  });
+
+  describe(`${what}: schedules`, () => {
+    it('keeps how far each has come', async () => {
+      const state = { name: 'nightly', definition: 'd', settled: micros(1), job: undefined, attempts: 0 };
+      await catalog.recordSchedule({ ...state, name: 'weekly' });
+      await catalog.recordSchedule(state);
+      await catalog.recordSchedule({ ...state, job: 'j', attempts: 2, settled: micros(2) });
+      expect(await catalog.schedules()).toEqual([
+        { ...state, job: 'j', attempts: 2, settled: micros(2) },
+        { ...state, name: 'weekly' },
+      ]);
+    });
+  });
+
   backupsContract(what, () => catalog);
+  proofContract(what, () => catalog);
+  retentionContract(what, () => catalog);
 
   describe(`${what}: reopening`, () => {
     it('finds every row again', async () => {

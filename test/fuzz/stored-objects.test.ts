@@ -207,7 +207,7 @@ describe('a repository with one changed object', () => {
         const others = names.filter((name) => name.includes('/wal/') && name !== key);
         // Another cluster in cluster.json makes all the rest that of another one.
         if (!key.endsWith('cluster.json')) expect(found).toEqual(expect.arrayContaining(others));
-        JSON.stringify((await catalog.backups(MAIN)).map(backupDocument));
+        JSON.stringify((await catalog.backups(MAIN)).map((backup) => backupDocument(backup)));
         await catalog.walRanges(NEAR, MAIN);
       } finally {
         await catalog.close();

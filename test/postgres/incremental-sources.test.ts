@@ -1,5 +1,5 @@
 import { closeSync, openSync, readdirSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { BackupId, BackupRecord } from '../../catalog/catalog.ts';
 import { isWaldenError } from '../../src/errors.ts';
@@ -13,12 +13,19 @@ import type { Sha256Hex } from '../../storage-drivers/driver.ts';
 import { openTestCatalog, openTestRepository, type TestRepository } from '../support/backup-stores.ts';
 import { type BackupSetup, MAIN, setUpBackup, streamOf } from '../support/backup-setup.ts';
 import { checkIndexes } from '../support/fingerprint.ts';
+import { installedTool } from '../support/postgres-binaries.ts';
 import { startRestored, type TestServer } from '../support/postgres-server.ts';
 import { freshTarget } from '../support/scene.ts';
 import { testedVersions } from '../support/tested-versions.ts';
 import { until } from '../support/until.ts';
 
 const able = testedVersions.filter((version) => version >= 17);
+
+/** Of a server that was built with zstd, which those of npm are not; see CONTRIBUTING.md. */
+function programsWithZstd(version: number): string | undefined {
+  const program = process.env['WALDEN_TEST_PG_COMBINEBACKUP'] ?? installedTool(version, 'postgres');
+  return program === undefined ? undefined : dirname(program);
+}
 
 async function errorCode(work: Promise<unknown>): Promise<string> {
   try {
@@ -33,6 +40,7 @@ async function errorCode(work: Promise<unknown>): Promise<string> {
 describe.runIf(able.length > 0).each(able.length > 0 ? able : testedVersions)(
   'what incremental backups of PostgreSQL %i build on',
   (version) => {
+    const programs = programsWithZstd(version);
     let setup: BackupSetup;
     let near: TestRepository;
     let far: TestRepository;
@@ -43,7 +51,8 @@ describe.runIf(able.length > 0).each(able.length > 0 ? able : testedVersions)(
       near = await openTestRepository('near');
       far = await openTestRepository('far');
       const parts = { catalog: openTestCatalog(), repositories: [near, far] };
-      setup = await setUpBackup({ version, initdbArguments: ['-k'], settings: { summarize_wal: 'on' } }, parts);
+      const options = { version, initdbArguments: ['-k'], settings: { summarize_wal: 'on' } };
+      setup = await setUpBackup(programs === undefined ? options : { ...options, programs }, parts);
       pool = createWorkerPool(new URL('../support/restore-worker.js', import.meta.url), 2);
       await setup.server.query('create extension amcheck');
       await setup.server.query(
@@ -100,6 +109,27 @@ describe.runIf(able.length > 0).each(able.length > 0 ? able : testedVersions)(
       expect(await restored.value('select count(*) from rows')).toBe('20000');
       expect(await checkIndexes(restored)).toBeGreaterThan(100);
     }, 180_000);
+
+    it.runIf(programs !== undefined)(
+      'gives the same when the server compresses what comes',
+      async () => {
+        const { server } = setup;
+        const full = await take();
+        await server.query("update rows set text = 'compressed' where i <= 200");
+        const said = setup.warnings.length;
+        const backup = { ...streamOf(server), compression: 'zstd' as const };
+        const cluster = { name: MAIN, backup, receive: undefined };
+        const [compressed] = await setup.take({ cluster, parent: full.id });
+        // Else it would say that the server cannot.
+        expect(setup.warnings.slice(said).filter((warning) => /zstd|compress/.test(warning))).toEqual([]);
+        expect(compressed!.facts?.parent).toBe(full.id);
+        restored = await restore(compressed!);
+        const rows = 'select count(*), sum(hashtextextended(r::text, 0)::numeric) from rows r';
+        expect(await restored.query(rows)).toEqual(await server.query(rows));
+        expect(await checkIndexes(restored)).toBeGreaterThan(100);
+      },
+      180_000,
+    );
 
     it('is in every repository that the new one goes to', async () => {
       const both = await take();

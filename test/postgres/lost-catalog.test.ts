@@ -1,7 +1,8 @@
 import { chmodSync, mkdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { BackupListDocument, JobListDocument, StatusDocument } from '../../src/service/api.ts';
+import type { BackupListDocument, StatusDocument } from '../../src/service/api.ts';
+import type { JobListDocument } from '../../src/service/watch-api.ts';
 import { archived, archiveNow, serverTime, switchSegment } from '../support/archiving.ts';
 import { Gate } from '../support/gate.ts';
 import { leaveMark, marksOf, restoreAndStart, type Scene, startScene } from '../support/scene.ts';

@@ -45,7 +45,9 @@ describe('receiving over TLS with a password', () => {
     const { server } = scene;
     await server.query(`create role receiver login replication password '${PASSWORD}'`);
     const trusted = ['all', 'replication'].map((what) => `local ${what} postgres trust`);
-    const rules = [...trusted, 'hostssl replication receiver 127.0.0.1/32 scram-sha-256', ''];
+    // PostgreSQL 13 and 14 tell the position of a slot by SQL only.
+    const databases = newestVersion < 15 ? ['replication', 'postgres'] : ['replication'];
+    const rules = [...trusted, ...databases.map((what) => `hostssl ${what} receiver 127.0.0.1/32 scram-sha-256`), ''];
     writeFileSync(join(server.dataDirectory, 'pg_hba.conf'), rules.join('\n'));
     await present(server, certificate);
   });

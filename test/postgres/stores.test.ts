@@ -1,14 +1,14 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { BackupListDocument } from '../../src/service/api.ts';
+import type { BackupListDocument, PlanDocument } from '../../src/service/api.ts';
 import { archiveNow } from '../support/archiving.ts';
 import { fingerprint } from '../support/fingerprint.ts';
 import { startRestored } from '../support/postgres-server.ts';
 import { freshTarget, restoreAndStart, type Scene, startScene } from '../support/scene.ts';
 import { STORE_KINDS_UNDER_TEST } from '../support/stores/all-stores.ts';
 import { sectionOf, type StoreUnderTest } from '../support/stores/store-under-test.ts';
-import { createWalden } from '../support/walden.ts';
+import { appendConfiguration, createWalden } from '../support/walden.ts';
 import { restoreToAMoment } from '../support/story.ts';
 import { newestVersion } from '../support/tested-versions.ts';
 
@@ -21,7 +21,10 @@ describe.each(STORE_KINDS_UNDER_TEST)('a cluster whose only repository is on $wh
     beforeAll(async () => {
       store = await kind.start();
       section = sectionOf(store.options());
-      scene = await startScene({ version: newestVersion, walden: { repositories: ['far'], stores: { far: section } } });
+      scene = await startScene({
+        ...{ version: newestVersion, settings: newestVersion >= 17 ? { summarize_wal: 'on' } : {} },
+        walden: { repositories: ['far'], stores: { far: section } },
+      });
     });
     afterAll(async () => {
       await scene.dispose();
@@ -69,6 +72,19 @@ describe.each(STORE_KINDS_UNDER_TEST)('a cluster whose only repository is on $wh
       const restored = await restoreAndStart(scene, []);
       expect(await fingerprint(restored)).toEqual(await fingerprint(scene.server));
       await restored.dispose();
+    });
+
+    it.runIf(newestVersion >= 17)('takes incremental backups over the protocol', async () => {
+      const { server, walden } = scene;
+      await walden.stop();
+      await appendConfiguration(walden, ['backup_source = "stream"']);
+      await walden.start();
+      await server.query("insert into marks select 'changed ' || i from generate_series(1, 1000) i");
+      await walden.run('backup', 'main', '--incremental');
+      await server.query("delete from marks where mark like 'changed 9%'");
+      await walden.run('backup', 'main', '--incremental');
+      const { chain } = (await walden.json('plan', 'main')) as PlanDocument;
+      expect(chain).toHaveLength(2);
     });
 
     it('is enough by itself: a new service on a new host restores from it', async () => {

@@ -1,5 +1,16 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, symlinkSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { BackupRecord } from '../../catalog/catalog.ts';
@@ -14,7 +25,7 @@ import { checkIndexes } from '../support/fingerprint.ts';
 import { verifyBackupTool } from '../support/postgres-binaries.ts';
 import { startRestored, type TestServer } from '../support/postgres-server.ts';
 import { newDirectory } from '../support/sandbox.ts';
-import { testedVersions } from '../support/tested-versions.ts';
+import { newestVersion, testedVersions } from '../support/tested-versions.ts';
 import { until } from '../support/until.ts';
 
 const hasTools =
@@ -165,6 +176,32 @@ describe.each(testedVersions)('a backup over the protocol, of PostgreSQL %i', (v
       await server.query('drop tablespace inside');
     }
   }, 180_000);
+
+  it.runIf(version === newestVersion)(
+    'of ten thousand small relations takes no more memory than without them',
+    async () => {
+      const { server } = setup;
+      const database = await server.value(`select oid from pg_database where datname = 'postgres'`);
+      const peak = async (): Promise<{ readonly bytes: number; readonly record: BackupRecord }> => {
+        let bytes = 0;
+        const onProgress = (): void => {
+          bytes = Math.max(bytes, process.memoryUsage.rss());
+        };
+        return { record: (await take({}, { onProgress }))[0]!, bytes };
+      };
+      const without = await peak();
+      // Whatever looks like a relation is sent: 80 MB, of a page each that was never used.
+      const names = Array.from({ length: 10_000 }, (_, index) => `base/${database}/${900_000 + index}`);
+      for (const name of names) writeFileSync(join(server.dataDirectory, name), Buffer.alloc(8192), { mode: 0o600 });
+      const many = await peak();
+      for (const name of names) rmSync(join(server.dataDirectory, name));
+      expect(many.bytes - without.bytes).toBeLessThan(64 * 1024 * 1024);
+      const sent = new Set((await entriesOf(repository, many.record)).map(({ path }) => path));
+      expect(names.filter((name) => !sent.has(name))).toEqual([]);
+      expect(many.record.facts!.files - without.record.facts!.files).toBeGreaterThanOrEqual(10_000);
+    },
+    180_000,
+  );
 
   it('names a corrupt page by file and block, and is kept', async () => {
     const { server } = setup;

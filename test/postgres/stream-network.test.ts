@@ -47,9 +47,12 @@ describe.each(testedVersions)('a backup over a network that is not sound, Postgr
     await setup.dispose();
   });
 
-  async function take(source: Partial<StreamBackupSource> = {}): Promise<BackupRecord[]> {
+  async function take(
+    source: Partial<StreamBackupSource> = {},
+    overrides: Parameters<BackupSetup['take']>[0] = {},
+  ): Promise<BackupRecord[]> {
     const backup = { ...streamOf({ conninfo: `host=127.0.0.1 port=${proxy.port} user=postgres` }), ...source };
-    return await setup.take({ cluster: { name: MAIN, backup, receive: undefined } });
+    return await setup.take({ cluster: { name: MAIN, backup, receive: undefined }, ...overrides });
   }
 
   async function expectNoBackup(): Promise<void> {
@@ -78,6 +81,17 @@ describe.each(testedVersions)('a backup over a network that is not sound, Postgr
   it('fails when the connection is cut', async () => {
     proxy.plan('reset', 'down', { afterBytes: 10_000_000 });
     expect(await errorCode(take())).toBe('SERVER_UNREACHABLE');
+    await expectNoBackup();
+  }, 180_000);
+
+  it('fails when the server says nothing more, without waiting for ever', async () => {
+    const struck = proxy.struck;
+    proxy.plan('silence', 'down', { afterBytes: 10_000_000 });
+    await expect(take({}, { silenceMs: 8_000 })).rejects.toMatchObject({
+      code: 'SERVER_UNREACHABLE',
+      message: 'PostgreSQL sent nothing of the base backup for 8 s',
+    });
+    expect(proxy.struck).toBe(struck + 1);
     await expectNoBackup();
   }, 180_000);
 

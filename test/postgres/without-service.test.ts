@@ -1,6 +1,6 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { JobListDocument } from '../../src/service/api.ts';
+import type { JobListDocument } from '../../src/service/watch-api.ts';
 import { archiveNow } from '../support/archiving.ts';
 import { fingerprint } from '../support/fingerprint.ts';
 import { startRestored } from '../support/postgres-server.ts';

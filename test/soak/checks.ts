@@ -1,6 +1,7 @@
 import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import type { BackupListDocument, JobListDocument, StatusDocument, WalListDocument } from '../../src/service/api.ts';
+import type { BackupListDocument, StatusDocument, WalListDocument } from '../../src/service/api.ts';
+import type { JobListDocument } from '../../src/service/watch-api.ts';
 import type { ErrorCode } from '../../src/errors.ts';
 import { acknowledgedButMissing, archiveNow } from '../support/archiving.ts';
 import { checkIndexes } from '../support/fingerprint.ts';

@@ -1,5 +1,5 @@
 import { dirname } from 'node:path';
-import type { JobListDocument } from '../../src/service/api.ts';
+import type { JobListDocument } from '../../src/service/watch-api.ts';
 import { ERRORS } from '../../src/errors.ts';
 import { startRestored } from '../support/postgres-server.ts';
 import { removeDirectory } from '../support/sandbox.ts';

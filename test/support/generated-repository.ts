@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { Catalog, WalFileRecord, WalIndex } from '../../catalog/catalog.ts';
+import type { BackupFacts, Catalog, WalFileRecord, WalIndex } from '../../catalog/catalog.ts';
 import type { ObjectKey, Sha256Hex } from '../../storage-drivers/driver.ts';
 import type { Lsn } from '../../src/postgres/lsn.ts';
 import { type ParsedWalName, parseWalName, segmentNumberOfName } from '../../src/postgres/wal-name.ts';
@@ -68,10 +68,15 @@ export class GeneratedRepository {
   }
 
   /** One with all of its objects, which needs segments `from` to `to` of timeline 1. */
-  async addWholeBackup(id: ReturnType<typeof backupStart>['id'], from: number, to: number): Promise<void> {
+  async addWholeBackup(
+    id: ReturnType<typeof backupStart>['id'],
+    from: number,
+    to: number,
+    others: Partial<BackupFacts> = {},
+  ): Promise<void> {
     const start = backupStart({ id, repository: this.repository.name });
     const lsn = (segment: number): Lsn => (BigInt(segment) * BigInt(SEGMENT_BYTES) + 40n) as Lsn;
-    const facts = { ...FACTS, timeline: timeline(1), startLsn: lsn(from), stopLsn: lsn(to) };
+    const facts = { ...FACTS, timeline: timeline(1), startLsn: lsn(from), stopLsn: lsn(to), ...others };
     const packs = [Buffer.from(`pack 1 of ${id}`), Buffer.from(`pack 2 of ${id}`)];
     const manifest = Buffer.from(`manifest of ${id}`);
     for (const [index, pack] of packs.entries()) await this.put(packKey(MAIN, id, index + 1), pack);

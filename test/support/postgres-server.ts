@@ -1,9 +1,9 @@
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { appendFile, open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import pg from 'pg';
 import { binDirectory, type PostgresVersion } from './postgres-binaries.ts';
+import { newCluster } from './prepared-cluster.ts';
 import { childrenOf, signalProcess } from './processes.ts';
 import { newDirectory, removeDirectory, watchProcess } from './sandbox.ts';
 import { until, within } from './until.ts';
@@ -97,14 +97,11 @@ export async function startServer(options: ServerOptions): Promise<TestServer> {
   return server;
 }
 
-/** initdb and the settings, nothing started. */
+/** A new cluster and its settings, nothing started. */
 export async function initialise(dataDirectory: string, options: ServerOptions): Promise<void> {
   const initdb = join(options.programs ?? binDirectory(options.version), 'initdb');
-  const fixed = ['-D', dataDirectory, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--no-locale', '--no-sync'];
-  await promisify(execFile)(initdb, [...fixed, ...(options.initdbArguments ?? [])], {
-    timeout: START_DEADLINE_MS,
-    env: { ...process.env, TZ: 'UTC' },
-  });
+  const fixed = ['-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--no-locale', '--no-sync'];
+  await newCluster(dataDirectory, initdb, [...fixed, ...(options.initdbArguments ?? [])]);
   await appendSettings(dataDirectory, { ...TEST_SETTINGS, ...options.settings });
 }
 

@@ -1,3 +1,4 @@
+import type { ProofCatalog } from '../../catalog/proof.ts';
 import type { BackupRecord, Catalog, JobRecord, WalRange } from '../../catalog/catalog.ts';
 
 /** Only what a restore asks of the catalog, with fixed answers. */
@@ -14,6 +15,10 @@ export function stubCatalog(known: {
     timelineHistories: () => Promise.resolve([]),
     commitBounds: () => Promise.resolve({ first: undefined, last: undefined }),
     jobs: () => Promise.resolve(known.jobs ?? []),
+    proof: {
+      damagedObjects: () => Promise.resolve([]),
+      drills: () => Promise.resolve([]),
+    } as Partial<ProofCatalog> as ProofCatalog,
     ...known.answers,
   };
   return answers as Catalog;

@@ -8,7 +8,12 @@ const IN_SEGMENT = 24;
 
 /** Gives a new, stopped cluster the system identifier of another one: nothing else tells the two apart any more. */
 export function takeIdentityOf(original: string, dataDirectory: string): void {
-  const identifier = readFileSync(join(original, 'global', 'pg_control')).subarray(IN_CONTROL, IN_CONTROL + 8);
+  const control = readFileSync(join(original, 'global', 'pg_control'));
+  giveIdentity(dataDirectory, control.subarray(IN_CONTROL, IN_CONTROL + 8));
+}
+
+/** Gives a new, stopped cluster this system identifier, of 8 bytes as PostgreSQL stores them. */
+export function giveIdentity(dataDirectory: string, identifier: Buffer): void {
   const path = join(dataDirectory, 'global', 'pg_control');
   const control = readFileSync(path);
   const at = checksumPosition(control);

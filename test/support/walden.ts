@@ -29,6 +29,8 @@ export interface WaldenOptions {
   readonly stores?: Readonly<Record<string, readonly string[]>>;
   /** Where the service is run: words before its program that end in running it in their own process. */
   readonly serviceWithin?: (directory: string) => readonly string[];
+  /** Further lines for the service. */
+  readonly serviceSettings?: readonly string[];
   /** Further lines for each cluster, for example `wal_push_timeout = 5`. */
   readonly clusterSettings?: readonly string[];
 }
@@ -86,6 +88,7 @@ export function createWalden(options: WaldenOptions): WaldenHarness {
     `state_directory = "${join(directory, 'state')}"`,
     `socket = "${join(directory, 'walden.sock')}"`,
     'workers = 2',
+    ...(options.serviceSettings ?? []),
     ...repositories.flatMap((name) => [
       '',
       `[repository.${name}]`,

@@ -13,10 +13,15 @@ const FLOORS: readonly (readonly string[])[] = [
   ['src/postgres', 'src/platform', 'src/config'],
   ['catalog', 'storage-drivers'],
   // The API's documents are types and schemas: what a request means is read by the room that it concerns.
+  ['src/service/api-parts.ts'],
+  ['src/service/api-proof.ts'],
   ['src/repository', 'src/service/api.ts'],
-  ['src/wal', 'src/retention'],
-  ['src/backup', 'src/restore', 'src/verify'],
-  ['src/copy'],
+  ['src/wal'],
+  ['src/backup', 'src/restore', 'src/retention'],
+  // A drill is a restore that is really done.
+  ['src/verify'],
+  // Setting up uses what restores know of running servers.
+  ['src/copy', 'src/setup'],
   ['src/service'],
   ['src/open-stores.ts'],
   ['src/compose.ts', 'src/worker.ts'],
@@ -37,6 +42,7 @@ const HOMES: Readonly<Record<string, readonly string[]>> = {
   'better-sqlite3': ['catalog'],
   'cli-progress': ['src/cli'],
   commander: ['src/cli'],
+  croner: ['src/config'],
   fastify: ['src/service'],
   '@aws-sdk/client-s3': ['storage-drivers/s3'],
   '@azure/identity': ['storage-drivers/azure'],
@@ -50,6 +56,7 @@ const HOMES: Readonly<Record<string, readonly string[]>> = {
   pg: ['src/postgres'],
   pino: ['src/platform'],
   piscina: ['src/platform'],
+  'prom-client': ['src/service'],
   'toml-eslint-parser': ['src/config'],
   // Schemas of what comes from outside: requests, and objects of a repository.
   typebox: ['src/service', 'src/repository', 'src/cli'],

@@ -33,6 +33,10 @@ const NOT_IN_STATE = '55000';
 const STANDBY_HINT =
   'from a standby the WAL that its primary writes next is needed too: set archive_timeout there, or run on it: select pg_switch_wal()';
 
+/** A backup of a standby begins at its last restartpoint: without a new one since, before the end of the one to build on. */
+const EARLY_HINT =
+  'run checkpoint on the primary, and try again once the standby has replayed that: it begins at the last one';
+
 /**
  * A base backup over the replication protocol. With compression that is up to Walden it begins without, and anew with it once
  * it shows that the network is what it waits for; a server that cannot compress goes on without. @throws as OpenedSource.copy
@@ -74,12 +78,13 @@ async function stageParent(context: CopyContext, { parent }: StreamServer): Prom
 }
 
 /** What the server says to an increment that it cannot give (basebackup_incremental.c), with what to do about it. */
-function ofIncrement(error: unknown, { request }: CopyContext, { parent }: StreamServer): unknown {
+function ofIncrement(error: unknown, { request }: CopyContext, { parent, isStandby }: StreamServer): unknown {
   if (parent === undefined || !isWaldenError(error, 'SERVER_QUERY')) return error;
   const full = `take a full backup: walden backup ${request.cluster.name}`;
   const { message, details } = error;
   if (sqlstateOf(error) === NOT_IN_STATE) {
-    const hint = `${full}; that the next ones find the WAL summaries, keep these longer: wal_summary_keep_time`;
+    const longer = `${full}; that the next ones find the WAL summaries, keep these longer: wal_summary_keep_time`;
+    const hint = isStandby ? `${EARLY_HINT}; if summaries are missing, ${longer}` : longer;
     return new WaldenError('SERVER_SETTINGS', message, { hint, details, cause: error });
   }
   return new WaldenError(error.code, message, { hint: full, details, cause: error });

@@ -21,7 +21,6 @@ import { Unpacker } from './unpacker.ts';
 export const APPLICATION_NAME = 'walden_backup';
 /** A checkpoint, and the counting of all files, come before the first byte. */
 const FIRST_BYTE_MS = 3_600_000;
-const SILENCE_MS = 300_000;
 /** More would say the same again. */
 const MOST_NOTICES = 100;
 
@@ -108,7 +107,7 @@ class Reading {
     try {
       for (;;) {
         const began = performance.now();
-        const events = await backup.next(this.#totalBytes === 0 ? FIRST_BYTE_MS : SILENCE_MS);
+        const events = await backup.next(this.#totalBytes === 0 ? FIRST_BYTE_MS : this.#place.setup.silenceMs);
         this.#link.waitedMs += performance.now() - began;
         for (const event of events) {
           if (event.kind === 'done') return await this.#end(event.corrupt);

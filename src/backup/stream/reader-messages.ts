@@ -17,6 +17,8 @@ export interface ReaderSetup {
   readonly options: BaseBackupOptions;
   /** `backup_manifest` of the backup to build on, staged; undefined for a full backup. */
   readonly parentManifest: string | undefined;
+  /** How long the server may send nothing once it has sent the first bytes. */
+  readonly silenceMs: number;
   /** For files of its own. */
   readonly directory: string;
   /** By their numbers: for bytes, and for the text of their members. */

@@ -22,6 +22,7 @@ import { UnitWriter } from './unit-writer.ts';
 const TICK_MS = 500;
 /** Besides one for each worker: one that is filled, and two that wait. */
 const MORE_ROOMS = 3;
+const SILENCE_MS = 300_000;
 
 /** One BASE_BACKUP from its beginning to its last stored pack: a thread reads, workers compress and write. */
 export class StreamAttempt {
@@ -111,6 +112,7 @@ export class StreamAttempt {
     const { systemIdentifier, majorVersion, segmentBytes } = request.identity;
     return {
       ...{ conninfo, hostIndex, directory, rooms, watchesLink, parentManifest, control: control.buffer },
+      silenceMs: request.silenceMs ?? SILENCE_MS,
       identity: { systemIdentifier, majorVersion, segmentBytes },
       options: { label: request.label, compression, maxRateKilobytes, incremental: parentManifest !== undefined },
     };

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import type { StatusDocument } from '../../service/api.ts';
+import { queryPath } from '../api-paths.ts';
 import type { Cli } from '../cli.ts';
 import { addServiceOptions, connect, type ServiceOptions } from '../connection.ts';
 import { example } from '../example.ts';
@@ -14,8 +15,7 @@ export function defineStatus(command: Command, cli: Cli): void {
     .addHelpText('after', example('walden status main'))
     .action(async (cluster: string | undefined) => {
       const client = await connect(cli, command.optsWithGlobals<ServiceOptions>());
-      const query = cluster === undefined ? '' : `?cluster=${encodeURIComponent(cluster)}`;
-      const status = await client.get<StatusDocument>(`/v1/status${query}`);
+      const status = await client.get<StatusDocument>(queryPath('/v1/status', { cluster }));
       cli.result(status, (document) => renderStatus(document, cli.clock.now()));
     });
 }

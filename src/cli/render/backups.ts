@@ -45,6 +45,9 @@ export function renderBackup(backup: BackupDocument): string {
     ['Started', formatMoment(backup.startedAt)],
   ];
   if (facts !== null) lines.push(...factLines(backup.startedAt, facts));
+  lines.push(
+    ...(backup.damaged ?? []).map(({ key, error: { message } }) => ['  DAMAGED', `${key}: ${message}`] as const),
+  );
   if (error !== null) lines.push(['Error', `${error.message} (${error.code})`], ['Hint', error.hint]);
   return lines.map(([name, value]) => `${`${name}:`.padEnd(20)}${value}`).join('\n');
 }
@@ -76,6 +79,7 @@ function checksumWords({ checksumsVerified, corruptPages }: NonNullable<BackupDo
 }
 
 function stateOf(backup: BackupDocument): string {
+  if (backup.damaged !== undefined) return `${backup.state}, DAMAGED`;
   return isCorrupt(backup) ? 'complete, with CORRUPT pages' : backup.state;
 }
 

@@ -1,23 +1,85 @@
-import type { JobDocument, JobListDocument } from '../../service/api.ts';
+import type { BackupDocument, JobDocument } from '../../service/api.ts';
+import type { JobListDocument, UpcomingDocument } from '../../service/watch-api.ts';
 import { progressText } from './progress-bar.ts';
 import { renderTable } from './table.ts';
-import { formatAge, formatDuration, formatMoment, secondsBetween } from './units.ts';
+import { formatAge, formatBytes, formatDuration, formatMoment, secondsBetween } from './units.ts';
 
-export function renderJobList({ jobs }: JobListDocument, now: Date, columns: number): string {
-  if (jobs.length === 0) return 'there are no jobs';
-  return renderTable<JobDocument>(
+/** What is to come, then what runs and what ran. */
+export function renderJobList({ upcoming, jobs }: JobListDocument, now: Date, columns: number): string {
+  const past =
+    jobs.length === 0
+      ? 'there are no jobs'
+      : renderTable<JobDocument>(
+          [
+            { heading: 'JOB', cell: ({ id }) => id },
+            { heading: 'KIND', cell: ({ kind }) => kind },
+            { heading: 'CLUSTER', cell: ({ cluster }) => cluster ?? '' },
+            { heading: 'STATE', cell: ({ state }) => state },
+            { heading: 'STARTED', cell: ({ startedAt }) => formatAge(startedAt, now) },
+            { heading: 'TOOK', right: true, cell: (job) => tookOf(job) },
+            { heading: 'BYTES', right: true, cell: (job) => formatIfKnown(bytesOf(job), formatBytes) },
+            { heading: 'RATE', right: true, cell: (job) => formatIfKnown(rateOf(job), formatRate) },
+            { heading: 'NOTE', cell: outcomeOf },
+          ],
+          jobs,
+          columns,
+        );
+  return upcoming.length === 0 ? past : `${renderUpcoming(upcoming, now, columns)}\n\n${past}`;
+}
+
+function renderUpcoming(upcoming: readonly UpcomingDocument[], now: Date, columns: number): string {
+  return renderTable<UpcomingDocument>(
     [
-      { heading: 'JOB', cell: ({ id }) => id },
-      { heading: 'KIND', cell: ({ kind }) => kind },
-      { heading: 'CLUSTER', cell: ({ cluster }) => cluster ?? '' },
-      { heading: 'STATE', cell: ({ state }) => state },
-      { heading: 'STARTED', cell: ({ startedAt }) => formatAge(startedAt, now) },
-      { heading: 'TOOK', right: true, cell: (job) => tookOf(job) },
-      { heading: 'NOTE', cell: outcomeOf },
+      { heading: 'NEXT', cell: ({ at }) => (at === null ? 'never' : formatMoment(at)) },
+      { heading: 'IN', right: true, cell: (run) => inOf(run, now) },
+      { heading: 'SCHEDULE', cell: ({ schedule }) => schedule },
+      { heading: 'RUNS', cell: ({ job }) => job },
+      { heading: 'CLUSTER', cell: ({ cluster }) => cluster },
+      { heading: 'CRON', cell: ({ cron, timeZone }) => `${cron} ${timeZone}` },
     ],
-    jobs,
+    upcoming,
     columns,
   );
+}
+
+function inOf({ at, waiting }: UpcomingDocument, now: Date): string {
+  if (at === null) return '';
+  return waiting ? 'waits' : formatDuration(secondsBetween(now.toISOString(), at));
+}
+
+/** `2026-11-22 14:03:05 UTC  backup of main is done after 34 s: 1.2 GiB, 36 MiB/s`. */
+export function jobLine(job: JobDocument): string {
+  const { kind, cluster, state, startedAt, finishedAt } = job;
+  const what = cluster === null ? kind : `${kind} of ${cluster}`;
+  if (finishedAt === null) return `${formatMoment(startedAt)}  ${what} begins, job ${job.id}`;
+  const bytes = formatIfKnown(bytesOf(job), formatBytes);
+  const facts = [bytes, formatIfKnown(rateOf(job), formatRate), outcomeOf(job)].filter((text) => text !== '');
+  const end = `${formatMoment(finishedAt)}  ${what} is ${state} after ${tookOf(job)}`;
+  return facts.length === 0 ? end : `${end}: ${facts.join(', ')}`;
+}
+
+/** Of the cluster, not as they are stored; undefined where a job does not say. */
+function bytesOf({ result }: JobDocument): number | undefined {
+  const { bytes, backups } = (result ?? {}) as {
+    readonly bytes?: number;
+    readonly backups?: readonly BackupDocument[];
+  };
+  // The same backup in each repository.
+  return bytes ?? backups?.[0]?.facts?.plainBytes;
+}
+
+function rateOf(job: JobDocument): number | undefined {
+  const bytes = bytesOf(job);
+  const seconds = job.finishedAt === null ? 0 : secondsBetween(job.startedAt, job.finishedAt);
+  return bytes === undefined || seconds <= 0 ? undefined : bytes / seconds;
+}
+
+function formatRate(bytesPerSecond: number): string {
+  return `${formatBytes(bytesPerSecond)}/s`;
+}
+
+function formatIfKnown(value: number | undefined, format: (value: number) => string): string {
+  return value === undefined ? '' : format(value);
 }
 
 export function renderJob(job: JobDocument, now: Date): string {

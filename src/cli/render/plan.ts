@@ -9,9 +9,7 @@ export function renderPlan(plan: PlanDocument): string {
     ['Backup', `${backup.id} of cluster ${plan.cluster}, from repository ${plan.repository}`],
     ...(chain.length === 0 ? [] : [['', `building on ${chainWords(chain)}`] as const]),
     ['Files', sizesOf(plan)],
-    ...(plan.estimatedSeconds === null
-      ? []
-      : [['Time', `about ${formatDuration(plan.estimatedSeconds)} at the last measured rate`] as const]),
+    ...timeLines(plan),
     [
       'Timelines',
       path.map(({ timeline, end }) => (end === null ? `${timeline}` : `${timeline} until ${end}`)).join(', then '),
@@ -22,6 +20,20 @@ export function renderPlan(plan: PlanDocument): string {
   if (plan.latest !== null) lines.push(['Reachable', `to ${formatMoment(plan.latest)} at the latest`]);
   lines.push(...plan.notes.map((note) => ['Note', note] as const));
   return lines.map(([name, value]) => `${(name === '' ? '' : `${name}:`).padEnd(12)}${value}`).join('\n');
+}
+
+/** How long, of what, and who measured that. */
+function timeLines({ estimatedSeconds, estimate }: PlanDocument): readonly (readonly [string, string])[] {
+  if (estimatedSeconds === null || estimate === null) return [];
+  const { restoreSeconds, recoverySeconds, by } = estimate;
+  const parts =
+    recoverySeconds === null
+      ? 'to write the files; how long the WAL takes, a drill would show'
+      : `${formatDuration(restoreSeconds)} to write the files, ${formatDuration(recoverySeconds)} to replay the WAL`;
+  return [
+    ['Time', `about ${formatDuration(estimatedSeconds)}: ${parts}`],
+    ['', `as measured by ${by}`],
+  ];
 }
 
 function whereIs({ wal, unstoredSegments, unfinished }: PlanDocument): string {

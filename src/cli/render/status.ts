@@ -3,6 +3,7 @@ import { backupSummary } from './backups.ts';
 import { runningLines } from './jobs.ts';
 import { receiverLines } from './receiver.ts';
 import { count, formatAge, formatDuration, formatMoment, secondsBetween } from './units.ts';
+import { verificationLines } from './verify.ts';
 import { describeRun } from './wal.ts';
 
 type RepositoryStatus = ClusterStatusDocument['repositories'][number];
@@ -48,7 +49,9 @@ function repositoryLines(cluster: string, repository: RepositoryStatus, now: Dat
           ...(lastBackup === null
             ? [
                 `    HINT: take one with: walden backup ${cluster}`,
-                '    If it has backups, the catalog was lost: walden catalog rebuild',
+                ...(repository.verification.damagedObjects > 0
+                  ? []
+                  : ['    If it has backups, the catalog was lost: walden catalog rebuild']),
               ]
             : []),
         ]
@@ -57,6 +60,7 @@ function repositoryLines(cluster: string, repository: RepositoryStatus, now: Dat
     ...recoverable,
     `  Last backup: ${lastBackup === null ? 'none' : backupSummary(lastBackup, now)}`,
     `  Last WAL: ${lastArchived === null ? 'none' : `${lastArchived.name}, archived ${formatAge(lastArchived.at, now)}`}`,
+    ...verificationLines(repository.verification, cluster, now),
     ...lagLines(repository, now),
     ...failureLines(repository, now),
   ];
@@ -84,7 +88,8 @@ function failureLines({ failure }: RepositoryStatus, now: Date): string[] {
 
 /** A window as a promise in words, then what breaks it. */
 export function windowLines(window: RecoverableWindowDocument): string[] {
-  const { timeline, earliest, latest, earliestLsn, latestLsn, backup, holes } = window;
+  const { timeline, earliest, latest, earliestLsn, latestLsn, backup, holes, points } = window;
+  const [oldest] = points;
   const end =
     latest === null
       ? 'only, the end of its backup: no later commit'
@@ -93,6 +98,9 @@ export function windowLines(window: RecoverableWindowDocument): string[] {
     `  Recoverable on timeline ${timeline}:`,
     `    from ${formatMoment(earliest)} ${end}`,
     `    LSN ${earliestLsn} to ${latestLsn}, beginning with backup ${backup}`,
+    ...(oldest === undefined
+      ? []
+      : [`    and to the ends of ${count(points.length, 'older backup')}, the oldest of ${formatMoment(oldest.at)}`]),
     ...holes.flatMap((hole) => [
       `    HOLE: ${describeRun(hole)} missing`,
       '      no backup before it reaches a moment after it',

@@ -1,10 +1,12 @@
-import type { WalRange } from '../../../catalog/catalog.ts';
+import type { EventRecord, WalRange } from '../../../catalog/catalog.ts';
 import type { Micros } from '../../postgres/timestamp.ts';
-import { formatMicros } from '../../postgres/timestamp.ts';
+import { formatMicros, microsFromDate } from '../../postgres/timestamp.ts';
 import { type SegmentBytes, segmentName } from '../../postgres/wal-name.ts';
 import type { JobDocument } from '../api.ts';
 import { backupDocument } from '../../repository/backup-document.ts';
 import type { JobView } from '../jobs.ts';
+import type { UpcomingRun } from '../schedule/scheduler.ts';
+import type { EventDocument, UpcomingDocument } from '../watch-api.ts';
 
 /** From the domain's values to the documents of the API. */
 
@@ -26,6 +28,16 @@ export function jobDocument({ record, progress }: JobView): JobDocument {
     error: record.error === undefined ? null : { ...record.error },
     result: record.result ?? null,
   };
+}
+
+export function upcomingDocument({ schedule, kind, at, isWaiting }: UpcomingRun): UpcomingDocument {
+  const { name, cluster, job, cron, timeZone } = schedule;
+  const moment = at === undefined ? null : formatMicros(microsFromDate(at));
+  return { schedule: name, cluster, job, kind, cron, timeZone, at: moment, waiting: isWaiting };
+}
+
+export function eventDocument({ cluster, subject, at, ...event }: EventRecord): EventDocument {
+  return { ...event, at: formatMicros(at), cluster: cluster ?? null, subject: subject ?? null };
 }
 
 /** First and last name and the number of segments of a run. */

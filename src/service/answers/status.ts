@@ -5,12 +5,13 @@ import { errorToDocument } from '../../errors.ts';
 import { microsFromDate, formatMicros } from '../../postgres/timestamp.ts';
 import type { Repository } from '../../repository/repository.ts';
 import { readyFiles } from '../../wal/archive-status.ts';
-import { viewArchive } from '../../wal/view-archive.ts';
+import { viewSoundArchive } from '../../wal/sound-view.ts';
 import type { ClusterStatusDocument } from '../api.ts';
 import type { JobRunner } from '../jobs.ts';
 import type { ClusterRoom } from '../cluster-room.ts';
 import type { ServiceDeps } from '../deps.ts';
 import { backupDocument, jobDocument, momentOrNull } from './documents.ts';
+import { verificationSummary } from './proof.ts';
 import { receiverDocument } from './receiver.ts';
 import { recoverableWindows } from './windows.ts';
 
@@ -55,7 +56,7 @@ async function repositoryStatus(
 ): Promise<ClusterStatusDocument['repositories'][number]> {
   const { name, health } = repository;
   const last = await catalog.lastArchived(name, config.name);
-  const archive = await viewArchive(catalog, config.name, name);
+  const archive = await viewSoundArchive(catalog, config.name, name);
   const lastBackup = archive?.backups.at(-1);
   const filler = fillers.find(({ target }) => target === repository);
   const failure = health?.failure ?? filler?.failure;
@@ -72,6 +73,7 @@ async function repositoryStatus(
     lastArchived: last === undefined ? null : { name: last.name, at: formatMicros(last.archivedAt) },
     windows: archive === undefined ? [] : await recoverableWindows(catalog, archive),
     lastBackup: lastBackup === undefined ? null : backupDocument(lastBackup),
+    verification: await verificationSummary(catalog, config.name, name),
   };
 }
 

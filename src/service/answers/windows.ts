@@ -22,6 +22,7 @@ export async function recoverableWindows(catalog: Catalog, archive: ArchiveView)
       latest: momentOrNull(latest !== undefined && latest > backup.facts.stoppedAt ? latest : undefined),
       earliestLsn: formatLsn(backup.facts.stopLsn),
       latestLsn: formatLsn(window.latestLsn),
+      points: window.points.map(({ id, facts }) => ({ backup: id, at: formatMicros(facts.stoppedAt) })),
       holes: holes.map((hole) => ({ repository, ...runOfSegments(hole, archive.segmentBytes) })),
     });
   }

@@ -2,7 +2,6 @@ import { Readable } from 'node:stream';
 import { Type } from 'typebox';
 import type { BackupRecord, ClusterName } from '../../../catalog/catalog.ts';
 import type { BackupRequest as TakenBackup } from '../../backup/backup-deps.ts';
-import { takeBackup } from '../../backup/take-backup.ts';
 import { WaldenError } from '../../errors.ts';
 import { backupId } from '../../repository/names.ts';
 import { cloneCluster } from '../../restore/clone.ts';
@@ -23,6 +22,7 @@ import type { Server } from '../http-server.ts';
 import { restoreCommand } from '../../config/command-line.ts';
 import { primaryConninfo } from '../../config/config.ts';
 import { assertCatalogWhole, byKnown, clusterRoom, rebuildBegun, type ServiceRooms } from '../rooms.ts';
+import { startBackup } from '../start-backup.ts';
 
 const ClusterParams = Type.Object({ cluster: Type.String({ maxLength: 100 }) });
 const BackupParams = Type.Object({ cluster: Type.String({ maxLength: 100 }), id: Type.String({ maxLength: 100 }) });
@@ -48,7 +48,8 @@ function readingRoutes(server: Server, rooms: ServiceRooms): void {
     async (request) => {
       const { name } = clusterRoom(rooms, request.params.cluster).config;
       assertCatalogWhole(rooms);
-      return { cluster: name, backups: (await catalog.backups(name)).map(backupDocument) };
+      const marks = await catalog.proof.damagedObjects(name);
+      return { cluster: name, backups: (await catalog.backups(name)).map((backup) => backupDocument(backup, marks)) };
     },
   );
   server.get<BackupRoute>(
@@ -56,7 +57,8 @@ function readingRoutes(server: Server, rooms: ServiceRooms): void {
     { schema: { params: BackupParams, response: { 200: BackupDocument } } },
     async (request) => {
       const { name } = clusterRoom(rooms, request.params.cluster).config;
-      return backupDocument(await foundBackup(rooms, name, request.params.id));
+      const backup = await foundBackup(rooms, name, request.params.id);
+      return backupDocument(backup, await catalog.proof.damagedObjects(name));
     },
   );
   server.get<BackupRoute>(
@@ -78,26 +80,10 @@ function workingRoutes(server: Server, rooms: ServiceRooms): void {
     { schema: { params: ClusterParams, body: BackupRequest, response: { 202: Started } } },
     async (request, reply) => {
       const room = clusterRoom(rooms, request.params.cluster);
+      // Here too, so that the answer says at once what is wrong.
       await room.assertWritable();
-      const { identity } = await room.context();
-      const { body } = request;
-      const parent = parentOf(body);
-      const job = await jobs.start('backup', room.config.name, async (controls) => {
-        const { config, ...rest } = deps;
-        const backupRequest = {
-          cluster: room.ordered,
-          identity,
-          workers: body.workers ?? config.service.workers,
-          compressionLevel: body.compressionLevel ?? room.config.backupCompressionLevel,
-          label: body.label ?? 'walden',
-          parent,
-        };
-        const { stagingDirectory } = room;
-        const backupDeps = { ...rest, repositories: room.required, stagingDirectory };
-        const records = await takeBackup(backupDeps, backupRequest, controls);
-        room.wakeFillers();
-        return { backups: records.map(backupDocument) };
-      });
+      const { workers, compressionLevel, label } = request.body;
+      const job = await startBackup(rooms, room, { workers, compressionLevel, label, parent: parentOf(request.body) });
       return await reply.code(202).send({ job: jobDocument(job) });
     },
   );

@@ -12,7 +12,9 @@ import { sameThreadPool } from '../../support/crash/same-thread-pool.ts';
 import { forgetFiles, watchFiles } from '../../support/crash/watched-files.ts';
 import { newDirectory } from '../../support/sandbox.ts';
 
-const { story, files } = shortStory();
+/** Some writes to a file are enough: those in its middle leave the same. */
+const FRAME_BYTES = 128 * 1024;
+const { story, files } = shortStory(FRAME_BYTES);
 const deps = story.deps(sameThreadPool());
 const dataDirectory = (disk: Disk): string => join(disk.root, 'data');
 const startable = (disk: Disk): boolean => existsSync(join(dataDirectory(disk), 'global/pg_control'));

@@ -14,9 +14,15 @@ const CHANGES = new Set<string>([
   'completeBackup',
   'failBackup',
   'markRemoving',
+  'cancelRemoval',
   'forgetBackup',
+  'recordHold',
+  'forgetHold',
+  'recordExpired',
   'createJob',
   'finishJob',
+  'recordEvent',
+  'recordSchedule',
   'beginReplacement',
 ] satisfies (keyof ReplaceableCatalog)[]);
 

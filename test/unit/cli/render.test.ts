@@ -8,6 +8,7 @@ import { formatAge, formatBytes, formatDuration } from '../../../src/cli/render/
 import type { BackupDocument, PlanDocument, ReceiverDocument, StatusDocument } from '../../../src/service/api.ts';
 
 const NOW = new Date('2026-11-22T12:00:00Z');
+const VERIFIED = { oldestAt: null, neverSegments: 9, neverBackups: 1, damagedObjects: 0, damaged: [] };
 const BACKUP: BackupDocument = {
   repository: 'local',
   cluster: 'main',
@@ -60,6 +61,7 @@ function status(change: Partial<StatusDocument['clusters'][number]> = {}): Statu
                 latest: '2026-11-22T11:58:00.000000Z',
                 earliestLsn: '0/2000100',
                 latestLsn: '0/A000000',
+                points: [],
                 holes: [
                   {
                     repository: 'local',
@@ -72,6 +74,7 @@ function status(change: Partial<StatusDocument['clusters'][number]> = {}): Statu
               },
             ],
             lastBackup: BACKUP,
+            verification: VERIFIED,
           },
         ],
         wal: { ready: 0, oldestReadyAt: null, refusals: [] },
@@ -94,6 +97,7 @@ describe('showing the status', () => {
       '      no backup before it reaches a moment after it',
       '  Last backup: 20261122T021500F, complete, finished 9 h 39 min ago, 1.5 GiB stored',
       '  Last WAL: 00000001000000000000000A, archived 12 s ago',
+      '  Verified: never: 1 backup and 9 segments',
       '  WAL that waits: none',
     ]);
   });
@@ -108,7 +112,7 @@ describe('showing the status', () => {
     const lines = (change: Partial<ReceiverDocument> = {}): readonly string[] =>
       renderStatus(status({ receiver: { ...receiver, ...change } }), NOW)
         .split('\n')
-        .slice(8, -1);
+        .slice(9, -1);
     expect(lines()).toEqual([
       '  Receiver: streaming from db1, slot walden_main, timeline 2',
       '    received 0/A0000A0, in the spool 0/A000080, 256 B behind for 2 s',
@@ -148,7 +152,18 @@ describe('showing the status', () => {
 
   it('says what to do for a cluster that cannot be restored', () => {
     const repositories = [
-      { name: 'local', required: true, failure: null, lag: null, lastArchived: null, windows: [], lastBackup: null },
+      {
+        ...{
+          name: 'local',
+          required: true,
+          failure: null,
+          lag: null,
+          lastArchived: null,
+          windows: [],
+          lastBackup: null,
+        },
+        verification: VERIFIED,
+      },
     ];
     const text = renderStatus(status({ repositories, systemIdentifier: null, majorVersion: null }), NOW);
     expect(text).toContain('main: nothing is known of it yet');
@@ -262,13 +277,17 @@ describe('showing a plan', () => {
     restoreBytes: 5 * 1024 ** 3,
     storedBytes: 1024 ** 3,
     estimatedSeconds: 75,
+    estimate: { restoreSeconds: 60, recoverySeconds: 15, by: 'the drill of 2026-11-21 02:00:00 UTC' },
     latest: null,
     notes: ['UTC is meant'],
   };
 
   it('says target, backup, timelines, WAL, cost and every note', () => {
     const text = renderPlan(PLAN);
-    expect(text).toContain('5 GiB to write, 1 GiB to read\nTime:       about 1 min 15 s');
+    expect(text).toContain(
+      '5 GiB to write, 1 GiB to read\nTime:       about 1 min 15 s: 1 min to write the files, 15 s to replay the WAL\n',
+    );
+    expect(text).toContain('as measured by the drill of 2026-11-21 02:00:00 UTC');
     expect(text).toContain(
       '8 segments, all in the archive\n            000000010000000000000002 to 000000020000000000000009',
     );

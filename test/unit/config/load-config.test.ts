@@ -66,15 +66,15 @@ describe('reading a configuration', () => {
       {
         name: 'main',
         dataDirectory: '/var/lib/postgresql/15/main',
+        conninfo: CONNINFO,
         backup: { source: 'files', dataDirectory: '/var/lib/postgresql/15/main', conninfo: CONNINFO },
         repositories: ['local'],
         required: ['local'],
         spoolDirectory: '/var/lib/walden/spool/main',
-        walCompressionLevel: 1,
-        backupCompressionLevel: 3,
+        ...{ walCompressionLevel: 1, backupCompressionLevel: 3 },
         receive: undefined,
-        walPushTimeoutSeconds: 60,
-        walFetchTimeoutSeconds: 60,
+        drill: { pgBin: undefined, directory: undefined, checks: [] },
+        ...{ walPushTimeoutSeconds: 60, walFetchTimeoutSeconds: 60 },
       },
     ]);
   });

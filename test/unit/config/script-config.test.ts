@@ -9,6 +9,7 @@ import { scriptConfig } from '../../../src/config/script-config.ts';
 const CLUSTER: ClusterConfig = {
   name: 'main' as ClusterName,
   dataDirectory: "/data/it's here",
+  conninfo: 'host=/tmp password=hunter2',
   backup: { source: 'files', dataDirectory: "/data/it's here", conninfo: 'host=/tmp password=hunter2' },
   repositories: ['local' as RepositoryName],
   required: ['local' as RepositoryName],
@@ -16,6 +17,7 @@ const CLUSTER: ClusterConfig = {
   walCompressionLevel: 1,
   backupCompressionLevel: 3,
   receive: undefined,
+  drill: { pgBin: undefined, directory: undefined, checks: [] },
   walPushTimeoutSeconds: 30,
   walFetchTimeoutSeconds: 90,
 };

@@ -1,9 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { BackupId, BackupRecord, RepositoryName } from '../../../catalog/catalog.ts';
-import { compareListings } from '../../../src/copy/compare-listings.ts';
+import { compareListings } from '../../../src/repository/compare-listings.ts';
 import { fillScope } from '../../../src/copy/fill-scope.ts';
-import { countSegments, missingSegments } from '../../../src/copy/missing-wal.ts';
+import { missingSegments } from '../../../src/copy/missing-wal.ts';
+import { countSegments } from '../../../src/wal/segment-runs.ts';
 import type { Lsn, TimelineId } from '../../../src/postgres/lsn.ts';
 import type { ObjectInfo, ObjectKey } from '../../../storage-drivers/driver.ts';
 import { FACTS, MAIN, micros } from '../../support/catalog-rows.ts';

@@ -132,10 +132,15 @@ describe('rebuildAndReplace', () => {
     expect(await catalog.problems()).toEqual([]);
   });
 
-  it('keeps jobs, refusals and the backup that runs, also after the file is opened again', async () => {
+  it('keeps jobs, refusals, events, schedules and the backup that runs, also after the file is opened again', async () => {
     const { name } = parseWalName('000000010000000000000001');
     await catalog.createJob({ id: 'j', kind: 'catalog-rebuild', cluster: undefined, startedAt: micros(1) });
     await catalog.recordRefusal(MAIN, name, ERROR, micros(1));
+    const event = await catalog.recordEvent({
+      ...{ at: micros(1), cluster: MAIN, kind: 'wal-gap', level: 'error', subject: 's', message: 'm', facts: {} },
+    });
+    const schedule = { name: 'nightly', definition: 'd', settled: micros(1), job: 'j', attempts: 1 };
+    await catalog.recordSchedule(schedule);
     await catalog.openBackup([backupStart({ id: LEFT_OVER })]);
     await near.put(packKey(MAIN, LEFT_OVER, 1), Buffer.from('half'));
     const before = await answers(catalog);
@@ -146,6 +151,8 @@ describe('rebuildAndReplace', () => {
     expect(await answers(catalog)).toEqual(before);
     expect(await catalog.job('j')).toMatchObject({ state: 'running' });
     expect(await catalog.refusals(MAIN)).toHaveLength(1);
+    expect(await catalog.events({ limit: 9 })).toEqual([event]);
+    expect(await catalog.schedules()).toEqual([schedule]);
   });
 
   it('loses nothing that is recorded or forgotten while it reads', async () => {

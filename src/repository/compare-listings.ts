@@ -1,16 +1,16 @@
 import type { ObjectInfo } from '../../storage-drivers/driver.ts';
 
-/** An object of one listing, and the one of the same key in another. */
-export interface ListedPair {
-  readonly info: ObjectInfo;
+/** What has a key, from a listing or elsewhere, and the object of the same key in another listing. */
+export interface ListedPair<Info = ObjectInfo> {
+  readonly info: Info;
   readonly there: ObjectInfo | undefined;
 }
 
 /** Walks two listings side by side: both come in ascending byte order of key. */
-export async function* compareListings(
-  here: AsyncIterable<ObjectInfo>,
+export async function* compareListings<Info extends Pick<ObjectInfo, 'key'>>(
+  here: AsyncIterable<Info>,
   other: AsyncIterable<ObjectInfo>,
-): AsyncGenerator<ListedPair, void, undefined> {
+): AsyncGenerator<ListedPair<Info>, void, undefined> {
   const others = other[Symbol.asyncIterator]();
   try {
     let next = await others.next();

@@ -1,0 +1,166 @@
+import { describe, expect, it } from 'vitest';
+import type { ReportData } from '../../../src/cli/report/report-data.ts';
+import { renderReport } from '../../../src/cli/report/report.ts';
+import type { BackupDocument } from '../../../src/service/api.ts';
+
+const NASTY = `"><script>alert('x')</script>&amp;`;
+const FIRST = '20261101T020000F';
+
+function backup(id: string, day: string, parent: string | null): BackupDocument {
+  return {
+    ...{ repository: 'near', cluster: 'main', id, label: NASTY, state: 'complete', error: null },
+    startedAt: `2026-11-${day}T02:00:00.000000Z`,
+    facts: {
+      ...{ systemIdentifier: '7', majorVersion: 17, segmentBytes: 16_777_216, parent, timeline: 1 },
+      ...{ startLsn: '0/1', stopLsn: '0/2', stoppedAt: `2026-11-${day}T02:10:00.000000Z` },
+      ...{ finishedAt: `2026-11-${day}T02:11:00.000000Z`, files: 10, plainBytes: 5e9, storedBytes: 1e9 },
+      ...{ checksumsVerified: true, corruptPages: [], tablespaces: [] },
+    },
+  };
+}
+
+function range(first: string, last: string, from: string, to: string): ReportData['ranges'][number] {
+  return {
+    ...{ repository: 'near', timeline: 1, first, last, segments: 6, storedBytes: 3e7 },
+    ...{ firstCommit: `2026-11-${from}T02:00:00.000000Z`, lastCommit: `2026-11-${to}T20:00:00.000000Z` },
+  };
+}
+
+const error = { code: 'CHECKSUM_MISMATCH', message: NASTY, hint: '', details: {} };
+const mark = {
+  ...{ repository: 'near', key: `main/base/${FIRST}/data/00001`, walFile: null, backup: FIRST, error },
+  foundAt: '2026-11-11T02:00:00.000000Z',
+};
+const gap = {
+  repository: 'near',
+  timeline: 1,
+  first: '0000000100000000000000AA',
+  last: '0000000100000000000000AB',
+  segments: 2,
+};
+
+const DATA: ReportData = {
+  ...{ at: new Date('2026-11-12T12:00:00Z'), version: '0.1.0' },
+  status: {
+    ...{ name: 'main', systemIdentifier: '7421000000000000001', majorVersion: 17, receiver: null, jobs: [] },
+    wal: { ready: 0, oldestReadyAt: null, refusals: [] },
+    repositories: [
+      {
+        ...{ name: 'near', required: true, failure: null, lag: null, lastArchived: null, lastBackup: null },
+        windows: [
+          {
+            ...{ repository: 'near', timeline: 1, backup: FIRST, earliestLsn: '0/2', latestLsn: '0/9' },
+            ...{
+              earliest: '2026-11-01T02:10:00.000000Z',
+              latest: '2026-11-12T11:00:00.000000Z',
+              holes: [gap],
+              points: [],
+            },
+          },
+        ],
+        verification: { oldestAt: null, neverSegments: 1, neverBackups: 0, damagedObjects: 1, damaged: [mark] },
+      },
+    ],
+  },
+  backups: [
+    backup(FIRST, '01', null),
+    backup('20261104T020000I', '04', FIRST),
+    { ...backup('20261108T020000F', '08', null), damaged: [mark] },
+    backup('20261109T020000F', '09', null),
+  ],
+  ranges: [
+    range('000000010000000000000001', '0000000100000000000000A9', '01', '05'),
+    range('0000000100000000000000AC', '0000000100000000000000FF', '07', '11'),
+  ],
+  gaps: [gap],
+  drills: [
+    {
+      ...{
+        id: 'one',
+        cluster: 'main',
+        outcome: 'passed',
+        target: NASTY,
+        repository: 'near',
+        backup: FIRST,
+        error: null,
+      },
+      ...{ startedAt: '2026-11-10T03:00:00.000000Z', finishedAt: '2026-11-10T03:20:00.000000Z' },
+      restore: { files: 10, bytes: 5e9, seconds: 600 },
+      recovery: { walBytes: 1e9, seconds: 300 },
+      reached: { timeline: 1, lsn: '0/9', lastCommit: null },
+      checks: [{ name: NASTY, outcome: 'passed', detail: '' }],
+    },
+  ],
+  verified: [
+    {
+      repository: 'near',
+      backup: FIRST,
+      objects: 3,
+      first: null,
+      last: null,
+      verifiedAt: '2026-11-11T02:00:00.000000Z',
+    },
+    { repository: 'near', backup: null, objects: 169, first: gap.first, last: gap.last, verifiedAt: null },
+  ],
+};
+
+const VOID = new Set(['meta', '!doctype']);
+
+/** Tags that are closed in another order than they were opened, or not at all. */
+function unbalanced(page: string): readonly string[] {
+  const open: string[] = [];
+  const wrong: string[] = [];
+  for (const [, close, name = '', rest = ''] of page.matchAll(/<(\/?)([!a-z][a-z0-9]*)((?:"[^"]*"|[^">])*)>/g)) {
+    if (close === '/') {
+      if (open.pop() !== name) wrong.push(`/${name}`);
+    } else if (!rest.endsWith('/') && !VOID.has(name)) open.push(name);
+  }
+  return [...wrong, ...open];
+}
+
+describe('the report', () => {
+  const page = renderReport(DATA);
+
+  it('shows windows, WAL, holes, backups with their chains, and drills in one picture', () => {
+    const [picture = ''] = /<svg[^]*?<\/svg>/.exec(page) ?? [];
+    const count = (pattern: RegExp): number => picture.match(pattern)?.length ?? 0;
+    // Cut by the hole, up to the next backup that is not damaged.
+    expect(count(/class="window"/g)).toBe(2);
+    expect(count(/class="wal"/g)).toBe(2);
+    expect(count(/class="hole"/g)).toBe(1);
+    expect(count(/<circle class="full"/g)).toBe(2);
+    expect(count(/<circle class="incremental"/g)).toBe(1);
+    expect(count(/<circle class="damaged"/g)).toBe(1);
+    expect(count(/class="chain"/g)).toBe(1);
+    expect(count(/<polygon class="drill"/g)).toBe(1);
+    expect(page).toContain('10 min to write, 5 min to recover');
+    expect(page).toContain('2026-11-01 02:10:00 UTC to 2026-11-12 11:00:00 UTC');
+  });
+
+  it('escapes whatever it shows', () => {
+    expect(page).not.toContain('<script');
+    expect(page).toContain('&quot;&gt;&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;&amp;amp;');
+    expect(unbalanced(page)).toEqual([]);
+  });
+
+  it('needs nothing from elsewhere', () => {
+    expect(page).not.toMatch(/https?:|@import|url\(|src=|href=/);
+    expect(page).toContain("default-src 'none'");
+    expect(page).toContain('prefers-color-scheme: dark');
+  });
+
+  it('is a page also where there is nothing yet', () => {
+    const [repository] = DATA.status.repositories;
+    const verified = { oldestAt: null, neverSegments: 0, neverBackups: 0, damagedObjects: 0, damaged: [] };
+    const empty = renderReport({
+      ...DATA,
+      status: { ...DATA.status, repositories: [{ ...repository!, windows: [], verification: verified }] },
+      ...{ backups: [], ranges: [], gaps: [], drills: [], verified: [] },
+    });
+    expect(empty).toContain('Nothing has been archived yet.');
+    expect(empty).toContain('NOT recoverable');
+    expect(unbalanced(empty)).toEqual([]);
+    expect(empty).not.toMatch(/NaN|undefined|Infinity/);
+    expect(page).not.toMatch(/NaN|undefined|Infinity/);
+  });
+});
