@@ -14,6 +14,7 @@ export function stubCatalog(known: {
     walRanges: () => Promise.resolve(known.ranges),
     timelineHistories: () => Promise.resolve([]),
     commitBounds: () => Promise.resolve({ first: undefined, last: undefined }),
+    expired: () => Promise.resolve({ backups: [], wal: [] }),
     jobs: () => Promise.resolve(known.jobs ?? []),
     proof: {
       damagedObjects: () => Promise.resolve([]),
