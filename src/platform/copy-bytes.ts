@@ -1,6 +1,6 @@
 /**
- * Copies bytes to a place in a buffer, one of which or both stand in shared memory. V8 copies those byte by byte with `set`
- * and `copy`, lest two threads see halves of a number, at some 0.4 GB/s; `fill` leaves it to memcpy, at ten times that.
+ * Copies bytes to a place in a buffer, one of which or both stand in shared memory. V8 copies those with `set` and `copy` in
+ * small steps, lest two threads see halves of a number; `fill` leaves it to memcpy, which is ten times as fast or more.
  * @throws RangeError when there is not so much room
  */
 export function copyBytes(from: Uint8Array, to: Buffer, at: number): void {

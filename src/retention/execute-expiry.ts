@@ -38,6 +38,8 @@ export interface ExpiryControls {
   readonly meter: ProgressMeter;
   /** Nothing younger can be removed: it is not even tried. */
   readonly lockedSince: Micros | undefined;
+  /** As RetentionOrder. */
+  readonly assertUndisturbed: () => Promise<void>;
 }
 
 /**
@@ -62,7 +64,7 @@ export async function finishRemovals(place: RetentionPlace, tally: Tally): Promi
  * Carries the plan out as far as the store lets it: says in repository and catalog what will be gone, then removes backups,
  * what builds on another one before it, and then the WAL. A crash at any point leaves a state that the next run completes.
  * @returns the backup that the store refused to let go: what it needs stays too, so the rest has to be planned anew
- * @throws STORAGE_DENIED, and the codes of a store out of reach
+ * @throws STORAGE_DENIED, LOCK_HELD when it was disturbed, and the codes of a store out of reach
  */
 export async function executeExpiry(
   place: RetentionPlace,
@@ -76,6 +78,12 @@ export async function executeExpiry(
   const { go } = plan.backups;
   // All of them before the first goes: a restore that begins now chooses none of them.
   for (const { id } of go) await catalog.markRemoving(repository.name, cluster, id);
+  try {
+    await controls.assertUndisturbed();
+  } catch (error) {
+    await keepAfterAll(place, go.map(({ id }) => id).toReversed());
+    throw error;
+  }
   meter.phase('backups');
   const sizes = new Map(go.map(({ id, facts }) => [id, facts.storedBytes]));
   const refused = await removeMarked(

@@ -61,11 +61,17 @@ export async function expireRepository(
   };
   refuse(await finishRemovals(place, tally));
   let found = await previewExpiry(place, order, signal, refused);
+  const { assertUndisturbed } = order;
   const lockedSince = order.lockSeconds === undefined ? undefined : secondsBefore(order.now, order.lockSeconds);
   try {
     for (; !isIdle(found.plan); found = await previewExpiry(place, order, signal, refused)) {
       const meter = new ProgressMeter(clock, bytesThatGo(found.plan), onProgress);
-      const id = await executeExpiry(place, found.plan, { clock, signal, meter, lockedSince }, tally);
+      const id = await executeExpiry(
+        place,
+        found.plan,
+        { clock, signal, meter, lockedSince, assertUndisturbed },
+        tally,
+      );
       if (id === undefined) break;
       refuse(id);
     }

@@ -40,6 +40,8 @@ export interface RetentionOrder {
   readonly lockSeconds: number | undefined;
   readonly refused: ExpiryInput['refused'];
   readonly restored: ExpiryInput['restored'];
+  /** Asked once what goes is marked, before anything is removed. @throws LOCK_HELD when somebody may have planned with it */
+  readonly assertUndisturbed: () => Promise<void>;
   readonly awaited: ExpiryInput['awaited'];
   readonly arriving: ExpiryInput['arriving'];
   /** Whether this process takes or copies the backup right now. */

@@ -11,6 +11,7 @@ import type { RetentionOrder, RetentionPlace } from '../retention/gather-input.t
 import type { Repository } from '../repository/repository.ts';
 import { expiryDocument, skippedDocument } from './answers/expiry.ts';
 import type { ClusterRoom } from './cluster-room.ts';
+import { BEFORE_NO_EXPIRY } from './job-conflicts.ts';
 import type { JobControls, JobView } from './jobs.ts';
 import type { ExpiryPlanDocument, ExpiryResultDocument } from './retention-api.ts';
 import { assertCatalogWhole, clusterRoom, type ServiceRooms } from './rooms.ts';
@@ -104,13 +105,8 @@ interface Prepared {
   readonly place: RetentionPlace;
 }
 
-async function prepare(
-  { deps }: ServiceRooms,
-  room: ClusterRoom,
-  repository: Repository,
-  now: Micros,
-): Promise<Prepared> {
-  const { config, catalog, instance } = deps;
+async function prepare(rooms: ServiceRooms, room: ClusterRoom, repository: Repository, now: Micros): Promise<Prepared> {
+  const { config, catalog, instance } = rooms.deps;
   const cluster = room.config.name;
   const { identity } = await room.context();
   const place = { catalog, repository, cluster, segmentBytes: identity.segmentBytes, instance };
@@ -122,14 +118,34 @@ async function prepare(
       ? 'no section [retention.NAME] covers it: nothing ever expires here'
       : `it is ${access} here: nothing is removed from it`;
   if (section === undefined || access !== 'read-write') return { skipped, order: undefined, place };
+  const restored = await restoredLately(catalog, cluster, repository.name, now);
   const lock = settings !== undefined && 'objectLock' in settings ? settings.objectLock : undefined;
   const order = {
     ...{ policy: section.policy, now, lockSeconds: lock && lock.days * 86_400 },
     ...(await wantedElsewhere(room, repository.name)),
-    restored: await restoredLately(catalog, cluster, repository.name, now),
+    restored,
+    assertUndisturbed: () => assertUndisturbed(rooms, cluster, repository.name, restored),
     isActive: (id: BackupId) => isActive(catalog, cluster, id),
   };
   return { skipped, order, place };
+}
+
+/**
+ * A restore need not wait for an expiry. One that began before what goes was marked may have chosen it: it runs yet, or has
+ * ended since the plan was made. Later ones do not choose it. @throws LOCK_HELD
+ */
+async function assertUndisturbed(
+  { deps, jobs }: ServiceRooms,
+  cluster: ClusterName,
+  repository: RepositoryName,
+  known: ReadonlySet<BackupId>,
+): Promise<void> {
+  const isRunning = jobs.isRunning(BEFORE_NO_EXPIRY, cluster);
+  const restored = await restoredLately(deps.catalog, cluster, repository, microsFromDate(deps.clock.now()));
+  if (!isRunning && [...restored].every((id) => known.has(id))) return;
+  throw new WaldenError('LOCK_HELD', `a restore of cluster ${cluster} has begun meanwhile: nothing was removed`, {
+    hint: 'begin the expiry again when it has ended',
+  });
 }
 
 /** Nobody tells when the recovery of a restored node has ended. */

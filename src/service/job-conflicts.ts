@@ -14,7 +14,7 @@ const BESIDE_NO_EXPIRY: readonly Kind[] = [
   'hold',
 ];
 /** What they read must not go under their hands; but never has a restore to wait for retention. */
-const BEFORE_NO_EXPIRY: readonly Kind[] = ['restore', 'clone', 'drill'];
+export const BEFORE_NO_EXPIRY: readonly Kind[] = ['restore', 'clone', 'drill'];
 
 /** Whether one that runs keeps another one from beginning. Pure. */
 export function excludes(running: JobClaim, next: JobClaim): boolean {

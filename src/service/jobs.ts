@@ -117,10 +117,14 @@ export class JobRunner {
     return await this.view(id);
   }
 
+  /** Whether one of these kinds runs for the cluster. */
+  isRunning(kinds: readonly JobClaim['kind'][], cluster: ClusterName): boolean {
+    return [...this.#claims].some((claim) => claim.cluster === cluster && kinds.includes(claim.kind));
+  }
+
   /** Whether none of this kind runs for the cluster, nor anything that it must not run beside. */
   isFree(kind: JobKind, cluster: ClusterName): boolean {
-    const isSame = (claim: JobClaim): boolean => claim.kind === kind && claim.cluster === cluster;
-    return ![...this.#claims].some((claim) => isSame(claim) || excludes(claim, { kind, cluster }));
+    return !this.isRunning([kind], cluster) && ![...this.#claims].some((claim) => excludes(claim, { kind, cluster }));
   }
 
   runningByKind(): ReadonlyMap<JobKind, number> {

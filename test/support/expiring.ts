@@ -62,6 +62,7 @@ export function orderOf(facts: Partial<RetentionOrder> = {}): Omit<RetentionOrde
   return {
     ...{ policy: TWO_FULL, now: NOW, lockSeconds: undefined, arriving: [], isActive: () => false },
     restored: new Set<never>(),
+    assertUndisturbed: () => Promise.resolve(),
     awaited: { backups: [], segments: [] },
     ...facts,
   };

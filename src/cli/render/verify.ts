@@ -1,26 +1,11 @@
 import type { VerificationSummary, VerificationListDocument, VerifiedDocument } from '../../service/api-proof.ts';
+import type { RepositoryVerification, VerifyResult } from '../../verify/verify-deps.ts';
 import { renderTable } from './table.ts';
 import { count, formatAge, formatBytes, formatMoment } from './units.ts';
 
-/** What a verification did in one repository, as the job tells it. */
-interface RepositoryVerification {
-  readonly repository: string;
-  readonly objects: number;
-  readonly bytes: number;
-  readonly damaged: readonly { readonly key: string; readonly message: string }[];
-  readonly damagedObjects: number;
-  readonly rightAgain: readonly string[];
-  readonly holes: readonly { readonly first: string; readonly last: string }[];
-  readonly backups: number;
-  readonly unusable: readonly { readonly backup: string; readonly message: string }[];
-  readonly failure: { readonly code: string; readonly message: string } | null;
-}
-
+/** @param result of the job */
 export function renderVerification(result: unknown): string {
-  const { cluster, repositories } = result as {
-    readonly cluster: string;
-    readonly repositories: readonly RepositoryVerification[];
-  };
+  const { cluster, repositories } = result as VerifyResult;
   return [`cluster ${cluster}`, ...repositories.flatMap(repositoryLines)].join('\n');
 }
 

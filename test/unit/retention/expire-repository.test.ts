@@ -73,6 +73,19 @@ describe('expireRepository', () => {
     expect(await catalog.expired(NEAR, MAIN)).toMatchObject({ backups: [], wal: [] });
   });
 
+  it('removes nothing when a restore has begun before what goes was marked, and has it all as it was', async () => {
+    const assertUndisturbed = async (): Promise<void> => {
+      // From here on nobody chooses it any more.
+      expect(await complete()).toEqual(EVERY.filter((id) => id !== IDS.first && id !== IDS.increment));
+      throw new WaldenError('LOCK_HELD', 'a restore has begun');
+    };
+    await expect(expire(driver, { assertUndisturbed })).rejects.toMatchObject({ code: 'LOCK_HELD' });
+    expect(await complete()).toEqual(EVERY);
+    expect(await segmentsIn(catalog)).toHaveLength(20);
+    expect(await catalog.expired(NEAR, MAIN)).toMatchObject({ backups: [], wal: [] });
+    expect((await expire()).done.backups).toEqual([IDS.increment, IDS.first]);
+  });
+
   it('removes nothing while the repository holds a backup that the catalog does not know', async () => {
     await catalog.markRemoving(NEAR, MAIN, IDS.held);
     await catalog.forgetBackup(NEAR, MAIN, IDS.held);
