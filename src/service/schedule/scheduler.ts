@@ -11,7 +11,7 @@ import { SCHEDULABLE_JOBS } from './schedulable-jobs.ts';
 
 /** How long it rests at most: a clock that was set, or a host that slept, is noticed then. */
 const LONGEST_REST_MS = 30_000;
-/** What a catalog that fails is given to come back. */
+/** What fails is given so long to come back. */
 const TROUBLE_REST_MS = 10_000;
 
 /** A run that is to come. */
@@ -61,7 +61,7 @@ export class Scheduler {
       if (state?.definition !== definition) {
         const settled = microsFromDate(clock.now());
         state = { name, definition, settled, job: undefined, attempts: 0 };
-        await catalog.recordSchedule(state);
+        await this.#note(state);
       }
       const times = cronTimes(cron, timeZone);
       const rules = {
@@ -104,19 +104,12 @@ export class Scheduler {
   }
 
   async #run(): Promise<void> {
-    const { clock, log } = this.#rooms.deps;
+    const { clock } = this.#rooms.deps;
     while (!this.#isStopped()) {
       const rest = new AbortController();
       this.#rest = rest;
-      let restMs = LONGEST_REST_MS;
-      try {
-        const until = await this.#settleAll();
-        restMs = Math.max(0, Math.min(restMs, until - clock.now().getTime()));
-      } catch (thrown) {
-        const error = toWaldenError(thrown);
-        log.error({ error: errorToDocument(error) }, `the schedules cannot go on: ${error.message}`);
-        restMs = TROUBLE_REST_MS;
-      }
+      const until = await this.#settleAll();
+      const restMs = Math.max(0, Math.min(LONGEST_REST_MS, until - clock.now().getTime()));
       if (this.#isStopped()) return;
       // Woken early: it looks again.
       await clock.sleep(restMs, rest.signal).catch(() => undefined);
@@ -131,19 +124,43 @@ export class Scheduler {
   async #settleAll(): Promise<number> {
     let until = Number.POSITIVE_INFINITY;
     for (const entry of this.#entries) {
-      for (;;) {
-        if (this.#isStopped()) return until;
-        const now = this.#rooms.deps.clock.now().getTime();
-        const decision = planRun(entry.rules, await this.#stateOf(entry), now);
-        entry.waiting = decision.action === 'wait' ? decision.planned : undefined;
-        if (decision.action === 'wait') {
-          until = Math.min(until, decision.until ?? until);
-          break;
-        }
-        await this.#carryOut(entry, decision);
+      try {
+        until = Math.min(until, await this.#settle(entry));
+      } catch (thrown) {
+        // The others must not wait for this one.
+        const error = toWaldenError(thrown);
+        const { log, clock } = this.#rooms.deps;
+        log.error({ error: errorToDocument(error) }, `schedule ${entry.schedule.name} cannot go on: ${error.message}`);
+        until = Math.min(until, clock.now().getTime() + TROUBLE_REST_MS);
       }
     }
     return until;
+  }
+
+  /** Does what is due of one. @returns when its next thing will be; Infinity: never, or it is to stop */
+  async #settle(entry: Entry): Promise<number> {
+    while (!this.#isStopped()) {
+      const now = this.#rooms.deps.clock.now().getTime();
+      const decision = planRun(entry.rules, await this.#stateOf(entry), now);
+      entry.waiting = decision.action === 'wait' ? decision.planned : undefined;
+      if (decision.action === 'wait') return decision.until ?? Number.POSITIVE_INFINITY;
+      await this.#carryOut(entry, decision);
+    }
+    return Number.POSITIVE_INFINITY;
+  }
+
+  /** A catalog that cannot take it, on a full disk say, keeps nothing from running: only the next start knows less then. */
+  async #note(state: ScheduleState): Promise<void> {
+    const { catalog, log } = this.#rooms.deps;
+    try {
+      await catalog.recordSchedule(state);
+    } catch (thrown) {
+      const error = toWaldenError(thrown);
+      log.error(
+        { error: errorToDocument(error) },
+        `unable to note how far schedule ${state.name} is: ${error.message}`,
+      );
+    }
   }
 
   async #stateOf({ schedule, state }: Entry): Promise<RunState> {
@@ -158,15 +175,16 @@ export class Scheduler {
 
   async #carryOut(entry: Entry, decision: Exclude<RunDecision, { readonly action: 'wait' }>): Promise<void> {
     const { schedule, definition, state } = entry;
-    const { deps, events } = this.#rooms;
+    const { events } = this.#rooms;
     const settled = micros(decision.planned * 1000);
     let next: ScheduleState = { name: schedule.name, definition, settled, job: undefined, attempts: 0 };
     if (decision.action === 'begin') {
       const attempts = settled === state.settled ? state.attempts + 1 : 1;
       next = { ...next, job: await this.#begin(schedule, decision.planned, attempts), attempts };
     }
-    await deps.catalog.recordSchedule(next);
+    // First of all here: what was begun must not be begun again because that could not be noted.
     entry.state = next;
+    await this.#note(next);
     if (decision.action === 'begin') return;
     const { name, job, cluster, windowSeconds } = schedule;
     const planned = describeMicros(settled);

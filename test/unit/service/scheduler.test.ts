@@ -3,6 +3,7 @@ import { SqliteCatalog } from '../../../catalog/sqlite/sqlite-catalog.ts';
 import type { ScheduleConfig } from '../../../src/config/config.ts';
 import { WaldenError, type ErrorCode } from '../../../src/errors.ts';
 import type { Clock } from '../../../src/platform/clock.ts';
+import type { ClusterName } from '../../../catalog/catalog.ts';
 import { clusterName } from '../../../src/repository/names.ts';
 import { EventLog } from '../../../src/service/events/event-log.ts';
 import { JobRunner } from '../../../src/service/jobs.ts';
@@ -60,7 +61,7 @@ describe('the scheduler', () => {
   });
 
   /** A service whose backups never get further than the question whether they may be stored. */
-  async function start(schedule: ScheduleConfig): Promise<void> {
+  async function start(...schedules: readonly ScheduleConfig[]): Promise<void> {
     await scheduler?.stop();
     const log = { info: () => undefined, warn: () => undefined, error: () => undefined };
     const ended = (): Promise<void> => Promise.resolve(scheduler?.wake());
@@ -68,7 +69,7 @@ describe('the scheduler', () => {
     const events = new EventLog({ catalog, clock, log });
     const assertWritable = (): Promise<void> => Promise.reject(new WaldenError(code, 'no'));
     const rooms = {
-      deps: { catalog, clock, log, instance: 'here', config: { schedules: [schedule] } },
+      deps: { catalog, clock, log, instance: 'here', config: { schedules: schedules.toReversed() } },
       ...{ jobs, events, clusters: new Map([['main', { config: { name: MAIN }, assertWritable }]]) },
     } as unknown as ServiceRooms;
     scheduler = new Scheduler(rooms);
@@ -103,6 +104,30 @@ describe('the scheduler', () => {
     expect(scheduler?.upcoming()).toMatchObject([{ at: new Date('2026-11-23T11:30:00Z') }]);
     await endedJobs(1);
     expect(await catalog.events({ limit: 9 })).toEqual([]);
+  });
+
+  it('starts, and begins each run once, while the catalog cannot note how far it is', async () => {
+    let attempts = 0;
+    catalog.recordSchedule = () => {
+      attempts += 1;
+      return Promise.reject(new WaldenError('STORAGE_FULL', 'the disk of the catalog is full'));
+    };
+    await start(DAILY);
+    clock.set('2026-11-22T12:00:00Z');
+    await endedJobs(1);
+    await until(() => attempts === 2, { what: 'the run to be noted' });
+    clock.set('2026-11-22T12:01:00Z');
+    await until(() => scheduler?.upcoming()[0]?.at?.toISOString() === '2026-11-23T12:00:00.000Z', {
+      what: 'the next day to be next',
+    });
+    clock.set('2026-11-22T12:02:00Z');
+    expect(await catalog.jobs(100)).toHaveLength(1);
+  });
+
+  it('does not hold the others up for a schedule that cannot begin', async () => {
+    await start(DAILY, { ...DAILY, name: 'impossible', cluster: 'gone' as ClusterName });
+    clock.set('2026-11-22T12:00:00Z');
+    await endedJobs(1);
   });
 
   it('makes up for what a service that was down has missed, inside the window only', async () => {
