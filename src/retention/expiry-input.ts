@@ -27,6 +27,8 @@ export interface ExpiryInput {
   readonly repository: RepositoryName;
   readonly cluster: ClusterName;
   readonly now: Micros;
+  /** Windows reach back from here: not later than now. */
+  readonly windowEnd: Micros;
   readonly policy: RetentionPolicy;
   readonly segmentBytes: SegmentBytes;
   /** All that count as complete. */

@@ -37,6 +37,8 @@ export interface RetentionOrder {
   readonly policy: RetentionPolicy;
   /** When it is, or is to be. */
   readonly now: Micros;
+  /** A later day is looked at, as if archiving had gone on until then. */
+  readonly isSimulated: boolean;
   readonly lockSeconds: number | undefined;
   readonly refused: ExpiryInput['refused'];
   readonly restored: ExpiryInput['restored'];
@@ -84,6 +86,7 @@ export async function gatherInput(
   const input: ExpiryInput = {
     ...wal,
     ...{ policy, now, lockSeconds, refused, restored, awaited, arriving },
+    windowEnd: order.isSimulated ? now : await windowEnd(place, wal.ranges, backups, now),
     backups,
     doubts: doubtsOf(place, backups, survey, await catalog.proof.damagedObjects(cluster)),
     running: await running(place, survey, rows, order),
@@ -199,6 +202,25 @@ async function momentsOf(
     moments.set(placeOf(timeline, segment), commit > file.archivedAt ? commit : file.archivedAt);
   }
   return moments;
+}
+
+/**
+ * The newest moment that the server itself has told, or now. A clock of this host that is far ahead, or a cluster that is
+ * gone, must not shorten what can be reached.
+ */
+async function windowEnd(
+  { catalog, repository, cluster }: RetentionPlace,
+  ranges: ExpiryInput['ranges'],
+  backups: ExpiryInput['backups'],
+  now: Micros,
+): Promise<Micros> {
+  const told = backups.map(({ facts }) => facts.stoppedAt);
+  for (const { timeline, first, last } of ranges) {
+    const commits = await catalog.commitBounds(repository.name, cluster, { timeline, from: first, to: last });
+    if (commits.last !== undefined) told.push(commits.last);
+  }
+  const newest = told.reduce((latest, moment) => (moment > latest ? moment : latest), told[0] ?? now);
+  return newest < now ? newest : now;
 }
 
 /**

@@ -47,8 +47,9 @@ function oldestKept(
 }
 
 /** From where on every moment that can be reached is to stay so. */
-export function windowStart({ policy, now }: ExpiryInput): Micros | undefined {
-  return policy.recoveryWindowSeconds === undefined ? undefined : secondsBefore(now, policy.recoveryWindowSeconds);
+export function windowStart({ policy, windowEnd }: ExpiryInput): Micros | undefined {
+  const { recoveryWindowSeconds } = policy;
+  return recoveryWindowSeconds === undefined ? undefined : secondsBefore(windowEnd, recoveryWindowSeconds);
 }
 
 type Keep = (id: BackupId, reason: string) => void;

@@ -63,7 +63,7 @@ function pathNeeds(
   view: PathView,
 ): readonly WalNeed[] {
   const { walWindowSeconds } = input.policy;
-  const from = walWindowSeconds === undefined ? promisedFrom : secondsBefore(input.now, walWindowSeconds);
+  const from = walWindowSeconds === undefined ? promisedFrom : secondsBefore(input.windowEnd, walWindowSeconds);
   const reached = Math.min(from, windowStart(input) ?? from, newestWritten(input));
   const keptIn = view.runs.map((run) =>
     view.backups.filter((backup) => reasons.has(backup.id) && runOfBackup(view, backup) === run),

@@ -44,7 +44,10 @@ export async function planClusterExpiry(
   const signal = AbortSignal.timeout(PREVIEW_DEADLINE_MS);
   const repositories = [];
   for (const repository of room.repositories) {
-    const { skipped, order, place } = await prepare(rooms, room, repository, moment);
+    const { skipped, order, place } = await prepare(rooms, room, repository, {
+      now: moment,
+      isSimulated: target !== undefined,
+    });
     if (order === undefined) repositories.push(skippedDocument(repository.name, skipped));
     else repositories.push(expiryDocument(place, await previewExpiry(place, order, signal)));
   }
@@ -71,7 +74,8 @@ async function expireCluster(
   for (const repository of room.repositories) {
     signal.throwIfAborted();
     try {
-      const { skipped, order, place } = await prepare(rooms, room, repository, microsFromDate(clock.now()));
+      const moment = { now: microsFromDate(clock.now()), isSimulated: false };
+      const { skipped, order, place } = await prepare(rooms, room, repository, moment);
       if (order === undefined) {
         repositories.push({ ...skippedDocument(repository.name, skipped), done: NOTHING_DONE });
         continue;
@@ -105,7 +109,12 @@ interface Prepared {
   readonly place: RetentionPlace;
 }
 
-async function prepare(rooms: ServiceRooms, room: ClusterRoom, repository: Repository, now: Micros): Promise<Prepared> {
+async function prepare(
+  rooms: ServiceRooms,
+  room: ClusterRoom,
+  repository: Repository,
+  moment: Pick<RetentionOrder, 'now' | 'isSimulated'>,
+): Promise<Prepared> {
   const { config, catalog, instance } = rooms.deps;
   const cluster = room.config.name;
   const { identity } = await room.context();
@@ -118,10 +127,10 @@ async function prepare(rooms: ServiceRooms, room: ClusterRoom, repository: Repos
       ? 'no section [retention.NAME] covers it: nothing ever expires here'
       : `it is ${access} here: nothing is removed from it`;
   if (section === undefined || access !== 'read-write') return { skipped, order: undefined, place };
-  const restored = await restoredLately(catalog, cluster, repository.name, now);
+  const restored = await restoredLately(catalog, cluster, repository.name, moment.now);
   const lock = settings !== undefined && 'objectLock' in settings ? settings.objectLock : undefined;
   const order = {
-    ...{ policy: section.policy, now, lockSeconds: lock && lock.days * 86_400 },
+    ...{ policy: section.policy, ...moment, lockSeconds: lock && lock.days * 86_400 },
     ...(await wantedElsewhere(room, repository.name)),
     restored,
     assertUndisturbed: () => assertUndisturbed(rooms, cluster, repository.name, restored),

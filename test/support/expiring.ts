@@ -60,7 +60,7 @@ export function placeIn(catalog: Catalog, driver: StorageDriver): RetentionPlace
 
 export function orderOf(facts: Partial<RetentionOrder> = {}): Omit<RetentionOrder, 'refused'> {
   return {
-    ...{ policy: TWO_FULL, now: NOW, lockSeconds: undefined, arriving: [], isActive: () => false },
+    ...{ policy: TWO_FULL, now: NOW, isSimulated: false, lockSeconds: undefined, arriving: [], isActive: () => false },
     restored: new Set<never>(),
     assertUndisturbed: () => Promise.resolve(),
     awaited: { backups: [], segments: [] },

@@ -92,6 +92,7 @@ export const retentionStory: fc.Arbitrary<ExpiryInput> = fc
     events: fc.array(event, { minLength: 3, maxLength: 40 }),
     policy,
     idleHours: fc.integer({ min: 0, max: 400 }),
+    silentHours: fc.integer({ min: 0, max: 400 }),
     held: fc.array(
       fc.record({ which: fc.nat(), days: fc.option(fc.integer({ min: -3, max: 60 }), { nil: undefined }) }),
       {
@@ -118,6 +119,7 @@ export const retentionStory: fc.Arbitrary<ExpiryInput> = fc
     );
     const idOf = (which: number): BackupId | undefined => backups[which % Math.max(1, backups.length)]?.id;
     const now = micros(world.time + story.idleHours * HOUR);
+    const windowEnd = micros(now - Math.min(story.silentHours, story.idleHours) * HOUR);
     const holds = story.held.flatMap(({ which, days }): HoldRecord[] => {
       const backup = idOf(which);
       const until = days === undefined ? undefined : micros(now + days * 24 * HOUR);
@@ -127,7 +129,7 @@ export const retentionStory: fc.Arbitrary<ExpiryInput> = fc
     });
     const ids = (which: readonly number[]): BackupId[] => which.map(idOf).filter((id) => id !== undefined);
     return {
-      ...{ repository: NEAR, cluster: MAIN, now, policy: story.policy, segmentBytes: SIZE, backups, holds },
+      ...{ repository: NEAR, cluster: MAIN, now, windowEnd, policy: story.policy, segmentBytes: SIZE, backups, holds },
       doubts: new Map(ids(story.doubted).map((id) => [id, 'its backup.json is missing'])),
       running: [],
       histories: [...world.histories.values()],

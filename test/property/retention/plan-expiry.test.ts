@@ -13,7 +13,8 @@ import { afterwards, DAY_SECONDS, reachable, retentionStory, segmentsOf } from '
 const RUNS = { numRuns: 1000 };
 
 function laterBy(input: ExpiryInput, days: number): ExpiryInput {
-  return { ...input, now: micros(input.now + days * DAY_SECONDS * 1_000_000) };
+  const shift = days * DAY_SECONDS * 1_000_000;
+  return { ...input, now: micros(input.now + shift), windowEnd: micros(input.windowEnd + shift) };
 }
 
 const END = 1n << 62n;

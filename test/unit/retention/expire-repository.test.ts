@@ -10,7 +10,7 @@ import { backupRecordKey } from '../../../src/repository/keys.ts';
 import type { ObjectKey, StorageDriver } from '../../../storage-drivers/driver.ts';
 import { MemoryDriver } from '../../../storage-drivers/memory/memory-driver.ts';
 import { FAR, MAIN, micros, NEAR } from '../../support/catalog-rows.ts';
-import { CLOCK, fillArchive, IDS, NOW, orderOf, placeIn, segmentsIn } from '../../support/expiring.ts';
+import { CLOCK, fillArchive, IDS, NOW, orderOf, placeIn, segmentsIn, TWO_FULL } from '../../support/expiring.ts';
 
 const signal = new AbortController().signal;
 const EVERY = [IDS.first, IDS.increment, IDS.held, IDS.third, IDS.last];
@@ -84,6 +84,13 @@ describe('expireRepository', () => {
     expect(await segmentsIn(catalog)).toHaveLength(20);
     expect(await catalog.expired(NEAR, MAIN)).toMatchObject({ backups: [], wal: [] });
     expect((await expire()).done.backups).toEqual([IDS.increment, IDS.first]);
+  });
+
+  it('has windows reach back from what the server told last: neither a wrong clock nor silence shortens them', async () => {
+    const policy = { ...TWO_FULL, minimumBackups: undefined, recoveryWindowSeconds: 86_400 };
+    expect((await expire(driver, { policy })).done).toMatchObject({ backups: [], walFiles: 0 });
+    const later = await previewExpiry(placeIn(catalog, driver), orderOf({ policy, isSimulated: true }), signal);
+    expect(later.plan.backups.go.map(({ id }) => id)).toEqual([IDS.third, IDS.increment, IDS.first]);
   });
 
   it('removes nothing while the repository holds a backup that the catalog does not know', async () => {
