@@ -326,6 +326,7 @@ export interface Catalog {
   recordExpired(repository: RepositoryName, cluster: ClusterName, expired: ExpiredArchive): Promise<void>;
   expired(repository: RepositoryName, cluster: ClusterName): Promise<ExpiredArchive>;
 
+  /** Old ones that are over are forgotten: after 400 days, or when a hundred thousand newer ones are there. */
   createJob(job: Pick<JobRecord, 'id' | 'kind' | 'cluster' | 'startedAt'>): Promise<void>;
   finishJob(job: Pick<JobRecord, 'id' | 'state' | 'finishedAt' | 'error' | 'result'>): Promise<void>;
   job(id: string): Promise<JobRecord | undefined>;

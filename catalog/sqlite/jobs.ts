@@ -3,6 +3,9 @@ import { WaldenError } from '../../src/errors.ts';
 import type { CatalogDatabase } from './database.ts';
 import { errorOf, type Integer, jsonText, microsOf, optionalMicros } from './rows.ts';
 
+const KEPT_MICROS = 400 * 86_400 * 1_000_000;
+const KEPT_ROWS = 100_000;
+
 interface JobRow {
   readonly id: string;
   readonly kind: string;
@@ -19,6 +22,7 @@ export type FinishedJob = Pick<JobRecord, 'id' | 'state' | 'finishedAt' | 'error
 
 export class JobTable {
   readonly #create;
+  readonly #forgetOld;
   readonly #finish;
   readonly #find;
   readonly #newest;
@@ -26,6 +30,9 @@ export class JobTable {
   constructor(database: CatalogDatabase) {
     this.#create = database.prepare<[string, string, string | null, number]>(
       `INSERT INTO job (id, kind, cluster, state, started_at) VALUES (?, ?, ?, 'running', ?)`,
+    );
+    this.#forgetOld = database.prepare<[number, number]>(
+      `DELETE FROM job WHERE state <> 'running' AND (started_at < ? OR rowid <= ?)`,
     );
     this.#finish = database.prepare<[string, number | null, string | null, string | null, string]>(
       'UPDATE job SET state = ?, finished_at = ?, error = ?, result = ? WHERE id = ?',
@@ -37,7 +44,8 @@ export class JobTable {
   }
 
   create(job: NewJob): void {
-    this.#create.run(job.id, job.kind, job.cluster ?? null, job.startedAt);
+    const { lastInsertRowid } = this.#create.run(job.id, job.kind, job.cluster ?? null, job.startedAt);
+    this.#forgetOld.run(job.startedAt - KEPT_MICROS, Number(lastInsertRowid) - KEPT_ROWS);
   }
 
   /** @throws NOT_FOUND */

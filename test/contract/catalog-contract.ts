@@ -298,6 +298,14 @@ export function catalogContract(what: string, open: () => Promise<CatalogUnderTe
       expect(await catalog.job('b')).toMatchObject({ state: 'running', result: undefined, finishedAt: undefined });
       expect(await catalog.job('c')).toBeUndefined();
     });
+
+    it('forgets those that ended and began more than 400 days before a new one', async () => {
+      await catalog.createJob({ id: 'over', kind: 'backup', cluster: MAIN, startedAt: micros(0) });
+      await catalog.finishJob({ id: 'over', state: 'done', finishedAt: micros(1), error: undefined, result: {} });
+      await catalog.createJob({ id: 'lasting', kind: 'backup', cluster: MAIN, startedAt: micros(0) });
+      await catalog.createJob({ id: 'new', kind: 'backup', cluster: MAIN, startedAt: micros(401 * 86_400_000_000) });
+      expect((await catalog.jobs(10)).map(({ id }) => id)).toEqual(['new', 'lasting']);
+    });
   });
 
   describe(`${what}: events`, () => {
