@@ -40,6 +40,9 @@ export async function createHttpServer(
     },
     ajv: { customOptions: { removeAdditional: false, coerceTypes: false } },
   }).withTypeProvider<TypeBoxTypeProvider>();
+  // What routes return has the type of its schema. Serializers of the framework's own, one made from each schema, would take a
+  // fifth of the time that the service needs to start.
+  server.setSerializerCompiler(() => (document) => JSON.stringify(document));
   await server.register(swagger, {
     openapi: {
       info: { title: 'Walden', description: 'Backup and WAL archive server for PostgreSQL', version: '1' },
