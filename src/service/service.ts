@@ -94,7 +94,7 @@ export async function startService(given: ServiceDeps, log: FastifyBaseLogger): 
   scheduler = new Scheduler(rooms);
   const watch = new Watch(rooms);
   const metrics = createMetrics({ rooms, scheduler }, watch);
-  const server = await createHttpServer(rooms, { scheduler, metrics }, log);
+  const server = createHttpServer(rooms, { scheduler, metrics }, log);
   await listenOnSocket(server, deps.config.service.socket);
   deps.log.info({ socket: deps.config.service.socket, clusters: [...clusters.keys()] }, 'ready');
   listening();
