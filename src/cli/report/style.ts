@@ -13,9 +13,10 @@ h1 { font-size: 1.5rem; margin: 0; } h2 { font-size: 1.1rem; margin: 2rem 0 .5re
 .cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(13rem, 1fr)); gap: .75rem; margin-top: 1rem; }
 .card, section { background: var(--card); border: 1px solid var(--line); border-radius: .5rem; padding: .75rem 1rem; }
 .card b { display: block; font-size: 1.05rem; } .card span { color: var(--dim); font-size: .85rem; }
-.wide { overflow-x: auto; } table { border-collapse: collapse; width: 100%; font-size: .87rem; }
-th { white-space: nowrap; text-align: left; color: var(--dim); font-weight: 500; } th, td { padding: .25rem .75rem .25rem 0; border-bottom: 1px solid var(--line); vertical-align: top; overflow-wrap: anywhere; }
-svg { width: 100%; height: auto; display: block; } svg text { fill: var(--dim); font: 11px system-ui, sans-serif; }
+section, .wide { overflow-x: auto; } table { border-collapse: collapse; width: 100%; font-size: .87rem; }
+th { white-space: nowrap; text-align: left; color: var(--dim); font-weight: 500; } th, td { padding: .25rem .75rem .25rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
+td { max-width: 24rem; overflow-wrap: break-word; }
+svg { width: 100%; min-width: 46rem; height: auto; display: block; } svg text { fill: var(--dim); font: 11px system-ui, sans-serif; }
 .axis { stroke: var(--line); } .wal { fill: var(--wal); } .window { fill: var(--window); } .hole { fill: var(--bad); }
 .full { fill: var(--backup); } .incremental { fill: var(--card); stroke: var(--backup); stroke-width: 2; } .chain { stroke: var(--backup); fill: none; }
 .damaged { fill: var(--bad); stroke: var(--bad); } .drill { fill: var(--drill); } .failed { fill: var(--bad); } .plain { fill: var(--line); } .stored { fill: var(--wal); }
