@@ -48,7 +48,7 @@ describe('two services on one repository and one cluster', () => {
 
   it('backups of both at the same time take ids of their own, and neither sweeps what the other is taking', async () => {
     const { server, walden } = scene;
-    await server.query('create table bulk as select md5(i::text) from generate_series(1, 300000) i');
+    await server.query('create table bulk as select md5(i::text) from generate_series(1, 120000) i');
     const slow = ['--no-wait', '--compression-level', '19', '--workers', '1'];
     const first = await begin(walden, slow);
     const id = await until(() => claims()[0], { what: 'the claim of the first' });

@@ -159,16 +159,14 @@ class LocalWalden implements WaldenHarness {
     } finally {
       await log.close();
     }
-    const deadline = Date.now() + READY_DEADLINE_MS;
-    let trouble = '';
-    while (this.#child !== undefined && Date.now() < deadline) {
-      const { status, stderr } = await this.attempt('ping', '--wait', '2');
-      if (status === 0) return;
-      trouble = stderr;
-    }
+    const ping = this.launch('ping', '--wait', String(READY_DEADLINE_MS / 1000));
+    // A service that has ended already will not answer.
+    void this.#exit.then(() => ping.kill());
+    const { status, stderr } = await ping.outcome;
+    if (status === 0) return;
     const tail = (await this.log()).split('\n').slice(-LOG_TAIL_LINES).join('\n');
     await this.kill();
-    throw new Error(`the service did not get ready: ${trouble}\nits log:\n${tail}`);
+    throw new Error(`the service did not get ready: ${stderr}\nits log:\n${tail}`);
   }
 
   #watch(child: ChildProcess): void {
