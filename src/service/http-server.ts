@@ -10,6 +10,7 @@ import { backupRoutes } from './routes/backups.ts';
 import { eventRoutes } from './routes/events.ts';
 import { inspectionRoutes } from './routes/inspection.ts';
 import { jobRoutes } from './routes/jobs.ts';
+import { nodeRoutes } from './routes/nodes.ts';
 import { proofRoutes } from './routes/proof.ts';
 import { receiverRoutes } from './routes/receivers.ts';
 import { repositoryRoutes } from './routes/repositories.ts';
@@ -65,6 +66,7 @@ export async function createHttpServer(
   backupRoutes(server, rooms);
   retentionRoutes(server, rooms);
   proofRoutes(server, rooms);
+  nodeRoutes(server, rooms);
   jobRoutes(server, rooms, scheduler);
   eventRoutes(server, rooms);
   server.get('/metrics', { schema: { hide: true } }, async (_request, reply) => {

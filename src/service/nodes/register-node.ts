@@ -1,0 +1,140 @@
+import { hostname } from 'node:os';
+import type { NodeRecord } from '../../../catalog/nodes.ts';
+import { toWaldenError, WaldenError } from '../../errors.ts';
+import { assertNoSecret, type ConninfoHost, hostsOf, parseConninfo } from '../../postgres/conninfo.ts';
+import { microsFromDate } from '../../postgres/timestamp.ts';
+import type { AddNodeRequest, NodeAnswerDocument } from '../api-nodes.ts';
+import type { ClusterRoom } from '../cluster-room.ts';
+import type { ServiceDeps } from '../deps.ts';
+import { askNodes } from './ask-nodes.ts';
+import { knownNodes, userOf } from './list-nodes.ts';
+import { hostOf } from './known-nodes.ts';
+import { foreign } from './node-documents.ts';
+import { assertNodeName, nodeName } from './node-name.ts';
+
+/** A data directory that was made on this host. */
+export interface MadeNode {
+  readonly origin: 'clone' | 'restore';
+  readonly dataDirectory: string;
+  /** Where it will listen; undefined: not known. */
+  readonly port: number | undefined;
+  readonly slot: string | undefined;
+}
+
+/**
+ * Has the catalog know a node that was made just now; what was in its directory before is known no more.
+ * @returns a sentence for whoever made it: what is done is done, whether it could be registered or not
+ */
+export async function registerMade(deps: ServiceDeps, room: ClusterRoom, made: MadeNode): Promise<string> {
+  const { name: cluster } = room.config;
+  try {
+    const { nodes } = await knownNodes(deps, room);
+    const host = hostname();
+    const { dataDirectory, port, slot, origin } = made;
+    const before = nodes.find(({ record }) => record.host === host && record.dataDirectory === dataDirectory)?.record;
+    if (before?.origin === 'configured') return `it is the node ${before.name} of the configuration`;
+    const name = before?.name ?? nodeName(host, port, new Set(nodes.map(({ record }) => record.name)));
+    const user = userOf(room);
+    const words = [`host=${host}`, `port=${port ?? ''}`, ...(user === undefined ? [] : [`user=${quoted(user)}`])];
+    await deps.catalog.nodes.record({
+      ...{ cluster, name, host, dataDirectory, slot, origin, registeredAt: microsFromDate(deps.clock.now()) },
+      conninfo: port === undefined ? undefined : words.join(' '),
+      seen: undefined,
+    });
+    return `it is known as node ${name}: walden node list ${cluster}`;
+  } catch (thrown) {
+    return `it could not be registered as a node (${toWaldenError(thrown).message}): walden node add ${cluster}`;
+  }
+}
+
+/**
+ * Has the catalog know a server by an operator's word, whether it answers now or not.
+ * @throws USAGE, CONFIG_INVALID; SERVER_MISMATCH when another cluster's server answers
+ */
+export async function addNode(
+  deps: ServiceDeps,
+  room: ClusterRoom,
+  { name, conninfo }: AddNodeRequest,
+): Promise<NodeAnswerDocument> {
+  const { name: cluster } = room.config;
+  assertNodeName(name);
+  const place = placeIn(name, conninfo);
+  const { nodes } = await knownNodes(deps, room);
+  if (nodes.some(({ record }) => record.name === name)) {
+    throw new WaldenError('USAGE', `cluster ${cluster} has a node ${name} already`, {
+      hint: `choose another name, or forget that one: walden node forget ${cluster} ${name}`,
+    });
+  }
+  const bare: NodeRecord = {
+    ...{ cluster, name, host: hostOf(place), conninfo, dataDirectory: undefined, slot: undefined },
+    ...{ origin: 'operator', registeredAt: microsFromDate(deps.clock.now()), seen: undefined },
+  };
+  const [answer] = await askNodes([{ record: bare, conninfo: undefined }], undefined);
+  const { record, notes } = await learned(deps, bare, answer);
+  await deps.catalog.nodes.record(record);
+  return { cluster, name, notes: [...notes] };
+}
+
+/** @throws NOT_FOUND, USAGE */
+export async function forgetNode(deps: ServiceDeps, room: ClusterRoom, name: string): Promise<NodeAnswerDocument> {
+  const { name: cluster } = room.config;
+  const { nodes } = await knownNodes(deps, room);
+  const known = nodes.find(({ record }) => record.name === name);
+  if (known === undefined) {
+    throw new WaldenError('NOT_FOUND', `cluster ${cluster} has no node ${JSON.stringify(name)}`, {
+      hint: nodes.length === 0 ? 'it has none' : `it has: ${nodes.map(({ record }) => record.name).join(', ')}`,
+    });
+  }
+  const { origin, slot } = known.record;
+  if (origin === 'configured') {
+    throw new WaldenError('USAGE', `node ${name} stands in the configuration of cluster ${cluster}`, {
+      hint: 'it goes when no connection string of the configuration, or of walden cluster follow, names it',
+    });
+  }
+  await deps.catalog.nodes.forget(cluster, name);
+  const drop = `select pg_drop_replication_slot('${slot ?? ''}')`;
+  const notes =
+    slot === undefined ? [] : [`its slot ${slot} may keep WAL on the primary; to drop it, run there: ${drop}`];
+  return { cluster, name, notes };
+}
+
+/** @throws USAGE, CONFIG_INVALID */
+function placeIn(name: string, conninfo: string): ConninfoHost {
+  assertNoSecret(conninfo, `node ${name}`);
+  const [place, ...more] = hostsOf(conninfo);
+  if (place?.host === undefined || more.length > 0) {
+    throw new WaldenError(
+      'USAGE',
+      `the connection string of node ${name} names ${more.length === 0 ? 'no host' : 'several hosts'}`,
+      {
+        hint: 'a node is one server: host=db2 port=5432 user=walden',
+      },
+    );
+  }
+  parseConninfo(conninfo);
+  return place;
+}
+
+/** What a server that answers tells of itself. @throws SERVER_MISMATCH */
+async function learned(
+  { catalog }: ServiceDeps,
+  bare: NodeRecord,
+  answer: Awaited<ReturnType<typeof askNodes>>[number] | undefined,
+): Promise<{ readonly record: NodeRecord; readonly notes: readonly string[] }> {
+  if (answer?.asked.kind !== 'answered') {
+    const why = answer?.asked.kind === 'unreachable' ? `: ${answer.asked.error.message}` : '';
+    return { record: bare, notes: [`it does not answer now${why}`] };
+  }
+  const { view } = answer.asked;
+  const identity = await catalog.clusterIdentity(bare.cluster);
+  if (identity !== undefined && view.systemIdentifier !== identity.systemIdentifier) {
+    throw foreign(view, { identity });
+  }
+  const { dataDirectory, primarySlotName } = view.settings;
+  const slot = view.receiver?.slot ?? (primarySlotName === '' ? undefined : primarySlotName);
+  return { record: { ...bare, dataDirectory, slot: view.position.inRecovery ? slot : undefined }, notes: [] };
+}
+
+function quoted(text: string): string {
+  return /^[\w.@-]+$/.test(text) ? text : `'${text.replaceAll(/['\\]/g, String.raw`\$&`)}'`;
+}
