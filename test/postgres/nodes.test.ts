@@ -1,5 +1,6 @@
 import { cpSync, writeFileSync } from 'node:fs';
 import { appendFile, rm } from 'node:fs/promises';
+import { type AddressInfo, createServer } from 'node:net';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -223,6 +224,21 @@ describe.each(testedVersions)('walden node list, PostgreSQL %i', (version) => {
     await walden.run('node', 'forget', 'main', 'db9');
   });
 
+  it.runIf(version === newestVersion)('waits for no node that says nothing', async () => {
+    const { walden } = scene;
+    const silent = createServer();
+    await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+    const { port } = silent.address() as AddressInfo;
+    const conninfo = `host=127.0.0.1 port=${port} connect_timeout=1`;
+    await walden.run('node', 'add', 'main', 'silent', '--conninfo', conninfo);
+    const known = await nodesOf(walden);
+    expect(known['silent']).toMatchObject({ role: 'unknown', failure: { code: 'SERVER_UNREACHABLE' } });
+    expect(known[primary]).toMatchObject({ role: 'primary' });
+    expect(await walden.run('node', 'list', 'main')).toMatch(/^silent: .*\(SERVER_UNREACHABLE\)$/m);
+    await walden.run('node', 'forget', 'main', 'silent');
+    await new Promise((resolve) => silent.close(resolve));
+  });
+
   it.runIf(version === newestVersion)(
     'registers a restore by the service, and neither a drill nor one without it',
     async () => {
@@ -246,6 +262,7 @@ describe.each(testedVersions)('walden node list, PostgreSQL %i', (version) => {
     await replayed(cloned, server);
     const walden = createWalden({
       clusters: { main: { conninfo: server.conninfo.replace('user=postgres', 'user=seer') } },
+      clusterSettings: ['backup_source = "stream"', 'receive = true'],
     });
     await walden.start();
     const standby = cloned.conninfo.replace('user=postgres', 'user=seer');
@@ -285,7 +302,7 @@ describe.each(testedVersions)('walden node list, PostgreSQL %i', (version) => {
     });
     expect(down?.slotRetainedBytes).toBeGreaterThanOrEqual(0);
     const text = await walden.run('node', 'list', 'main');
-    expect(text).toMatch(/not running +in archive recovery/);
+    expect(text).toMatch(/not running +was in archive recovery/);
     cloned = startedAgain(await startRestored(target, { version, waitFor: 'accepting' }));
     await replayed(cloned, server);
   });

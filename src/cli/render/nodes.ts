@@ -42,7 +42,7 @@ function columnsOf({ now }: NodeView): readonly Column<NodeDocument>[] {
   return [
     { heading: 'NODE', cell: ({ name }) => name },
     { heading: 'ROLE', cell: ({ role }) => role },
-    { heading: 'STATE', cell: ({ state, sameAs }) => (sameAs === null ? state : `the same server as ${sameAs}`) },
+    { heading: 'STATE', cell: stateCell },
     { heading: 'TIMELINE', right: true, cell: ({ timeline }) => timeline?.toString() ?? '' },
     { heading: 'LAG', right: true, cell: lagCell },
     { heading: 'UPSTREAM', cell: ({ upstream }) => upstream ?? '' },
@@ -73,6 +73,12 @@ const ORIGINS = {
   operator: 'walden node add',
 } as const;
 
+function stateCell({ role, state, sameAs }: NodeDocument): string {
+  if (sameAs !== null) return `the same server as ${sameAs}`;
+  // Of a server that was killed its control file says what it was doing then.
+  return role === 'not running' && !state.startsWith('shut down') ? `was ${state}` : state;
+}
+
 function lagCell({ lagBytes, lagSeconds }: NodeDocument): string {
   if (lagBytes === null) return '';
   if (lagBytes === 0) return 'none';
@@ -80,9 +86,10 @@ function lagCell({ lagBytes, lagSeconds }: NodeDocument): string {
 }
 
 /** Of a server that is in recovery: the others fetch nothing. */
-function fetchesCell({ role, fetches: { streamingFrom, restoreCommand } }: NodeDocument): string {
+function fetchesCell({ role, upstream, fetches: { streamingFrom, restoreCommand } }: NodeDocument): string {
   if (role !== 'standby') return '';
-  const streaming = streamingFrom === null ? [] : [`streaming from ${streamingFrom}`];
+  const from = streamingFrom === upstream ? '' : ` from ${streamingFrom ?? ''}`;
+  const streaming = streamingFrom === null ? [] : [`streaming${from}`];
   if (restoreCommand === null) return streaming.join('');
   const { kind, name } = restoreCommand;
   const words = {
