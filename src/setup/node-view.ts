@@ -7,8 +7,10 @@ export interface NodeView {
   /** `server_version_num`: 170004. */
   readonly version: number;
   readonly systemIdentifier: string;
-  /** The same for every way that leads to this run of this server. */
-  readonly instance: string;
+  /** When the server was started, in seconds since 1970 by its clock: with its port it tells one run of a server from all others. */
+  readonly startedSeconds: number;
+  /** Where it listens, as its setting says. */
+  readonly port: number;
   /** The address that was reached; undefined over a unix socket. */
   readonly address: string | undefined;
   readonly role: string;
@@ -78,8 +80,8 @@ export interface SenderView {
 const SELF = `
   select pg_catalog.current_setting('server_version_num')::int as version,
          (select system_identifier::text from pg_catalog.pg_control_system()) as system_identifier,
-         extract(epoch from pg_catalog.pg_postmaster_start_time())::text
-           || ' ' || pg_catalog.current_setting('port') as instance,
+         extract(epoch from pg_catalog.pg_postmaster_start_time())::float8 as started,
+         pg_catalog.current_setting('port')::int as port,
          pg_catalog.host(pg_catalog.inet_server_addr()) as address,
          current_user as role,
          pg_catalog.pg_has_role('pg_read_all_stats', 'usage') as reads_statistics,
@@ -198,7 +200,7 @@ function selfOf(
   row: Row,
 ): Pick<
   NodeView,
-  'version' | 'systemIdentifier' | 'instance' | 'address' | 'role' | 'readsStatistics' | 'readsSettings'
+  'version' | 'systemIdentifier' | 'startedSeconds' | 'port' | 'address' | 'role' | 'readsStatistics' | 'readsSettings'
 > {
   const systemIdentifier = textOf(row['system_identifier']);
   if (systemIdentifier === undefined)
@@ -206,7 +208,8 @@ function selfOf(
   return {
     version: Number(row['version']),
     systemIdentifier,
-    instance: String(row['instance']),
+    startedSeconds: Number(row['started']),
+    port: Number(row['port']),
     address: textOf(row['address']),
     role: String(row['role']),
     readsStatistics: row['reads_statistics'] === true,

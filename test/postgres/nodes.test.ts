@@ -226,7 +226,8 @@ describe.each(testedVersions)('walden node list, PostgreSQL %i', (version) => {
 
   it.runIf(version === newestVersion)('waits for no node that says nothing', async () => {
     const { walden } = scene;
-    const silent = createServer();
+    // It takes connections, and answers none.
+    const silent = createServer((socket) => socket.resume());
     await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
     const { port } = silent.address() as AddressInfo;
     const conninfo = `host=127.0.0.1 port=${port} connect_timeout=1`;

@@ -52,7 +52,11 @@ export function mergeNodes(
     const facts = { host: node.host, dataDirectory: node.dataDirectory, conninfo: node.shown };
     let record = same;
     if (same === undefined) {
-      const name = nodeName(node.host, node.port, taken);
+      const name = nodeName(
+        node.host,
+        node.port === undefined ? { dataDirectory: node.dataDirectory ?? '' } : { port: node.port },
+        taken,
+      );
       record = {
         cluster: config.name,
         name,

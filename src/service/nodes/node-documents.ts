@@ -53,8 +53,9 @@ function answersOf(all: readonly AskedNode[], { identity }: DocumentContext): Re
     const { view, isOrdered } = asked;
     if (identity !== undefined && view.systemIdentifier !== identity.systemIdentifier) continue;
     const { name } = known.record;
-    answers.set(name, { known, view, isOrdered, sameAs: first.get(view.instance) });
-    if (!first.has(view.instance)) first.set(view.instance, name);
+    const run = `${view.startedSeconds} ${view.port}`;
+    answers.set(name, { known, view, isOrdered, sameAs: first.get(run) });
+    if (!first.has(run)) first.set(run, name);
   }
   return answers;
 }

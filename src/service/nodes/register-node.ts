@@ -2,15 +2,21 @@ import { hostname } from 'node:os';
 import type { NodeRecord } from '../../../catalog/nodes.ts';
 import { toWaldenError, WaldenError } from '../../errors.ts';
 import { assertNoSecret, type ConninfoHost, hostsOf, parseConninfo } from '../../postgres/conninfo.ts';
+import { postmasterPlace } from '../../postgres/postmaster-place.ts';
+import { currentServerRun } from '../../postgres/server-run.ts';
 import { microsFromDate } from '../../postgres/timestamp.ts';
+import type { NodeView } from '../../setup/node-view.ts';
 import type { AddNodeRequest, NodeAnswerDocument } from '../api-nodes.ts';
 import type { ClusterRoom } from '../cluster-room.ts';
 import type { ServiceDeps } from '../deps.ts';
 import { askNodes } from './ask-nodes.ts';
 import { knownNodes, userOf } from './list-nodes.ts';
-import { hostOf } from './known-nodes.ts';
+import { hostOf, type KnownNode } from './known-nodes.ts';
 import { foreign } from './node-documents.ts';
 import { assertNodeName, nodeName } from './node-name.ts';
+
+/** How much later than its process a server may say that it was started. */
+const START_SECONDS = 60;
 
 /** A data directory that was made on this host. */
 export interface MadeNode {
@@ -28,23 +34,29 @@ export interface MadeNode {
 export async function registerMade(deps: ServiceDeps, room: ClusterRoom, made: MadeNode): Promise<string> {
   const { name: cluster } = room.config;
   try {
-    const { nodes } = await knownNodes(deps, room);
-    const host = hostname();
-    const { dataDirectory, port, slot, origin } = made;
-    const before = nodes.find(({ record }) => record.host === host && record.dataDirectory === dataDirectory)?.record;
-    if (before?.origin === 'configured') return `it is the node ${before.name} of the configuration`;
-    const name = before?.name ?? nodeName(host, port, new Set(nodes.map(({ record }) => record.name)));
-    const user = userOf(room);
-    const words = [`host=${host}`, `port=${port ?? ''}`, ...(user === undefined ? [] : [`user=${quoted(user)}`])];
-    await deps.catalog.nodes.record({
-      ...{ cluster, name, host, dataDirectory, slot, origin, registeredAt: microsFromDate(deps.clock.now()) },
-      conninfo: port === undefined ? undefined : words.join(' '),
-      seen: undefined,
-    });
+    const name = await inTurn(room, () => recordMade(deps, room, made));
     return `it is known as node ${name}: walden node list ${cluster}`;
   } catch (thrown) {
     return `it could not be registered as a node (${toWaldenError(thrown).message}): walden node add ${cluster}`;
   }
+}
+
+/** @returns its name */
+async function recordMade(deps: ServiceDeps, room: ClusterRoom, made: MadeNode): Promise<string> {
+  const { nodes } = await knownNodes(deps, room);
+  const host = hostname();
+  const { dataDirectory, port, slot, origin } = made;
+  const before = nodes.find(({ record }) => record.host === host && record.dataDirectory === dataDirectory)?.record;
+  if (before?.origin === 'configured') return before.name;
+  const name = before?.name ?? nodeName(host, port === undefined ? { dataDirectory } : { port }, namesOf(nodes));
+  const user = userOf(room);
+  const words = [`host=${host}`, `port=${port ?? ''}`, ...(user === undefined ? [] : [`user=${quoted(user)}`])];
+  await deps.catalog.nodes.record({
+    ...{ cluster: room.config.name, name, host, dataDirectory, slot, origin, seen: undefined },
+    conninfo: port === undefined ? undefined : words.join(' '),
+    registeredAt: microsFromDate(deps.clock.now()),
+  });
+  return name;
 }
 
 /**
@@ -59,19 +71,17 @@ export async function addNode(
   const { name: cluster } = room.config;
   assertNodeName(name);
   const place = placeIn(name, conninfo);
-  const { nodes } = await knownNodes(deps, room);
-  if (nodes.some(({ record }) => record.name === name)) {
-    throw new WaldenError('USAGE', `cluster ${cluster} has a node ${name} already`, {
-      hint: `choose another name, or forget that one: walden node forget ${cluster} ${name}`,
-    });
-  }
+  assertFree(name, room, (await knownNodes(deps, room)).nodes);
   const bare: NodeRecord = {
     ...{ cluster, name, host: hostOf(place), conninfo, dataDirectory: undefined, slot: undefined },
     ...{ origin: 'operator', registeredAt: microsFromDate(deps.clock.now()), seen: undefined },
   };
   const [answer] = await askNodes([{ record: bare, conninfo: undefined }], undefined);
   const { record, notes } = await learned(deps, bare, answer);
-  await deps.catalog.nodes.record(record);
+  await inTurn(room, async () => {
+    assertFree(name, room, (await knownNodes(deps, room)).nodes);
+    await deps.catalog.nodes.record(record);
+  });
   return { cluster, name, notes: [...notes] };
 }
 
@@ -96,6 +106,32 @@ export async function forgetNode(deps: ServiceDeps, room: ClusterRoom, name: str
   const notes =
     slot === undefined ? [] : [`its slot ${slot} may keep WAL on the primary; to drop it, run there: ${drop}`];
   return { cluster, name, notes };
+}
+
+/** @throws USAGE */
+function assertFree(name: string, room: ClusterRoom, nodes: readonly KnownNode[]): void {
+  if (!namesOf(nodes).has(name)) return;
+  const { name: cluster } = room.config;
+  throw new WaldenError('USAGE', `cluster ${cluster} has a node ${name} already`, {
+    hint: `choose another name, or forget that one: walden node forget ${cluster} ${name}`,
+  });
+}
+
+function namesOf(nodes: readonly KnownNode[]): ReadonlySet<string> {
+  return new Set(nodes.map(({ record }) => record.name));
+}
+
+const turns = new WeakMap<ClusterRoom, Promise<unknown>>();
+
+/** One after the other in each cluster: a name that is free stays so until it is taken. */
+async function inTurn<Result>(room: ClusterRoom, work: () => Promise<Result>): Promise<Result> {
+  const turn = (turns.get(room) ?? Promise.resolve()).then(work);
+  // Whoever comes next waits for the end, however it was: the failure is told to the one who asked.
+  turns.set(
+    room,
+    turn.catch(() => undefined),
+  );
+  return await turn;
 }
 
 /** @throws USAGE, CONFIG_INVALID */
@@ -130,9 +166,25 @@ async function learned(
   if (identity !== undefined && view.systemIdentifier !== identity.systemIdentifier) {
     throw foreign(view, { identity });
   }
-  const { dataDirectory, primarySlotName } = view.settings;
+  const { primarySlotName } = view.settings;
+  const dataDirectory = await directoryOf(bare, view);
   const slot = view.receiver?.slot ?? (primarySlotName === '' ? undefined : primarySlotName);
   return { record: { ...bare, dataDirectory, slot: view.position.inRecovery ? slot : undefined }, notes: [] };
+}
+
+/**
+ * Its data directory, on this host only if that very server runs in it: a port of this host may lead elsewhere, to a server with
+ * a directory of the same name.
+ */
+async function directoryOf({ host }: NodeRecord, view: NodeView): Promise<string | undefined> {
+  const { dataDirectory } = view.settings;
+  if (dataDirectory === undefined || host !== hostname()) return dataDirectory;
+  const run = await currentServerRun(dataDirectory);
+  const place = await postmasterPlace(dataDirectory);
+  const [, started = ''] = run?.split(' ') ?? [];
+  // postmaster.pid names the second in which its process began.
+  const isOwn = place?.port === view.port && Math.abs(Number(started) - view.startedSeconds) <= START_SECONDS;
+  return isOwn ? dataDirectory : undefined;
 }
 
 function quoted(text: string): string {

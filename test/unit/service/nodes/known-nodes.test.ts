@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { NodeRecord } from '../../../../catalog/nodes.ts';
 import type { ClusterConfig } from '../../../../src/config/config.ts';
 import { mergeNodes } from '../../../../src/service/nodes/known-nodes.ts';
-import { nodeName } from '../../../../src/service/nodes/node-name.ts';
+import { assertNodeName, nodeName } from '../../../../src/service/nodes/node-name.ts';
 import { MAIN, micros, nodeRow } from '../../../support/catalog-rows.ts';
 
 const NOW = micros(9);
@@ -90,10 +90,15 @@ describe('mergeNodes', () => {
 });
 
 describe('nodeName', () => {
-  it('is the host and a port that is not the usual one, in letters that a name may have, and free', () => {
-    expect(nodeName('DB1.example.org', 5432, new Set())).toBe('db1.example.org');
-    expect(nodeName('2001:db8::1', 5433, new Set())).toBe('2001-db8-1-5433');
-    expect(nodeName('--', undefined, new Set())).toBe('node');
-    expect(nodeName('db1', 5433, new Set(['db1-5433', 'db1-5433-2']))).toBe('db1-5433-3');
+  it('is the host and a port that is not the usual one, or a directory, in letters that a name may have, and free', () => {
+    expect(nodeName('DB1.example.org', { port: 5432 }, new Set())).toBe('db1.example.org');
+    expect(nodeName('2001:db8::1', { port: 5433 }, new Set())).toBe('2001-db8-1-5433');
+    expect(nodeName('--', { port: 5432 }, new Set())).toBe('node');
+    expect(nodeName('db1', { port: 5433 }, new Set(['db1-5433', 'db1-5433-2']))).toBe('db1-5433-3');
+    expect(nodeName('db1', { dataDirectory: '/srv/Restored here' }, new Set())).toBe('db1-restored-here');
+    const long = nodeName('x'.repeat(90), { dataDirectory: `/${'y'.repeat(90)}` }, new Set());
+    expect(() => {
+      assertNodeName(`${long}-99`);
+    }).not.toThrow();
   });
 });
