@@ -77,6 +77,11 @@ export interface SenderView {
   readonly lagSeconds: number | undefined;
 }
 
+export interface NodeRole {
+  readonly systemIdentifier: string;
+  readonly inRecovery: boolean;
+}
+
 const SELF = `
   select pg_catalog.current_setting('server_version_num')::int as version,
          (select system_identifier::text from pg_catalog.pg_control_system()) as system_identifier,
@@ -131,18 +136,17 @@ const SENDERS = `
    order by r.application_name, r.pid`;
 
 /**
- * Asks a server what it is, where it stands and with whom. `onRole` is told whether it is in recovery, after the position of a
- * primary was read, and before that of a standby is: until it resolves, the position is not read.
+ * Asks a server what it is, where it stands and with whom. `onRole` is told whose server it is and whether it is in recovery,
+ * after the position of a primary was read, and before that of a standby is: until it resolves, that is not read.
  * @throws SERVER_UNREACHABLE, SERVER_QUERY
  */
-export async function readNodeView(
-  session: Session,
-  onRole: (inRecovery: boolean) => Promise<void>,
-): Promise<NodeView> {
+export async function readNodeView(session: Session, onRole: (role: NodeRole) => Promise<void>): Promise<NodeView> {
   const [self = {}] = await session.query(SELF);
+  const known = selfOf(self);
+  const { systemIdentifier } = known;
   const isStandby = self['in_recovery'] === true;
   let position = isStandby ? undefined : await readPosition(session);
-  if (!isStandby) await onRole(false);
+  if (!isStandby) await onRole({ systemIdentifier, inRecovery: false });
   const refused: string[] = [];
   const rows = async (what: string, query: string): Promise<readonly Row[]> => {
     try {
@@ -157,10 +161,10 @@ export async function readNodeView(
   const settings = await rows('its settings', SETTINGS);
   const slots = await rows('its replication slots', SLOTS);
   const senders = await rows('who streams from it', SENDERS);
-  if (isStandby) await onRole(true);
+  if (isStandby) await onRole({ systemIdentifier, inRecovery: true });
   position ??= await readPosition(session);
   return {
-    ...selfOf(self),
+    ...known,
     position,
     receiver: receiver === undefined ? undefined : receiverOf(receiver),
     settings: settingsOf(settings),

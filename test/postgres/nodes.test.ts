@@ -287,6 +287,8 @@ describe.each(testedVersions)('walden node list, PostgreSQL %i', (version) => {
     await server.query('grant pg_monitor to seer');
     await replayed(cloned, server);
     const more = await nodesOf(walden);
+    // The receiver of this service streams too, and is no node.
+    expect(Object.keys(more).sort()).toEqual([primary, 'standby', 'by_hand'].sort());
     expect(more['by_hand']).toMatchObject({ origin: 'unregistered' });
     expect(more['standby']).toMatchObject({ state: 'streaming', notes: [] });
     expect(more['standby']?.upstream).toContain(server.socketDirectory);

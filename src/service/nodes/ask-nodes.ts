@@ -1,4 +1,5 @@
 import { hostname } from 'node:os';
+import type { ClusterIdentity } from '../../../catalog/catalog.ts';
 import { isWaldenError, toWaldenError, WaldenError } from '../../errors.ts';
 import { withDeadline } from '../../platform/deadline.ts';
 import { type ControlFile, readControlFile } from '../../postgres/control-file.ts';
@@ -18,6 +19,8 @@ const ORDER_DEADLINE_MS = 3_000;
 export type Asked =
   /** `isOrdered`: the position of a primary was read before this one. */
   | { readonly kind: 'answered'; readonly view: NodeView; readonly isOrdered: boolean }
+  /** A server of another cluster answers there. */
+  | { readonly kind: 'foreign'; readonly error: WaldenError }
   /** Its data directory is on this host, and no server runs in it. */
   | { readonly kind: 'down'; readonly control: ControlFile }
   | { readonly kind: 'unreachable'; readonly error: WaldenError };
@@ -27,13 +30,21 @@ export interface AskedNode {
   readonly asked: Asked;
 }
 
-/** Asks all at once, each with a deadline of its own. `user`: for those that are found by their data directory. */
-export async function askNodes(nodes: readonly KnownNode[], user: string | undefined): Promise<readonly AskedNode[]> {
+/** What the nodes of a cluster are asked with. */
+export interface Asking {
+  /** For those that are found by their data directory. */
+  readonly user: string | undefined;
+  /** Undefined: nothing is known of the cluster yet, and whoever answers is believed. */
+  readonly identity: Pick<ClusterIdentity, 'systemIdentifier'> | undefined;
+}
+
+/** Asks all at once, each with a deadline of its own. */
+export async function askNodes(nodes: readonly KnownNode[], asking: Asking): Promise<readonly AskedNode[]> {
   const order = new PositionOrder(nodes.length);
   return await Promise.all(
     nodes.map(async (known) => {
       const turn = order.turn();
-      const asked = await askNode(known, user, turn);
+      const asked = await askNode(known, asking, turn);
       turn.settle(false);
       return { known, asked };
     }),
@@ -56,11 +67,11 @@ export async function conninfoOf(
   return user === undefined ? place.conninfo : `${place.conninfo} user='${user.replaceAll(/['\\]/g, String.raw`\$&`)}'`;
 }
 
-async function askNode(known: KnownNode, user: string | undefined, turn: Turn): Promise<Asked> {
+async function askNode(known: KnownNode, asking: Asking, turn: Turn): Promise<Asked> {
   try {
     const late = (): WaldenError =>
       new WaldenError('SERVER_UNREACHABLE', `it did not answer within ${NODE_DEADLINE_MS / 1000} s`);
-    return await withDeadline(readNode(known, user, turn), NODE_DEADLINE_MS, late);
+    return await withDeadline(readNode(known, asking, turn), NODE_DEADLINE_MS, late);
   } catch (thrown) {
     const error = toWaldenError(thrown);
     const { host, dataDirectory } = known.record;
@@ -69,17 +80,24 @@ async function askNode(known: KnownNode, user: string | undefined, turn: Turn): 
   }
 }
 
-async function readNode(known: KnownNode, user: string | undefined, turn: Turn): Promise<Asked> {
+async function readNode(known: KnownNode, { user, identity }: Asking, turn: Turn): Promise<Asked> {
   const conninfo = await conninfoOf(known, user);
   if (conninfo === undefined) throw new WaldenError('SERVER_UNREACHABLE', 'no server runs in its data directory');
   const session = await openSession(conninfo, { timeoutMs: QUERY_TIMEOUT_MS });
   try {
     let isOrdered = true;
-    const view = await readNodeView(session, async (inRecovery) => {
-      turn.settle(!inRecovery);
-      if (inRecovery) isOrdered = await turn.primaryRead();
+    const view = await readNodeView(session, async ({ systemIdentifier, inRecovery }) => {
+      const isOurs = identity === undefined || systemIdentifier === identity.systemIdentifier;
+      turn.settle(isOurs && !inRecovery);
+      if (isOurs && inRecovery) isOrdered = await turn.primaryRead();
     });
-    return { kind: 'answered', view, isOrdered };
+    if (identity === undefined || view.systemIdentifier === identity.systemIdentifier) {
+      return { kind: 'answered', view, isOrdered };
+    }
+    const { systemIdentifier: theirs } = view;
+    const fact = `another cluster's server answers: it has system identifier ${theirs}, and this cluster has ${identity.systemIdentifier}`;
+    const hint = 'correct its connection string, or forget the node';
+    return { kind: 'foreign', error: new WaldenError('SERVER_MISMATCH', fact, { hint }) };
   } finally {
     await session.close();
   }

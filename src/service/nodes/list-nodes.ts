@@ -14,11 +14,11 @@ import { nodeWarnings } from './warnings.ts';
 /** Every node of a cluster that is known, as it answers now. One that does not answer is in the list all the same. */
 export async function listNodes(deps: ServiceDeps, room: ClusterRoom): Promise<ClusterNodesDocument> {
   const known = await knownNodes(deps, room);
-  const asked = await askNodes(known.nodes, userOf(room));
-  await keepSeen(deps, known, asked);
   const { name } = room.config;
   const identity = await deps.catalog.clusterIdentity(name);
-  const nodes = nodeDocuments(asked, { identity, scriptConfigPath: room.scriptConfigPath });
+  const asked = await askNodes(known.nodes, { user: userOf(room), identity });
+  await keepSeen(deps, known, asked);
+  const nodes = nodeDocuments(asked, { scriptConfigPath: room.scriptConfigPath });
   return { cluster: name, nodes: [...nodes], warnings: [...nodeWarnings(name, nodes)] };
 }
 

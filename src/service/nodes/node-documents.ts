@@ -1,5 +1,4 @@
 import { hostname } from 'node:os';
-import type { ClusterIdentity } from '../../../catalog/catalog.ts';
 import { errorToDocument, WaldenError } from '../../errors.ts';
 import { hostsOf } from '../../postgres/conninfo.ts';
 import { formatLsn } from '../../postgres/lsn.ts';
@@ -13,8 +12,6 @@ import { restoreSource } from './restore-source.ts';
 
 /** What the documents of a cluster's nodes are made with besides their answers. */
 export interface DocumentContext {
-  /** Undefined: nothing is known of the cluster yet. */
-  readonly identity: ClusterIdentity | undefined;
   /** Configuration of walden-fetch on this host. */
   readonly scriptConfigPath: string;
 }
@@ -29,13 +26,15 @@ interface Answer {
 
 /** The nodes that were asked, and behind them those that only an upstream knows. */
 export function nodeDocuments(all: readonly AskedNode[], context: DocumentContext): readonly NodeDocument[] {
-  const answers = answersOf(all, context);
+  const answers = answersOf(all);
   const servers = [...answers.values()].filter(({ sameAs }) => sameAs === undefined);
   const documents = all.map(({ known, asked }): NodeDocument => {
     const answer = answers.get(known.record.name);
     if (answer !== undefined) return answered(answer, servers, context);
     const base = unanswered(known, servers);
-    if (asked.kind === 'answered') return { ...base, failure: errorToDocument(foreign(asked.view, context)) };
+    if (asked.kind === 'answered') throw new WaldenError('INTERNAL', `node ${known.record.name} answered, and is lost`);
+    if (asked.kind === 'foreign')
+      return { ...base, state: 'of another cluster', failure: errorToDocument(asked.error) };
     if (asked.kind === 'unreachable') return { ...base, failure: errorToDocument(asked.error) };
     const { state, timeline, checkpoint, majorVersion } = asked.control;
     return { ...base, role: 'not running', state, timeline, lsn: formatLsn(checkpoint), majorVersion };
@@ -44,27 +43,18 @@ export function nodeDocuments(all: readonly AskedNode[], context: DocumentContex
   return [...documents, ...servers.flatMap((server) => unregistered(server, candidates))];
 }
 
-/** Of servers that are of the cluster. */
-function answersOf(all: readonly AskedNode[], { identity }: DocumentContext): ReadonlyMap<string, Answer> {
+function answersOf(all: readonly AskedNode[]): ReadonlyMap<string, Answer> {
   const answers = new Map<string, Answer>();
   const first = new Map<string, string>();
   for (const { known, asked } of all) {
     if (asked.kind !== 'answered') continue;
     const { view, isOrdered } = asked;
-    if (identity !== undefined && view.systemIdentifier !== identity.systemIdentifier) continue;
     const { name } = known.record;
     const run = `${view.startedSeconds} ${view.port}`;
     answers.set(name, { known, view, isOrdered, sameAs: first.get(run) });
     if (!first.has(run)) first.set(run, name);
   }
   return answers;
-}
-
-/** A server of another cluster answers where this node was. */
-export function foreign({ systemIdentifier }: NodeView, { identity }: Pick<DocumentContext, 'identity'>): WaldenError {
-  const ours = identity?.systemIdentifier ?? 'none that is known';
-  const fact = `another cluster's server answers: it has system identifier ${systemIdentifier}, and this cluster has ${ours}`;
-  return new WaldenError('SERVER_MISMATCH', fact, { hint: 'correct its connection string, or forget the node' });
 }
 
 function unanswered({ record }: KnownNode, servers: readonly Answer[]): NodeDocument {

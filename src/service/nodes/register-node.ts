@@ -9,10 +9,9 @@ import type { NodeView } from '../../setup/node-view.ts';
 import type { AddNodeRequest, NodeAnswerDocument } from '../api-nodes.ts';
 import type { ClusterRoom } from '../cluster-room.ts';
 import type { ServiceDeps } from '../deps.ts';
-import { askNodes } from './ask-nodes.ts';
+import { type Asked, askNodes } from './ask-nodes.ts';
 import { knownNodes, userOf } from './list-nodes.ts';
 import { hostOf, type KnownNode } from './known-nodes.ts';
-import { foreign } from './node-documents.ts';
 import { assertNodeName, nodeName } from './node-name.ts';
 
 /** How much later than its process a server may say that it was started. */
@@ -76,8 +75,9 @@ export async function addNode(
     ...{ cluster, name, host: hostOf(place), conninfo, dataDirectory: undefined, slot: undefined },
     ...{ origin: 'operator', registeredAt: microsFromDate(deps.clock.now()), seen: undefined },
   };
-  const [answer] = await askNodes([{ record: bare, conninfo: undefined }], undefined);
-  const { record, notes } = await learned(deps, bare, answer);
+  const identity = await deps.catalog.clusterIdentity(cluster);
+  const [answer] = await askNodes([{ record: bare, conninfo: undefined }], { user: undefined, identity });
+  const { record, notes } = await learned(bare, answer?.asked);
   await inTurn(room, async () => {
     assertFree(name, room, (await knownNodes(deps, room)).nodes);
     await deps.catalog.nodes.record(record);
@@ -153,22 +153,18 @@ function placeIn(name: string, conninfo: string): ConninfoHost {
 
 /** What a server that answers tells of itself. @throws SERVER_MISMATCH */
 async function learned(
-  { catalog }: ServiceDeps,
   bare: NodeRecord,
-  answer: Awaited<ReturnType<typeof askNodes>>[number] | undefined,
+  asked: Asked | undefined,
 ): Promise<{ readonly record: NodeRecord; readonly notes: readonly string[] }> {
-  if (answer?.asked.kind !== 'answered') {
-    const why = answer?.asked.kind === 'unreachable' ? `: ${answer.asked.error.message}` : '';
+  if (asked?.kind === 'foreign') throw asked.error;
+  if (asked?.kind !== 'answered') {
+    const why = asked?.kind === 'unreachable' ? `: ${asked.error.message}` : '';
     return { record: bare, notes: [`it does not answer now${why}`] };
   }
-  const { view } = answer.asked;
-  const identity = await catalog.clusterIdentity(bare.cluster);
-  if (identity !== undefined && view.systemIdentifier !== identity.systemIdentifier) {
-    throw foreign(view, { identity });
-  }
+  const { view } = asked;
   const { primarySlotName } = view.settings;
-  const dataDirectory = await directoryOf(bare, view);
   const slot = view.receiver?.slot ?? (primarySlotName === '' ? undefined : primarySlotName);
+  const dataDirectory = await directoryOf(bare, view);
   return { record: { ...bare, dataDirectory, slot: view.position.inRecovery ? slot : undefined }, notes: [] };
 }
 
