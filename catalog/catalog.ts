@@ -3,11 +3,12 @@ import type { Lsn, SystemIdentifier, TimelineId } from '../src/postgres/lsn.ts';
 import type { Micros } from '../src/postgres/timestamp.ts';
 import type { SegmentBytes, WalFileKind, WalFileName } from '../src/postgres/wal-name.ts';
 import type { ObjectKey, Sha256Hex } from '../storage-drivers/driver.ts';
+import type { NodeCatalog } from './nodes.ts';
 import type { ProofCatalog } from './proof.ts';
 
 /**
  * The contract of the catalog: an index of what the repositories hold, which can be built anew from them, plus the jobs,
- * refusals, events and schedules of this service, which cannot and need not. Every call is one short transaction and durable when it
+ * refusals, events, schedules and nodes of this service, which cannot and need not. Every call is one short transaction and durable when it
  * resolves. It is asynchronous because a catalog may live in another process.
  */
 
@@ -253,6 +254,8 @@ export interface ScheduleState {
 export interface Catalog {
   /** What was verified, what is bad, what drills have shown. */
   readonly proof: ProofCatalog;
+  /** The nodes of the clusters. */
+  readonly nodes: NodeCatalog;
 
   /** @throws SERVER_MISMATCH when the name is known with another identity. */
   registerCluster(name: ClusterName, identity: ClusterIdentity): Promise<'registered' | 'known'>;

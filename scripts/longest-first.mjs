@@ -8,6 +8,7 @@ const LONGEST = [
   ...[
     'postgres/unfinished-',
     'postgres/clone.',
+    'postgres/nodes',
     'postgres/stream-service',
     'postgres/encryption',
     'postgres/filled-repository',

@@ -2,7 +2,7 @@ import type { Changes } from './changes.ts';
 import type { Tables } from './tables.ts';
 
 /**
- * Takes over into a rebuilt catalog what the repositories could not tell: jobs, events, schedules, refusals, what was proven,
+ * Takes over into a rebuilt catalog what the repositories could not tell: jobs, events, schedules, refusals, nodes, what was proven,
  * backups that run or are being removed, and everything that changed since the rebuild began, because its listing may have
  * missed that.
  */
@@ -13,7 +13,7 @@ export function carryOver(from: Tables, to: Tables, changes: Changes): void {
       copyRows(from, to, 'event', 'ORDER BY id');
       copyRows(from, to, 'schedule', 'ORDER BY name');
       copyRows(from, to, 'refusal', 'ORDER BY cluster, name');
-      for (const table of ['verified_span', 'damaged_object', 'drill']) copyRows(from, to, table, '');
+      for (const table of ['verified_span', 'damaged_object', 'drill', 'node']) copyRows(from, to, table, '');
       copyRows(from, to, 'backup', "WHERE state IN ('running', 'removing')");
       copyMissingClusters(from, to);
       carryWalFiles(from, to, changes);

@@ -8,6 +8,7 @@ import { EventTable } from './events.ts';
 import { ExpiredTable } from './expired.ts';
 import { HoldTable } from './holds.ts';
 import { JobTable } from './jobs.ts';
+import { NodeTable } from './nodes.ts';
 import { RefusalTable } from './refusals.ts';
 import { ScheduleTable } from './schedules.ts';
 import { VerifiedSpanTable } from './verified-spans.ts';
@@ -35,6 +36,7 @@ export interface Tables {
   readonly verified: VerifiedSpanTable;
   readonly damaged: DamagedObjectTable;
   readonly drills: DrillTable;
+  readonly nodes: NodeTable;
 }
 
 /** @throws as openDatabase */
@@ -62,5 +64,6 @@ export function openTables(path: string, durability: Durability): Tables {
     verified: new VerifiedSpanTable(database),
     damaged: new DamagedObjectTable(database),
     drills: new DrillTable(database),
+    nodes: new NodeTable(database),
   };
 }

@@ -173,6 +173,28 @@ export const COMMANDS: readonly CommandEntry[] = [
     ],
   },
   {
+    name: 'node',
+    summary: 'the servers of a cluster: list, add, forget',
+    example: 'walden node list main',
+    commands: [
+      {
+        name: 'list',
+        summary: 'ask each node what it is, whom it follows, and how far it is',
+        load: async () => (await import('./commands/node-list.ts')).defineNodeList,
+      },
+      {
+        name: 'add',
+        summary: 'have a server be known as a node',
+        load: async () => (await import('./commands/node-add.ts')).defineNodeAdd,
+      },
+      {
+        name: 'forget',
+        summary: 'have a node be known no more',
+        load: async () => (await import('./commands/node-forget.ts')).defineNodeForget,
+      },
+    ],
+  },
+  {
     name: 'job',
     summary: 'one job: show, cancel',
     example: 'walden job show 0d3c1f0e-6a55-4f0b-9c57-3f7a3b1d2e4c',

@@ -65,17 +65,59 @@ export function parsePrimaryConninfo(conninfo: string, mayHoldPassword: boolean)
 }
 
 /** For a text that others may see: it stands in arguments of a command, and is shown again. @throws USAGE, CONFIG_INVALID */
-export function assertNoSecret(conninfo: string): void {
+export function assertNoSecret(conninfo: string, whose = 'the primary'): void {
   const values = valuesOf(conninfo, FOR_LIBPQ);
   if (!SECRETS.some((key) => values.has(key))) return;
-  throw new WaldenError('USAGE', 'the connection string of the primary holds a password', {
+  throw new WaldenError('USAGE', `the connection string of ${whose} holds a password`, {
     hint: 'leave it out, and put it into a passfile (~/.pgpass of whoever connects, or passfile=FILE)',
   });
+}
+
+/** One host of a connection string. */
+export interface ConninfoHost {
+  /** A name, an address or the directory of a socket; undefined: where libpq looks by itself. */
+  readonly host: string | undefined;
+  readonly port: number;
+  readonly user: string | undefined;
+  readonly applicationName: string | undefined;
+  /** For this host alone, as `parseConninfo` takes it. May hold a password. */
+  readonly conninfo: string;
+  /** The same without secrets. */
+  readonly shown: string;
+}
+
+/** The hosts of a text that may hold every keyword of libpq, apart. @throws CONFIG_INVALID */
+export function hostsOf(conninfo: string): readonly ConninfoHost[] {
+  return perHost(valuesOf(conninfo, FOR_LIBPQ)).map((values) => {
+    const known = [...values].filter(([key]) => KEYWORDS.has(key) && key !== TARGET);
+    return {
+      host: values.get('host') ?? values.get('hostaddr'),
+      user: values.get('user'),
+      applicationName: values.get('application_name'),
+      port: numberOf(values, 'port', 65535) ?? Number(process.env['PGPORT'] ?? 5432),
+      conninfo: textOf(known),
+      shown: textOf(known.filter(([key]) => !SECRETS.includes(key))),
+    };
+  });
+}
+
+function textOf(values: readonly (readonly [string, string])[]): string {
+  return values
+    .map(
+      ([key, value]) =>
+        `${key}=${/^[^\s'\\]+$/.test(value) ? value : `'${value.replaceAll(/['\\]/g, String.raw`\$&`)}'`}`,
+    )
+    .join(' ');
 }
 
 function hostListOf(values: ReadonlyMap<string, string>): HostList {
   const target = values.get(TARGET) ?? 'any';
   if (target !== 'any' && target !== 'read-write') throw invalid(`${TARGET} is neither any nor read-write`);
+  return { hosts: perHost(values).map(clientConfig), target };
+}
+
+/** The same values once for each host. @throws CONFIG_INVALID */
+function perHost(values: ReadonlyMap<string, string>): readonly ReadonlyMap<string, string>[] {
   const [names, addresses, ports] = ['host', 'hostaddr', 'port'].map((key) => values.get(key)?.split(','));
   const count = Math.max(names?.length ?? 1, addresses?.length ?? 1);
   const hosts = Array.from({ length: count }, (_, index) => {
@@ -88,10 +130,10 @@ function hostListOf(values: ReadonlyMap<string, string>): HostList {
       if (value === '') one.delete(key);
       else one.set(key, value);
     }
-    return clientConfig(one);
+    return one;
   });
   if ((ports?.length ?? 1) > count) throw invalid('it has more ports than hosts');
-  return { hosts, target };
+  return hosts;
 }
 
 function valuesOf(conninfo: string, known: ReadonlySet<string> = KEYWORDS): ReadonlyMap<string, string> {

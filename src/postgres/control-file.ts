@@ -5,6 +5,19 @@ import { crc32c } from './crc32c.ts';
 import { type Lsn, lsn, type SystemIdentifier, systemIdentifier, type TimelineId, timelineId } from './lsn.ts';
 import { type SegmentBytes, segmentBytes } from './wal-name.ts';
 
+/** DBState of pg_control.h, in its order and in the words of pg_controldata. */
+const STATES = [
+  'starting up',
+  'shut down',
+  'shut down in recovery',
+  'shutting down',
+  'in crash recovery',
+  'in archive recovery',
+  'in production',
+] as const;
+
+export type ControlFileState = (typeof STATES)[number] | 'unknown';
+
 /** What `global/pg_control` says (ControlFileData in pg_control.h), as far as it is needed here. */
 export interface ControlFile {
   readonly systemIdentifier: SystemIdentifier;
@@ -15,6 +28,8 @@ export interface ControlFile {
   readonly blockBytes: number;
   /** Whether data pages carry checksums. */
   readonly dataChecksums: boolean;
+  /** What the server was doing when it wrote the file last. */
+  readonly state: ControlFileState;
   readonly checkpoint: Lsn;
   readonly timeline: TimelineId;
 }
@@ -60,6 +75,7 @@ export function parseControlFile(bytes: Buffer, what = 'pg_control'): ControlFil
     segmentBytes: segmentBytes(bytes.readUInt32LE(228)),
     blockBytes,
     dataChecksums: bytes.readUInt32LE(252) !== 0,
+    state: STATES[bytes.readUInt32LE(16)] ?? 'unknown',
     checkpoint: lsn(bytes.readBigUInt64LE(32)),
     timeline: timelineId(bytes.readUInt32LE(48)),
   };

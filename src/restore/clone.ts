@@ -22,6 +22,8 @@ export interface CloneOrder {
 /** What was done: JSON, kept as the result of the job. */
 export interface CloneResult extends RestoreResult {
   readonly slot: string | null;
+  /** Where it will listen. */
+  readonly port: number;
   /** Where it streams from; undefined: libpq's default. */
   readonly primaryHost: string | undefined;
 }
@@ -57,6 +59,7 @@ export async function cloneCluster(deps: PlanDeps, order: CloneOrder, controls: 
   return {
     ...result,
     slot: slot ?? null,
+    port: port ?? upstream.port,
     primaryHost: upstream.host.host,
     warnings: [...result.warnings, ...configuredWarnings(upstream, isConfigured), ...portWarnings(upstream, port)],
     next: [...result.next, ...slotNotes(slot)],

@@ -9,6 +9,7 @@ import { backupRoutes } from './routes/backups.ts';
 import { eventRoutes } from './routes/events.ts';
 import { inspectionRoutes } from './routes/inspection.ts';
 import { jobRoutes } from './routes/jobs.ts';
+import { nodeRoutes } from './routes/nodes.ts';
 import { proofRoutes } from './routes/proof.ts';
 import { receiverRoutes } from './routes/receivers.ts';
 import { repositoryRoutes } from './routes/repositories.ts';
@@ -74,6 +75,7 @@ function addRoutes(server: Server, rooms: ServiceRooms, scheduler: Scheduler): v
   backupRoutes(server, rooms);
   retentionRoutes(server, rooms);
   proofRoutes(server, rooms);
+  nodeRoutes(server, rooms);
   jobRoutes(server, rooms, scheduler);
   eventRoutes(server, rooms);
 }

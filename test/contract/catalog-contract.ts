@@ -26,6 +26,7 @@ import {
   timeline,
 } from '../support/catalog-rows.ts';
 import { backupsContract } from './catalog-backups-contract.ts';
+import { nodesContract } from './catalog-nodes-contract.ts';
 import { proofContract } from './catalog-proof-contract.ts';
 import { retentionContract } from './catalog-retention-contract.ts';
 
@@ -357,6 +358,7 @@ export function catalogContract(what: string, open: () => Promise<CatalogUnderTe
   });
 
   backupsContract(what, () => catalog);
+  nodesContract(what, () => catalog);
   proofContract(what, () => catalog);
   retentionContract(what, () => catalog);
 

@@ -37,6 +37,7 @@ describe.each(testedVersions)('what a server says and what is read of its files,
       segmentBytes: 4 << 20,
       blockBytes: 8192,
       dataChecksums: true,
+      state: 'in production',
       checkpoint: control.checkpoint,
       timeline: row!['timeline_id'],
     });

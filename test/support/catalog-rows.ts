@@ -8,6 +8,7 @@ import type {
   WalFileRecord,
   WalIndex,
 } from '../../catalog/catalog.ts';
+import type { NodeRecord } from '../../catalog/nodes.ts';
 import type { Lsn, SystemIdentifier, TimelineId } from '../../src/postgres/lsn.ts';
 import type { Micros } from '../../src/postgres/timestamp.ts';
 import { historyName, type SegmentBytes, segmentName, type WalFileName } from '../../src/postgres/wal-name.ts';
@@ -125,3 +126,13 @@ export const FACTS: BackupFacts = {
   corruptPages: [{ path: 'base/5/16384', blocks: [1, 7] }],
   tablespaces: [{ oid: 16_400, location: '/srv/fast disk' }],
 };
+
+export function nodeRow(name: string, facts: Partial<NodeRecord> = {}): NodeRecord {
+  return {
+    ...{ cluster: MAIN, name, host: name, dataDirectory: '/srv/data', slot: 'walden_standby_db1', origin: 'clone' },
+    conninfo: `host=${name} port=5433`,
+    registeredAt: micros(1),
+    seen: undefined,
+    ...facts,
+  };
+}

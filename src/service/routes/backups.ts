@@ -19,6 +19,7 @@ import {
 import { backupFiles, findBackup } from '../answers/backups.ts';
 import { backupDocument, jobDocument } from '../answers/documents.ts';
 import type { Server } from '../http-server.ts';
+import { registerMade } from '../nodes/register-node.ts';
 import { restoreCommand } from '../../config/command-line.ts';
 import { primaryConninfo } from '../../config/config.ts';
 import { assertCatalogWhole, byKnown, clusterRoom, rebuildBegun, type ServiceRooms } from '../rooms.ts';
@@ -116,7 +117,8 @@ function workingRoutes(server: Server, rooms: ServiceRooms): void {
             { cluster: room.config.name, ...order },
             controls,
           );
-          return { ...result, notes: [...result.notes, ...notes] };
+          const made = { origin: 'restore', dataDirectory: result.to, port: undefined, slot: undefined } as const;
+          return { ...result, notes: [...result.notes, ...notes, await registerMade(deps, room, made)] };
         });
       });
       return await reply.code(202).send({ job: jobDocument(job) });
@@ -137,7 +139,9 @@ function workingRoutes(server: Server, rooms: ServiceRooms): void {
             configuredPrimary: primaryConninfo(room.ordered),
           };
           const result = await cloneCluster({ ...deps, repositories, tail: room.receiver?.tail }, order, controls);
-          return { ...result, notes: [...result.notes, ...notes] };
+          const { to, port, slot } = result;
+          const made = { origin: 'clone', dataDirectory: to, port, slot: slot ?? undefined } as const;
+          return { ...result, notes: [...result.notes, ...notes, await registerMade(deps, room, made)] };
         });
       });
       return await reply.code(202).send({ job: jobDocument(job) });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { isWaldenError } from '../../../src/errors.ts';
-import { parseConninfo, parseHostList, parsePrimaryConninfo } from '../../../src/postgres/conninfo.ts';
+import { hostsOf, parseConninfo, parseHostList, parsePrimaryConninfo } from '../../../src/postgres/conninfo.ts';
 
 const NO_TLS = { ssl: false };
 
@@ -111,6 +111,37 @@ describe('parseHostList', () => {
       );
     },
   );
+});
+
+describe('hostsOf', () => {
+  it('writes a connection string for each host, with and without the secrets', () => {
+    const text = String.raw`host=db1,/tmp/a\ b port=1,2 user='o\'neil' password=se\\same target_session_attrs=any gssencmode=disable`;
+    expect(hostsOf(text)).toEqual([
+      {
+        ...{ host: 'db1', port: 1, user: "o'neil" },
+        conninfo: String.raw`host=db1 port=1 user='o\'neil' password='se\\same'`,
+        shown: String.raw`host=db1 port=1 user='o\'neil'`,
+      },
+      {
+        ...{ host: '/tmp/a b', port: 2, user: "o'neil" },
+        conninfo: String.raw`host='/tmp/a b' port=2 user='o\'neil' password='se\\same'`,
+        shown: String.raw`host='/tmp/a b' port=2 user='o\'neil'`,
+      },
+    ]);
+    for (const { conninfo, port } of hostsOf(text)) {
+      expect(parseConninfo(conninfo)).toMatchObject({ port, user: "o'neil", password: String.raw`se\same` });
+    }
+  });
+
+  it('takes the secrets out of a URI too, and tells the default port', () => {
+    expect(hostsOf('postgres://walden:sesame@db1/postgres?sslpassword=x')).toEqual([
+      {
+        ...{ host: 'db1', port: 5432, user: 'walden' },
+        conninfo: 'user=walden password=sesame host=db1 dbname=postgres',
+        shown: 'user=walden host=db1 dbname=postgres',
+      },
+    ]);
+  });
 });
 
 describe('parsePrimaryConninfo', () => {

@@ -90,6 +90,7 @@ describe('parseControlFile', () => {
     bytes.writeBigUInt64LE(17_300_000_000_000_000_001n, 0);
     bytes.writeUInt32LE(controlVersion, 8);
     bytes.writeUInt32LE(catalogVersion, 12);
+    bytes.writeUInt32LE(5, 16);
     bytes.writeBigUInt64LE(0x16_b374_d848n, 32);
     bytes.writeUInt32LE(4, 48);
     bytes.writeDoubleLE(1234567, 208);
@@ -109,6 +110,7 @@ describe('parseControlFile', () => {
       segmentBytes: 1 << 26,
       blockBytes: 8192,
       dataChecksums: true,
+      state: 'in archive recovery',
       checkpoint: 0x16_b374_d848n,
       timeline: 4,
     });

@@ -11,7 +11,7 @@ import { compareCatalogs } from '../../../src/repository/compare-catalogs.ts';
 import { backupRecordKey, packKey, walKey } from '../../../src/repository/keys.ts';
 import { rebuildAndReplace } from '../../../src/repository/rebuild-and-replace.ts';
 import { rebuildCatalog } from '../../../src/repository/rebuild-catalog.ts';
-import { backupStart, FAR, index, MAIN, micros, NEAR, timeline } from '../../support/catalog-rows.ts';
+import { backupStart, FAR, index, MAIN, micros, NEAR, nodeRow, timeline } from '../../support/catalog-rows.ts';
 import { GeneratedRepository } from '../../support/generated-repository.ts';
 import { newDirectory, removeDirectory } from '../../support/sandbox.ts';
 
@@ -132,7 +132,7 @@ describe('rebuildAndReplace', () => {
     expect(await catalog.problems()).toEqual([]);
   });
 
-  it('keeps jobs, refusals, events, schedules and the backup that runs, also after the file is opened again', async () => {
+  it('keeps jobs, refusals, events, schedules, nodes and the backup that runs, also after the file is opened again', async () => {
     const { name } = parseWalName('000000010000000000000001');
     await catalog.createJob({ id: 'j', kind: 'catalog-rebuild', cluster: undefined, startedAt: micros(1) });
     await catalog.recordRefusal(MAIN, name, ERROR, micros(1));
@@ -141,6 +141,7 @@ describe('rebuildAndReplace', () => {
     });
     const schedule = { name: 'nightly', definition: 'd', settled: micros(1), job: 'j', attempts: 1 };
     await catalog.recordSchedule(schedule);
+    await catalog.nodes.record(nodeRow('db1'));
     await catalog.openBackup([backupStart({ id: LEFT_OVER })]);
     await near.put(packKey(MAIN, LEFT_OVER, 1), Buffer.from('half'));
     const before = await answers(catalog);
@@ -153,6 +154,7 @@ describe('rebuildAndReplace', () => {
     expect(await catalog.refusals(MAIN)).toHaveLength(1);
     expect(await catalog.events({ limit: 9 })).toEqual([event]);
     expect(await catalog.schedules()).toEqual([schedule]);
+    expect(await catalog.nodes.all(MAIN)).toEqual([nodeRow('db1')]);
   });
 
   it('loses nothing that is recorded or forgotten while it reads', async () => {
