@@ -1,8 +1,7 @@
 import { isAbsolute } from 'node:path';
-import type { ClientConfig } from 'pg';
 import type { ClusterConfig } from '../config/config.ts';
 import { WaldenError } from '../errors.ts';
-import { assertNoSecret, parseHostList } from '../postgres/conninfo.ts';
+import { assertNoSecret, type HostList, parseHostList } from '../postgres/conninfo.ts';
 import { runningPostmaster } from '../restore/running-process.ts';
 import { type RepairNode, repairWal } from '../wal/repair/repair-wal.ts';
 import type { ClusterRoom } from './cluster-room.ts';
@@ -81,7 +80,7 @@ function servers(conninfo: string, isNamed: boolean): readonly RepairNode[] {
   }));
 }
 
-function nameOf({ host = 'the host by default', port = 5432 }: ClientConfig): string {
+function nameOf({ host = 'the host by default', port = 5432 }: HostList['hosts'][number]): string {
   return port === 5432 ? host : `${host}:${port}`;
 }
 

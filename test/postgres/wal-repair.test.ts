@@ -1,41 +1,41 @@
-import { appendFileSync, existsSync } from 'node:fs';
-import { rename } from 'node:fs/promises';
-import { join } from 'node:path';
+import { existsSync } from 'node:fs';
 import { Value } from 'typebox/value';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { ClusterStatusDocument, StatusDocument } from '../../src/service/api.ts';
+import type { StatusDocument, WalGapsDocument } from '../../src/service/api.ts';
 import { WalRepairDocument } from '../../src/service/wal-repair-api.ts';
 import { archiveInto, archiveNow, serverTime, switchSegment } from '../support/archiving.ts';
+import { replayed } from '../support/cloning.ts';
+import { breakArchiving, repairerOf, repairWal, streamingStandby, withoutWal } from '../support/failover.ts';
 import type { TestServer } from '../support/postgres-server.ts';
 import { leaveMark, marksOf, restoreAndStart, type Scene, startScene } from '../support/scene.ts';
 import { segmentObject } from '../support/stored.ts';
 import { testedVersions } from '../support/tested-versions.ts';
-import type { WaldenHarness } from '../support/walden.ts';
-import { replayed } from '../support/cloning.ts';
 
-const SMALL = ['--wal-segsize=1'];
-
+/** Timeline 1: backup, a, then archiving fails: b, c, d, e; the primary dies. Timeline 2 begins in the segment of e: f. */
 describe.each(testedVersions)('walden wal repair after a failover, PostgreSQL %i', (version) => {
   let scene: Scene;
   let standby: TestServer;
-  let lost: readonly string[];
+  let first: string;
+  let last: string;
   let moment: string;
 
   beforeAll(async () => {
-    scene = await startScene({ version, initdbArguments: SMALL });
+    scene = await startScene({ version, initdbArguments: ['--wal-segsize=1'] });
     const { server, walden } = scene;
     await walden.run('backup', 'main');
     await leaveMark(server, 'a');
     await archiveNow(server);
-    standby = await standbyOf(scene);
+    standby = await streamingStandby(scene);
+    await server.query('create role repairer login replication');
+    await archiveNow(server);
     await breakArchiving(server);
-    const segments: string[] = [];
-    for (const mark of ['b', 'c', 'd']) {
-      await leaveMark(server, mark);
-      if (mark === 'd') moment = await serverTime(server);
-      segments.push(await switchSegment(server));
-    }
-    lost = segments;
+    await leaveMark(server, 'b');
+    first = await switchSegment(server);
+    await leaveMark(server, 'c');
+    await switchSegment(server);
+    await leaveMark(server, 'd');
+    moment = await serverTime(server);
+    last = await switchSegment(server);
     await leaveMark(server, 'e');
     await replayed(standby, server);
     await server.kill();
@@ -43,65 +43,66 @@ describe.each(testedVersions)('walden wal repair after a failover, PostgreSQL %i
     await archiveInto(standby, walden);
     await leaveMark(standby, 'f');
     await archiveNow(standby);
-    // What reaches it needs the replication protocol alone.
-    await standby.query('create role repairer login replication');
   });
   afterAll(async () => {
     await standby.dispose();
     await scene.dispose();
   });
 
-  it('is told by status, gaps and check, with what to do', async () => {
+  it('has status, gaps and check name the hole, and what to do', async () => {
     const { walden } = scene;
-    const [gap] = ((await walden.json('wal', 'gaps', 'main')) as { gaps: readonly { first: string; last: string }[] })
-      .gaps;
-    expect(gap).toMatchObject({ first: lost[0], last: lost[2] });
-    const [local] = (await statusOf(walden)).repositories;
-    expect(local?.missing).toMatchObject([{ first: lost[0], last: lost[2], segments: 3 }]);
-    expect(await walden.run('status', 'main')).toContain(`MISSING: 3 segments from ${lost[0]!} to ${lost[2]!}`);
-    const check = await walden.attempt('check', 'main', '--timeout', '1');
-    expect(check.stdout).toMatch(
-      new RegExp(`FAILED +wal +in repository local 3 segments from ${lost[0]!} to ${lost[2]!}`),
+    const hole = { repository: 'local', timeline: 1, first, last, segments: 3 };
+    const { gaps } = (await walden.json('wal', 'gaps', 'main')) as WalGapsDocument;
+    expect(gaps).toEqual([hole]);
+    const { clusters } = (await walden.json('status', 'main')) as StatusDocument;
+    expect(clusters[0]?.repositories[0]?.missing).toEqual([hole]);
+    expect(await walden.run('status', 'main')).toContain(`MISSING: 3 segments from ${first} to ${last} are not there`);
+    const { stdout } = await walden.attempt('check', 'main');
+    expect(stdout).toMatch(
+      new RegExp(`FAILED +wal +in repository local 3 segments from ${first} to ${last} are missing`),
     );
-    expect(check.stdout).toContain('walden wal repair main');
+    expect(stdout).toContain('walden wal repair main');
   });
 
-  it('says what stays missing, why, and ends with a status of its own', async () => {
+  it('says what stays missing, and what each node said, with a status of its own', async () => {
     const { walden, server } = scene;
-    // The configured conninfo is that of the dead one; its directory does not count here.
-    const away = join(server.dataDirectory, 'pg_wal.away');
-    await move(join(server.dataDirectory, 'pg_wal'), away);
-    const repair = await walden.attempt('wal', 'repair', 'main');
-    await move(away, join(server.dataDirectory, 'pg_wal'));
-    expect(repair.status).toBe(41);
-    expect(repair.stdout).toContain(`MISSING: ${lost[0]!} to ${lost[2]!}, 3 segments`);
-    expect(repair.stderr).toContain('3 segments of the WAL of main stay missing');
+    const words = await withoutWal(server, () => walden.attempt('wal', 'repair', 'main'));
+    expect(words).toMatchObject({ status: 41 });
+    expect(words.stdout).toContain(`MISSING: ${first} to ${last}, 3 segments`);
+    expect(words.stdout).toContain(`NOT ASKED: ${server.socketDirectory}: unable to connect to PostgreSQL`);
+    expect(words.stderr).toContain('3 segments of the WAL of main stay missing');
   });
 
-  it('--dry-run says what it would fetch, and fetches nothing', async () => {
-    const { walden } = scene;
-    const result = await repaired(walden, ['--from', roleOf(standby), '--dry-run']);
-    expect(result).toMatchObject({ dryRun: true, repaired: [{ first: lost[0], last: lost[2] }], missing: [] });
-    expect(lost.some((segment) => existsSync(segmentObject(walden, segment)))).toBe(false);
+  it('with --dry-run says what it would fetch from where, and fetches nothing', async () => {
+    const { walden, server } = scene;
+    const { status, result } = await withoutWal(server, () =>
+      repairWal(walden, '--from', repairerOf(standby), '--dry-run'),
+    );
+    expect(status).toBe(0);
+    expect(result).toMatchObject({ dryRun: true, repaired: [{ first, last, from: standby.socketDirectory }] });
+    expect(existsSync(segmentObject(walden, first))).toBe(false);
   });
 
   it('fetches it from the new primary, by a role that may replicate and nothing else', async () => {
     const { walden, server } = scene;
-    const away = join(server.dataDirectory, 'pg_wal.away');
-    await move(join(server.dataDirectory, 'pg_wal'), away);
-    const result = await repaired(walden, ['--from', roleOf(standby)]);
-    await move(away, join(server.dataDirectory, 'pg_wal'));
+    const { status, result } = await withoutWal(server, () => repairWal(walden, '--from', repairerOf(standby)));
+    expect(status).toBe(0);
     expect(Value.Check(WalRepairDocument, result)).toBe(true);
-    expect(result.repaired).toMatchObject([
-      { first: lost[0], last: lost[2], segments: 3, from: standby.socketDirectory, behindFork: false },
-    ]);
+    expect(result).toMatchObject({
+      repaired: [{ first, last, segments: 3, from: standby.socketDirectory, behindFork: false }],
+      missing: [],
+    });
     expect(await walden.json('wal', 'gaps', 'main')).toMatchObject({ gaps: [] });
-    const check = await walden.attempt('check', 'main', '--timeout', '1');
-    expect(check.stdout).toMatch(/ok +wal +none is missing/);
-    expect(await repaired(walden, ['--from', roleOf(standby)])).toMatchObject({ repaired: [], missing: [] });
+    const { stdout } = await walden.attempt('check', 'main');
+    expect(stdout).toMatch(/ok +wal +none is missing behind the newest backup/);
   });
 
-  it('makes every moment reachable, before, in and behind the fork', async () => {
+  it('finds nothing to do when it is begun again', async () => {
+    const { walden } = scene;
+    expect(await walden.run('wal', 'repair', 'main')).toContain('no WAL of cluster main is missing');
+  });
+
+  it('makes every moment reachable, before the fork and behind it', async () => {
     const inside = await restoreAndStart(scene, ['--time', moment, '--action', 'promote']);
     expect(await marksOf(inside)).toEqual(['a', 'b', 'c', 'd']);
     await inside.dispose();
@@ -110,63 +111,26 @@ describe.each(testedVersions)('walden wal repair after a failover, PostgreSQL %i
     await latest.dispose();
   });
 
-  it('takes over what only the directory of the dead primary has, also behind the fork', async () => {
+  it('takes over what only the directory of the old primary has, on its own timeline', async () => {
     const { server, walden } = scene;
     // It comes back for a while, and writes what nobody else has.
     await server.start();
-    await leaveMark(server, 'behind');
+    await leaveMark(server, 'g: behind the fork');
     const behind = [await switchSegment(server), await switchSegment(server)];
-    await leaveMark(server, 'in the last segment');
+    await leaveMark(server, 'h: in the last segment');
     await server.kill();
-    const result = await repaired(walden, ['--from', server.dataDirectory]);
-    expect(result.repaired).toMatchObject([{ first: behind[0], last: behind[1], behindFork: true }]);
-    expect(result.tails).toMatchObject([{ from: server.dataDirectory, behindFork: true }]);
+    const { status, result } = await repairWal(walden, '--from', server.dataDirectory);
+    expect(status).toBe(0);
+    expect(result).toMatchObject({
+      repaired: [{ first: behind[0], last: behind[1], from: server.dataDirectory, behindFork: true }],
+      tails: [{ from: server.dataDirectory, behindFork: true }],
+    });
     expect(await walden.json('wal', 'gaps', 'main')).toMatchObject({ gaps: [] });
     const latest = await restoreAndStart(scene, []);
     expect(await marksOf(latest)).toEqual(['a', 'b', 'c', 'd', 'e', 'f']);
     await latest.dispose();
     const old = await restoreAndStart(scene, ['--timeline', '1']);
-    expect(await marksOf(old)).toEqual(['a', 'b', 'behind', 'c', 'd', 'e', 'in the last segment']);
+    expect(await marksOf(old)).toEqual(['a', 'b', 'c', 'd', 'e', 'g: behind the fork', 'h: in the last segment']);
     await old.dispose();
   });
 });
-
-/** Its standby, which streams and will archive once it is promoted. */
-export async function standbyOf(scene: Scene): Promise<TestServer> {
-  const { server } = scene;
-  const standby = await restoreAndStart(scene, ['--standby', '--take-over'], { waitFor: 'accepting' });
-  await standby.stop();
-  // Over what stands there: an empty archive is not asked for what comes by streaming.
-  const settings = ["wal_keep_size = '256MB'", `primary_conninfo = '${primaryOf(server)}'`, "restore_command = ''"];
-  appendFileSync(join(standby.dataDirectory, 'postgresql.auto.conf'), `${settings.join('\n')}\n`);
-  await standby.start('accepting');
-  return standby;
-}
-
-function primaryOf({ socketDirectory }: TestServer): string {
-  return `host=${socketDirectory} port=5432 user=postgres`;
-}
-
-function roleOf({ socketDirectory }: TestServer): string {
-  return `host=${socketDirectory} port=5432 user=repairer`;
-}
-
-export async function breakArchiving(server: TestServer): Promise<void> {
-  await server.query(`alter system set archive_command = 'false'`);
-  await server.query('select pg_reload_conf()');
-}
-
-async function move(from: string, to: string): Promise<void> {
-  await rename(from, to);
-}
-
-async function statusOf(walden: WaldenHarness): Promise<ClusterStatusDocument> {
-  const { clusters } = (await walden.json('status', 'main')) as StatusDocument;
-  return clusters[0]!;
-}
-
-export async function repaired(walden: WaldenHarness, words: readonly string[]): Promise<WalRepairDocument> {
-  const outcome = await walden.attempt('wal', 'repair', 'main', ...words, '--json');
-  if (outcome.status !== 0) throw new Error(`${outcome.stdout}\n${outcome.stderr}\n${await walden.log()}`);
-  return JSON.parse(outcome.stdout) as WalRepairDocument;
-}

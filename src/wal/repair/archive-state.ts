@@ -1,12 +1,13 @@
 import type { SegmentRun } from '../../../catalog/catalog.ts';
-import type { TimelineId } from '../../postgres/lsn.ts';
+import type { Lsn, TimelineId } from '../../postgres/lsn.ts';
+import { segmentNumber } from '../../postgres/wal-name.ts';
 import type { ArchiveContext } from '../archive-context.ts';
 import type { ArchiveView } from '../archive-view.ts';
 import { findGaps } from '../gaps.ts';
 import type { Ancestry } from '../path-coverage.ts';
 import { holdsSegment, mergedRuns } from '../segment-runs.ts';
 import { viewArchive } from '../view-archive.ts';
-import type { Histories } from './node-history.ts';
+import { differenceOf, type Histories } from './node-history.ts';
 
 /** What the required repositories hold of a cluster, by the catalog. */
 export interface ArchiveState {
@@ -64,17 +65,37 @@ export function newestKnown({ views, histories }: ArchiveState): TimelineId | 0 
 
 /**
  * Whether the history of a timeline is wanted which one of the repositories lacks: there is WAL of that timeline or of one
- * that comes from it, or the cluster goes on with it. That of a copy which somebody promoted and gave up is not. Pure.
+ * that comes from it; or the cluster went on with it, and it shows that WAL is missing before its fork. That of a copy which was
+ * restored and promoted shows no such thing: it had its WAL from the archive, and must not become the newest timeline there.
+ * Pure.
  */
 export function wantsHistory(state: ArchiveState, history: Ancestry, isSuccessor: boolean): boolean {
-  const { timeline } = history;
-  const lacks = state.views.some(({ histories }) => !histories.some((known) => known.timeline === timeline));
-  if (!lacks) return false;
-  if (state.histories.has(timeline)) return true;
-  const isKnown =
-    state.views.some(({ ranges }) => ranges.some((range) => range.timeline === timeline)) ||
-    [...state.histories.values()].some(({ ancestors }) => ancestors.some((one) => one.timeline === timeline));
-  if (isKnown) return true;
+  const { timeline, ancestors } = history;
+  if (state.views.every(({ histories }) => histories.some((known) => known.timeline === timeline))) return false;
+  const stored = state.histories.get(timeline);
+  if (stored !== undefined) return differenceOf(history, stored) === undefined;
+  if (isOfDescendant(state, history) || isOfHeldWal(state, history)) return true;
   const newest = newestKnown(state);
-  return isSuccessor && history.ancestors.some((one) => one.timeline === newest);
+  const fork = ancestors.at(-1)?.switchLsn;
+  if (!isSuccessor || fork === undefined || !ancestors.some((one) => one.timeline === newest)) return false;
+  return state.views.some(({ ranges, segmentBytes }) => {
+    const last = ranges.findLast((range) => range.timeline === newest)?.last;
+    return last !== undefined && segmentNumber(fork, segmentBytes) > last + 1n;
+  });
+}
+
+/** Whether a history that is there says the same of this timeline on its way. */
+function isOfDescendant({ histories }: ArchiveState, history: Ancestry): boolean {
+  return [...histories.values()].some(({ ancestors }) => {
+    const at = ancestors.findIndex(({ timeline }) => timeline === history.timeline);
+    return at >= 0 && differenceOf(history, { ...history, ancestors: ancestors.slice(0, at) }) === undefined;
+  });
+}
+
+/** Whether there is WAL of this timeline, none of it from before its fork. */
+function isOfHeldWal({ views }: ArchiveState, { timeline, ancestors }: Ancestry): boolean {
+  return views.some(({ ranges, segmentBytes }) => {
+    const first = ranges.find((range) => range.timeline === timeline)?.first;
+    return first !== undefined && first >= segmentNumber(ancestors.at(-1)?.switchLsn ?? (0n as Lsn), segmentBytes);
+  });
 }

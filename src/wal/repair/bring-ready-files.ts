@@ -3,7 +3,7 @@ import { type ParsedWalName, segmentNumberOfName } from '../../postgres/wal-name
 import { readyFiles } from '../archive-status.ts';
 import { lacksSegment, readArchive } from './archive-state.ts';
 import type { DirectorySource } from './directory-source.ts';
-import { noteRepaired, pushed, type Repair, storeSegment } from './repair-wal.ts';
+import { noteRepaired, pushed, type Repair, storeSegment } from './repair.ts';
 import { storeLastSegment } from './store-last-segment.ts';
 import { whyNotStored } from './why-not-stored.ts';
 

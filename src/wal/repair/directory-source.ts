@@ -91,9 +91,7 @@ export class DirectorySource implements WalSource {
 
   judge(run: SegmentRun): Judged {
     const reason = this.differenceOn(run.timeline);
-    return reason === undefined
-      ? { may: run, refused: undefined }
-      : { may: undefined, refused: { run, reason: `other history: ${reason}` } };
+    return reason === undefined ? { may: run, refused: undefined } : { may: undefined, refused: { run, reason } };
   }
 
   /** Why its WAL of this timeline is not the archive's; undefined: it is. What the archive knows nothing of differs in nothing. */
@@ -101,7 +99,8 @@ export class DirectorySource implements WalSource {
     const theirs = historyOf(this.#histories, timeline);
     const ours = historyOf(this.#place.histories(), timeline);
     if (theirs === undefined) return `it has no history of timeline ${timeline}`;
-    return ours === undefined ? undefined : differenceOf(theirs, ours);
+    const difference = ours && differenceOf(theirs, ours);
+    return difference && `other history: ${difference}`;
   }
 
   async holds(run: SegmentRun, lacks: Lacks): Promise<readonly SegmentRun[]> {

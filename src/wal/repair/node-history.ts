@@ -27,13 +27,13 @@ export function historyOf(histories: Histories, timeline: TimelineId): Ancestry 
 }
 
 /** Why the same timeline is not the same WAL in both; undefined: it is. Pure. */
-export function differenceOf(theirs: Ancestry, ours: Ancestry): string | undefined {
+export function differenceOf(theirs: Ancestry, ours: Ancestry, whose = 'the archive'): string | undefined {
   for (let at = 0; at < Math.max(theirs.ancestors.length, ours.ancestors.length); at += 1) {
     const [their, our] = [theirs.ancestors[at], ours.ancestors[at]];
     if (their?.timeline === our?.timeline && their?.switchLsn === our?.switchLsn) continue;
     const words = (one: Ancestry['ancestors'][number] | undefined): string =>
       one === undefined ? 'ends' : `leaves timeline ${one.timeline} at ${formatLsn(one.switchLsn)}`;
-    return `its timeline ${theirs.timeline} ${words(their)} on its way, that of the archive ${words(our)}`;
+    return `its timeline ${theirs.timeline} ${words(their)} on its way, that of ${whose} ${words(our)}`;
   }
   return undefined;
 }

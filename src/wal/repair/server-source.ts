@@ -1,6 +1,6 @@
-import type { ClientConfig } from 'pg';
 import { isWaldenError, toWaldenError } from '../../errors.ts';
 import type { SegmentRun } from '../../../catalog/catalog.ts';
+import type { HostList } from '../../postgres/conninfo.ts';
 import { ReplicationConnection, sqlstateOf } from '../../postgres/replication/connection.ts';
 import { assertOwnServer, type IdentifiedServer, identifyServer } from '../../postgres/replication/server-identity.ts';
 import type { TimelineId } from '../../postgres/lsn.ts';
@@ -20,7 +20,7 @@ const REMOVED = 'removed already';
 export interface ServerPlace {
   readonly name: string;
   readonly isNamed: boolean;
-  readonly config: ClientConfig;
+  readonly config: HostList['hosts'][number];
   /** Of the archive, as they are when they are needed. */
   readonly histories: () => Histories;
   readonly signal: AbortSignal;

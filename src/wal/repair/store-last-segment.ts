@@ -7,7 +7,7 @@ import { largestWalObject } from '../../repository/wal-object.ts';
 import { storeUnfinished } from '../receive/store-unfinished.ts';
 import { lacksSegment } from './archive-state.ts';
 import type { DirectorySource } from './directory-source.ts';
-import { isBehindFork, type Repair } from './repair-wal.ts';
+import { isBehindFork, type Repair } from './repair.ts';
 import { whyNotStored } from './why-not-stored.ts';
 
 /**

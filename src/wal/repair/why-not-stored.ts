@@ -3,7 +3,7 @@ import { segmentName } from '../../postgres/wal-name.ts';
 import { lacksSegment } from './archive-state.ts';
 import type { DirectorySource } from './directory-source.ts';
 import { forkOf } from './node-history.ts';
-import type { Repair } from './repair-wal.ts';
+import type { Repair } from './repair.ts';
 
 /** Why a segment of a directory that nobody misses is not to be stored now; undefined: it may. */
 export function whyNotStored(
@@ -12,7 +12,7 @@ export function whyNotStored(
   { timeline, first }: SegmentRun,
 ): string | undefined {
   const difference = source.differenceOn(timeline);
-  if (difference !== undefined) return `other history: ${difference}`;
+  if (difference !== undefined) return difference;
   if (timeline !== 1 && !archive.histories.has(timeline)) {
     return `the archive has no history of timeline ${timeline}, and does not go on with it`;
   }
