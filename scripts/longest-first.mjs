@@ -24,6 +24,7 @@ const LONGEST = [
     'postgres/restore-edges',
     'postgres/refused-wal',
     'soak/',
+    'postgres/wal-repair',
     'postgres/taken-over',
   ],
   ...[
