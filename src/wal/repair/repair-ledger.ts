@@ -130,7 +130,7 @@ export class RepairLedger {
     );
   }
 
-  /** Each node's words about a part of this run, once; the last word of a node about the same counts. */
+  /** Each node's words about a part of this run, each once. */
   #reasonsFor(run: SegmentRun): WalRepairResult['missing'][number]['reasons'] {
     const told = new Map<string, { readonly node: string; readonly reason: string }>();
     for (const { run: about, node, reason } of this.#reasons) {
