@@ -162,7 +162,8 @@ export type JobKind =
   | 'drill'
   | 'catalog-rebuild'
   | 'repository-sync'
-  | 'repository-repair';
+  | 'repository-repair'
+  | 'wal-repair';
 export type JobState = 'running' | 'done' | 'failed' | 'cancelled';
 
 export interface JobRecord {

@@ -25,6 +25,7 @@ const LONGEST = [
     'postgres/restore-edges',
     'postgres/refused-wal',
     'soak/',
+    'postgres/wal-repair',
     'postgres/taken-over',
   ],
   ...[

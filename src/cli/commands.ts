@@ -113,7 +113,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: 'wal',
-    summary: 'WAL files: push, fetch, list, gaps',
+    summary: 'WAL files: push, fetch, list, gaps, repair',
     example: 'walden wal list main',
     commands: [
       {
@@ -135,6 +135,11 @@ export const COMMANDS: readonly CommandEntry[] = [
         name: 'gaps',
         summary: 'segments that are missing between others',
         load: async () => (await import('./commands/wal-gaps.ts')).defineWalGaps,
+      },
+      {
+        name: 'repair',
+        summary: 'fetch missing segments from the nodes that have them',
+        load: async () => (await import('./commands/wal-repair.ts')).defineWalRepair,
       },
     ],
   },

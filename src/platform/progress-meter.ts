@@ -13,7 +13,7 @@ export interface WorkProgress {
 /** Counts what became durable and tells it. */
 export class ProgressMeter {
   readonly #clock: Clock;
-  readonly #totalBytes: number;
+  #totalBytes: number;
   readonly #tell: (progress: WorkProgress) => void;
   readonly #startedAt: number;
   #phase = '';
@@ -30,6 +30,11 @@ export class ProgressMeter {
   phase(name: string): void {
     this.#phase = name;
     this.#report();
+  }
+
+  /** So much is to be done in all, where that is known only now. */
+  expect(totalBytes: number): void {
+    this.#totalBytes = totalBytes;
   }
 
   add(bytes: number, files: number): void {

@@ -112,6 +112,7 @@ export const JobDocument = Type.Object({
     Type.Literal('catalog-rebuild'),
     Type.Literal('repository-sync'),
     Type.Literal('repository-repair'),
+    Type.Literal('wal-repair'),
     Type.Literal('expire'),
   ]),
   cluster: Nullable(Type.String()),
@@ -196,6 +197,8 @@ export const ClusterStatus = Type.Object({
       ),
       lastArchived: Nullable(Type.Object({ name: Type.String(), at: Moment })),
       windows: Type.Array(RecoverableWindow),
+      /** What keeps the newest timeline from being recovered beyond its newest backup; only where it is required. */
+      missing: Type.Optional(Type.Array(WalGapDocument)),
       lastBackup: Nullable(BackupDocument),
       verification: VerificationSummary,
     }),

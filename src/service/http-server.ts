@@ -15,6 +15,7 @@ import { receiverRoutes } from './routes/receivers.ts';
 import { repositoryRoutes } from './routes/repositories.ts';
 import { retentionRoutes } from './routes/retention.ts';
 import { statusRoutes } from './routes/status.ts';
+import { walRepairRoutes } from './routes/wal-repair.ts';
 import { walRoutes } from './routes/wal.ts';
 import type { ServiceRooms } from './rooms.ts';
 import type { Scheduler } from './schedule/scheduler.ts';
@@ -70,6 +71,7 @@ function addRoutes(server: Server, rooms: ServiceRooms, scheduler: Scheduler): v
   statusRoutes(server, rooms);
   repositoryRoutes(server, rooms);
   walRoutes(server, rooms);
+  walRepairRoutes(server, rooms);
   inspectionRoutes(server, rooms);
   receiverRoutes(server, rooms);
   backupRoutes(server, rooms);

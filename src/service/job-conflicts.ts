@@ -9,10 +9,13 @@ const BESIDE_NO_EXPIRY: readonly Kind[] = [
   'backup',
   'repository-sync',
   'repository-repair',
+  'wal-repair',
   'catalog-rebuild',
   'verify',
   'hold',
 ];
+/** Of a cluster. */
+const ONE_AT_A_TIME: readonly Kind[] = ['verify', 'wal-repair'];
 /** What they read must not go under their hands; but never has a restore to wait for retention. */
 export const BEFORE_NO_EXPIRY: readonly Kind[] = ['restore', 'clone', 'drill'];
 
@@ -22,7 +25,7 @@ export function excludes(running: JobClaim, next: JobClaim): boolean {
   if (next.kind === 'drill' && running.kind === 'drill') return true;
   const apart = running.cluster !== undefined && next.cluster !== undefined && running.cluster !== next.cluster;
   if (apart) return false;
-  if (next.kind === 'verify' && running.kind === 'verify') return true;
+  if (ONE_AT_A_TIME.includes(next.kind) && running.kind === next.kind) return true;
   if (next.kind === 'expire') return [...BESIDE_NO_EXPIRY, ...BEFORE_NO_EXPIRY].includes(running.kind);
   return running.kind === 'expire' && BESIDE_NO_EXPIRY.includes(next.kind);
 }

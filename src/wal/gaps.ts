@@ -1,17 +1,51 @@
 import type { SegmentRun } from '../../catalog/catalog.ts';
 import type { TimelineId } from '../postgres/lsn.ts';
-import type { ArchiveView } from './archive-view.ts';
-import { pathViews } from './archive-view.ts';
+import type { ArchiveView, PathView } from './archive-view.ts';
+import { pathViews, runOfBackup } from './archive-view.ts';
 import { type CoveredRun, type PathStep, timelineOfSegment } from './path-coverage.ts';
 import { withoutRuns } from './segment-runs.ts';
 
-/** Segments that are missing between others of the same history, and that retention did not remove. */
+/** Segments that are missing between others of the same history, or before its last fork, and that retention did not remove. */
 export type WalGap = SegmentRun;
 
-/** What is missing along any path, each segment once: ascending by timeline and segment. */
+/**
+ * What is missing along any path, each segment once: ascending by timeline and segment. A history file alone says that the
+ * WAL before its fork was written: what the archive lacks of it is missing before anything of the new timeline has come.
+ */
 export function findGaps(archive: ArchiveView): readonly WalGap[] {
+  return gapsOf(archive, runsToFork);
+}
+
+/** The same without what is missing before a fork behind which there is nothing: of an archive that is still being filled. */
+export function findGapsInside(archive: ArchiveView): readonly WalGap[] {
+  return gapsOf(archive, ({ runs }) => runs);
+}
+
+/**
+ * What is missing on the way to the newest timeline behind the newest backup that can be recovered along it: nothing later is
+ * reached until it is there, or another backup is. Ascending.
+ */
+export function gapsBehindBackup(archive: ArchiveView): readonly WalGap[] {
+  const [view] = pathViews(archive);
+  if (view === undefined) return [];
+  const begin = view.backups.map((backup) => runOfBackup(view, backup)).find((run) => run !== undefined);
+  if (begin === undefined) return [];
+  const runs = runsToFork(view);
+  return gapsBetween(runs.slice(runs.indexOf(begin)), view.path, archive);
+}
+
+/** With the segment that the last timeline forks off in, where the runs do not come so far. */
+function runsToFork({ runs, path, archive }: PathView): readonly CoveredRun[] {
+  const begin = path.at(-1)?.begin ?? 0n;
+  const fork = begin / BigInt(archive.segmentBytes);
+  const last = runs.at(-1);
+  if (path.length === 1 || last === undefined || last.to >= fork - 1n) return runs;
+  return [...runs, { from: fork, to: fork, spans: [] }];
+}
+
+function gapsOf(archive: ArchiveView, runsOf: (view: PathView) => readonly CoveredRun[]): readonly WalGap[] {
   const found = pathViews(archive)
-    .flatMap((view) => gapsBetween(view.runs, view.path, archive))
+    .flatMap((view) => gapsBetween(runsOf(view), view.path, archive))
     .sort((a, b) => a.timeline - b.timeline || (a.first < b.first ? -1 : 1));
   const gaps: { timeline: TimelineId; first: bigint; last: bigint }[] = [];
   for (const gap of found) {

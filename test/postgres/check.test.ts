@@ -62,7 +62,9 @@ describe('walden check', () => {
     const { status, stdout, stderr } = await walden.attempt('check', 'main', '--nagios');
     expect({ status, stderr }).toEqual({ status: 1, stderr: '' });
     expect(stdout).toMatch(/^WALDEN WARNING - main: durability: fsync is off[^|\n]* \| arrival=[\d.]+s [^|\n]*\n$/);
-    expect(stdout).toMatch(/ archiver_failures=\d+ wal_waiting=\d+;10 backup_age=\d+s;691200 clock=-?[\d.]+s/);
+    expect(stdout).toMatch(
+      / archiver_failures=\d+ wal_waiting=\d+;10 wal_missing=0 backup_age=\d+s;691200 clock=-?[\d.]+s/,
+    );
     const unknown = await walden.attempt('check', 'other', '--nagios');
     expect(unknown.status).toBe(PLUGIN.unknown);
     expect(unknown.stdout).toBe('WALDEN UNKNOWN - there is no cluster "other"\n');

@@ -11,6 +11,7 @@ import { checkRoom } from './room.ts';
 import { checkServer } from './server.ts';
 import { checkService } from './service.ts';
 import { checkSettings } from './settings.ts';
+import { checkWal } from './wal.ts';
 
 /** In the order in which they are told: what explains a later one comes first. */
 const CHECKS: readonly Check[] = [
@@ -22,6 +23,7 @@ const CHECKS: readonly Check[] = [
   checkArchiver,
   checkReceiver,
   checkRefusals,
+  checkWal,
   checkRepositories,
   checkBackups,
   checkRoom,

@@ -14,6 +14,7 @@ import type { Arrival, CheckFacts, Gathered, ServerFacts, ServiceView } from './
 import { proveArrival } from './prove-arrival.ts';
 
 const SERVICE_SECONDS = 40;
+const SECOND_LOOK_MS = 3_000;
 
 export interface GatherOrder {
   readonly config: Config;
@@ -39,13 +40,44 @@ export async function gather(order: GatherOrder): Promise<CheckFacts> {
     // The archiver has worked, or failed, since.
     const after =
       arrival === undefined || 'error' in session ? server : await tried(() => askServer(session.value, order));
-    const again = arrival === undefined ? service : await tried(() => askService(order));
+    const again = arrival === undefined ? await askAgain(service, order) : await tried(() => askService(order));
     order.signal.throwIfAborted();
     const rooms = 'value' in again ? again.value.inspection.rooms : await diskRooms(config, cluster);
-    return { config: cluster, now: clock.now(), service: again, server: after, rooms, arrival };
+    return {
+      config: cluster,
+      now: clock.now(),
+      service: withLastingGaps(service, again),
+      server: after,
+      rooms,
+      arrival,
+    };
   } finally {
     if ('value' in session) await session.value.close();
   }
+}
+
+/** A segment may be missing only for the moment in which others overtake it. */
+async function askAgain(service: Gathered<ServiceView>, order: GatherOrder): Promise<Gathered<ServiceView>> {
+  if (!('value' in service) || service.value.status.repositories.every(({ missing = [] }) => missing.length === 0)) {
+    return service;
+  }
+  await order.clock.sleep(SECOND_LOOK_MS, order.signal);
+  return await tried(() => askService(order));
+}
+
+/** Of what is missing at the last look that which was missing at the first one. */
+function withLastingGaps(first: Gathered<ServiceView>, last: Gathered<ServiceView>): Gathered<ServiceView> {
+  if (!('value' in first) || !('value' in last)) return last;
+  const before = first.value.status.repositories.flatMap(({ missing = [] }) => missing);
+  const { status } = last.value;
+  const repositories = status.repositories.map((repository) => ({
+    ...repository,
+    missing: (repository.missing ?? []).filter((run) =>
+      // Names of one timeline sort as their segments do.
+      before.some((one) => one.repository === run.repository && one.first <= run.last && run.first <= one.last),
+    ),
+  }));
+  return { value: { ...last.value, status: { ...status, repositories } } };
 }
 
 async function tried<Value>(work: () => Promise<Value>): Promise<Gathered<Value>> {

@@ -58,11 +58,22 @@ function repositoryLines(cluster: string, repository: RepositoryStatus, now: Dat
       : windows.flatMap(windowLines);
   return [
     ...recoverable,
+    ...missingLines(repository, cluster),
     `  Last backup: ${lastBackup === null ? 'none' : backupSummary(lastBackup, now)}`,
     `  Last WAL: ${lastArchived === null ? 'none' : `${lastArchived.name}, archived ${formatAge(lastArchived.at, now)}`}`,
     ...verificationLines(repository.verification, cluster, now),
     ...lagLines(repository, now),
     ...failureLines(repository, now),
+  ];
+}
+
+/** What is told as a hole of a window stands there. */
+function missingLines({ missing = [], windows }: RepositoryStatus, cluster: string): string[] {
+  const told = new Set(windows.flatMap(({ holes }) => holes.map(({ first, last }) => `${first} ${last}`)));
+  const lines = missing.filter(({ first, last }) => !told.has(`${first} ${last}`));
+  return [
+    ...lines.map((run) => `    MISSING: ${describeRun(run)} not there, and nothing later is recovered`),
+    ...(lines.length === 0 ? [] : [`      HINT: walden wal repair ${cluster} fetches it from the nodes that have it`]),
   ];
 }
 

@@ -5,12 +5,15 @@ import { errorToDocument } from '../../errors.ts';
 import { microsFromDate, formatMicros } from '../../postgres/timestamp.ts';
 import type { Repository } from '../../repository/repository.ts';
 import { readyFiles } from '../../wal/archive-status.ts';
-import { viewSoundArchive } from '../../wal/sound-view.ts';
-import type { ClusterStatusDocument } from '../api.ts';
+import { gapsBehindBackup } from '../../wal/gaps.ts';
+import { withoutDamaged } from '../../wal/sound-view.ts';
+import { viewArchive } from '../../wal/view-archive.ts';
+import type { ArchiveView } from '../../wal/archive-view.ts';
+import type { ClusterStatusDocument, WalGapsDocument } from '../api.ts';
 import type { JobRunner } from '../jobs.ts';
 import type { ClusterRoom } from '../cluster-room.ts';
 import type { ServiceDeps } from '../deps.ts';
-import { backupDocument, jobDocument, momentOrNull } from './documents.ts';
+import { backupDocument, jobDocument, momentOrNull, runOfSegments } from './documents.ts';
 import { verificationSummary } from './proof.ts';
 import { receiverDocument } from './receiver.ts';
 import { recoverableWindows } from './windows.ts';
@@ -56,14 +59,16 @@ async function repositoryStatus(
 ): Promise<ClusterStatusDocument['repositories'][number]> {
   const { name, health } = repository;
   const last = await catalog.lastArchived(name, config.name);
-  const archive = await viewSoundArchive(catalog, config.name, name);
+  const held = await viewArchive(catalog, config.name, name);
+  const archive = held && withoutDamaged(held, await catalog.proof.damagedObjects(config.name));
+  const isRequired = required.includes(repository);
   const lastBackup = archive?.backups.at(-1);
   const filler = fillers.find(({ target }) => target === repository);
   const failure = health?.failure ?? filler?.failure;
   const lag = await filler?.lag();
   return {
     name,
-    required: required.includes(repository),
+    required: isRequired,
     failure:
       failure === undefined
         ? null
@@ -72,9 +77,15 @@ async function repositoryStatus(
       lag === undefined ? null : { walFiles: lag.walFiles, oldestAt: momentOrNull(lag.oldestAt), backups: lag.backups },
     lastArchived: last === undefined ? null : { name: last.name, at: formatMicros(last.archivedAt) },
     windows: archive === undefined ? [] : await recoverableWindows(catalog, archive),
+    missing: held === undefined || !isRequired ? [] : missingWal(held),
     lastBackup: lastBackup === undefined ? null : backupDocument(lastBackup),
     verification: await verificationSummary(catalog, config.name, name),
   };
+}
+
+function missingWal(archive: ArchiveView): WalGapsDocument['gaps'] {
+  const { repository, segmentBytes } = archive;
+  return gapsBehindBackup(archive).map((gap) => ({ repository, ...runOfSegments(gap, segmentBytes) }));
 }
 
 /** What PostgreSQL waits to have archived; null where the data directory cannot be read from here. */

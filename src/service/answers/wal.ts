@@ -1,7 +1,7 @@
 import type { Static } from 'typebox';
 import type { Catalog } from '../../../catalog/catalog.ts';
 import type { ClusterConfig } from '../../config/config.ts';
-import { findGaps } from '../../wal/gaps.ts';
+import { findGaps, findGapsInside } from '../../wal/gaps.ts';
 import { viewArchive } from '../../wal/view-archive.ts';
 import type { WalGapsDocument, WalListDocument, WalRangeDocument } from '../api.ts';
 import { momentOrNull, runOfSegments } from './documents.ts';
@@ -33,7 +33,9 @@ export async function walGaps(catalog: Catalog, cluster: ClusterConfig): Promise
   for (const repository of cluster.repositories) {
     const archive = await viewArchive(catalog, cluster.name, repository);
     if (archive === undefined) continue;
-    for (const gap of findGaps(archive)) {
+    // What comes to the others in the background may not have come as far as the history of the newest timeline yet.
+    const find = cluster.required.includes(repository) ? findGaps : findGapsInside;
+    for (const gap of find(archive)) {
       gaps.push({ repository, ...runOfSegments(gap, archive.segmentBytes) });
     }
   }

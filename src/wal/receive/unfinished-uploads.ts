@@ -1,20 +1,15 @@
-import { randomUUID } from 'node:crypto';
-import { rm } from 'node:fs/promises';
-import { join } from 'node:path';
 import { errorToDocument, isWaldenError, toWaldenError } from '../../errors.ts';
 import type { RepositoryName } from '../../../catalog/catalog.ts';
-import type { ObjectBody } from '../../../storage-drivers/driver.ts';
+import type { ObjectBody, ObjectKey } from '../../../storage-drivers/driver.ts';
 import type { Clock } from '../../platform/clock.ts';
-import { parseWalName, segmentNumberOfName, type WalFileName } from '../../postgres/wal-name.ts';
-import { unfinishedKey } from '../../repository/keys.ts';
+import { parseWalName, type WalFileName } from '../../postgres/wal-name.ts';
 import type { Repository } from '../../repository/repository.ts';
 import { largestWalObject } from '../../repository/wal-object.ts';
 import type { ArchiveContext } from '../archive-context.ts';
-import { stageWalObject } from '../store.ts';
 import { listUnfinished, superseded } from '../unfinished.ts';
-import { readSpooledTask } from './read-spooled-task.ts';
 import type { ReceiverLog } from './receiver-options.ts';
 import type { SpooledTailSource } from './spooled-tail.ts';
+import { storeUnfinished } from './store-unfinished.ts';
 
 export interface UnfinishedUploadsOptions {
   readonly source: SpooledTailSource;
@@ -112,32 +107,13 @@ export class UnfinishedUploads {
   }
 
   async #upload(context: ArchiveContext, segment: WalFileName, usableBytes: number): Promise<void> {
-    const { identity, pool, cluster, required } = context;
-    const { name, timeline } = parseWalName(`${segment}.partial`);
-    const path = join(context.stagingDirectory, `${name}.${randomUUID()}`);
-    try {
-      const read = await pool.run(readSpooledTask, {
-        ...{ source: this.#options.source.spool.partialPath(segment), usableBytes, identity, timeline },
-        ...{ segment: segmentNumberOfName(segment, identity.segmentBytes), isWhole: false, xid: undefined },
-        target: { path, owner: undefined, isLasting: false },
-      });
-      // Finished, or put aside, in this moment.
-      if (read === undefined) return;
-      const key = unfinishedKey(cluster, segment, read.end);
-      await stageWalObject(context, required, { name, source: path }, async (_output, _archivedAt, bodyOf) => {
-        await all(required.map((repository) => this.#store(context, repository, key, bodyOf())));
-      });
-    } finally {
-      await rm(path, { force: true });
-    }
+    const path = this.#options.source.spool.partialPath(segment);
+    await storeUnfinished(context, { segment, path, usableBytes }, (repository, key, body) =>
+      this.#store(context, repository, key, body),
+    );
   }
 
-  async #store(
-    context: ArchiveContext,
-    repository: Repository,
-    key: ReturnType<typeof unfinishedKey>,
-    body: ObjectBody,
-  ): Promise<void> {
+  async #store(context: ArchiveContext, repository: Repository, key: ObjectKey, body: ObjectBody): Promise<void> {
     // What could not be removed after the last upload is removed before this one: they must not become more and more.
     if (!this.#tidy.has(repository.name)) await this.#tidyUp(context, repository);
     this.#tidy.delete(repository.name);
@@ -174,9 +150,4 @@ export class UnfinishedUploads {
     }
     this.#tidy.add(name);
   }
-}
-
-/** @throws the first of their errors, when all have ended: they share what is staged */
-async function all(work: readonly Promise<void>[]): Promise<void> {
-  for (const outcome of await Promise.allSettled(work)) if (outcome.status === 'rejected') throw outcome.reason;
 }

@@ -5,7 +5,7 @@ import { lsn, systemIdentifier, type TimelineId, timelineId } from '../../../src
 import { type Micros, micros } from '../../../src/postgres/timestamp.ts';
 import { segmentBytes } from '../../../src/postgres/wal-name.ts';
 import type { ArchiveView, CompleteBackup } from '../../../src/wal/archive-view.ts';
-import { findGaps } from '../../../src/wal/gaps.ts';
+import { findGaps, findGapsInside, gapsBehindBackup } from '../../../src/wal/gaps.ts';
 import { recoveryWindows } from '../../../src/wal/windows.ts';
 
 /**
@@ -142,17 +142,62 @@ function missing(world: Model, path: ReturnType<typeof pathOf>, from: number, to
     .map((one) => `${serving(path, one)}/${one}`);
 }
 
+/** The segment that the last timeline of the path forks off in; 0 where there is only one. */
+function forkOf(path: ReturnType<typeof pathOf>): number {
+  return Math.floor((path.length === 1 ? 0 : path.at(-1)!.begin) / 4);
+}
+
+interface UsableBackup {
+  readonly index: number;
+  readonly from: number;
+  /** The last segment of the unbroken WAL that it begins in. */
+  readonly last: number;
+  readonly order: number;
+}
+
+function usableBackups(world: Model, path: ReturnType<typeof pathOf>): readonly UsableBackup[] {
+  return world.backups.flatMap((backup, index) => {
+    const step = path.findIndex((one) => one.timeline === backup.timeline);
+    const end = path[step + 1]?.begin ?? Infinity;
+    if (step < 0 || backup.start < path[step]!.begin || backup.stop > end) return [];
+    const [from, to] = [Math.floor(backup.start / 4), Math.floor((backup.stop * QUARTER - 1) / SIZE)];
+    if (segments.some((one) => from <= one && one <= to && !has(world, path, one))) return [];
+    let last = to;
+    while (has(world, path, last + 1)) last += 1;
+    return [{ index, from, last, order: backup.stop * 1000 + index }];
+  });
+}
+
 describe('findGaps', () => {
-  it('names exactly the segments that are missing between others of a path, each once', () => {
+  it('names exactly the segments that are missing between others of a path or before its last fork, each once', () => {
     fc.assert(
       fc.property(model, (world) => {
-        const expected = new Set<string>();
+        const [between, toFork] = [new Set<string>(), new Set<string>()];
         for (const timeline of world.histories.keys()) {
           const path = pathOf(world, timeline);
           const there = segments.filter((one) => has(world, path, one));
-          for (const one of missing(world, path, there[0] ?? 0, there.at(-1) ?? 0)) expected.add(one);
+          const [first, last] = [there[0], there.at(-1)];
+          if (first === undefined || last === undefined) continue;
+          for (const one of missing(world, path, first, last)) between.add(one);
+          for (const one of missing(world, path, first, Math.max(last, forkOf(path)))) toFork.add(one);
         }
-        expect([...expand(findGaps(viewOf(world)))].sort()).toEqual([...expected].sort());
+        expect([...expand(findGapsInside(viewOf(world)))].sort()).toEqual([...between].sort());
+        expect([...expand(findGaps(viewOf(world)))].sort()).toEqual([...toFork].sort());
+      }),
+      { numRuns: 500 },
+    );
+  });
+});
+
+describe('gapsBehindBackup', () => {
+  it('names what is missing behind the newest usable backup on the way to the newest timeline', () => {
+    fc.assert(
+      fc.property(model, (world) => {
+        const path = pathOf(world, Math.max(...world.histories.keys()));
+        const newest = [...usableBackups(world, path)].sort((a, b) => b.order - a.order)[0];
+        const there = segments.findLast((one) => has(world, path, one)) ?? 0;
+        const expected = newest === undefined ? [] : missing(world, path, newest.from, Math.max(there, forkOf(path)));
+        expect(expand(gapsBehindBackup(viewOf(world)))).toEqual(expected);
       }),
       { numRuns: 500 },
     );
@@ -167,16 +212,7 @@ describe('recoveryWindows', () => {
           const path = pathOf(world, timeline);
           const isOwn = world.backups.some((one) => one.timeline === timeline);
           if (!isOwn && !segments.some((one) => world.stored.has(`${timeline}/${one}`))) return [];
-          const usable = world.backups.flatMap((backup, index) => {
-            const step = path.findIndex((one) => one.timeline === backup.timeline);
-            const end = path[step + 1]?.begin ?? Infinity;
-            if (step < 0 || backup.start < path[step]!.begin || backup.stop > end) return [];
-            const [from, to] = [Math.floor(backup.start / 4), Math.floor((backup.stop * QUARTER - 1) / SIZE)];
-            if (segments.some((one) => from <= one && one <= to && !has(world, path, one))) return [];
-            let last = to;
-            while (has(world, path, last + 1)) last += 1;
-            return [{ index, from, last, order: backup.stop * 1000 + index }];
-          });
+          const usable = usableBackups(world, path);
           if (usable.length === 0) return [];
           const oldest = usable.reduce((a, b) => (b.order < a.order ? b : a));
           const last = Math.max(...usable.map((one) => one.last));
