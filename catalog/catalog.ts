@@ -4,6 +4,7 @@ import type { Micros } from '../src/postgres/timestamp.ts';
 import type { SegmentBytes, WalFileKind, WalFileName } from '../src/postgres/wal-name.ts';
 import type { ObjectKey, Sha256Hex } from '../storage-drivers/driver.ts';
 import type { ProofCatalog } from './proof.ts';
+import type { WriterCatalog } from './writers.ts';
 
 /**
  * The contract of the catalog: an index of what the repositories hold, which can be built anew from them, plus the jobs,
@@ -195,6 +196,8 @@ export type EventKind =
   | 'schedule-missed'
   | 'backup-became-full'
   | 'wal-refused'
+  | 'second-writer'
+  | 'second-writer-gone'
   | 'wal-gap'
   | 'wal-gap-closed'
   | 'receiver-down'
@@ -253,6 +256,8 @@ export interface ScheduleState {
 export interface Catalog {
   /** What was verified, what is bad, what drills have shown. */
   readonly proof: ProofCatalog;
+  /** Which node writes which timeline. */
+  readonly writers: WriterCatalog;
 
   /** @throws SERVER_MISMATCH when the name is known with another identity. */
   registerCluster(name: ClusterName, identity: ClusterIdentity): Promise<'registered' | 'known'>;

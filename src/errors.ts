@@ -78,6 +78,11 @@ export const ERRORS = {
     retryable: true,
     hint: 'check that archive_command runs: select * from pg_stat_archiver',
   },
+  SECOND_WRITER: {
+    exit: 43,
+    retryable: false,
+    hint: 'stop the server that should not write this timeline, or set archive_mode = off in it',
+  },
 
   BACKUP_INVALID: { exit: 50, retryable: false, hint: 'choose another backup with --backup' },
   TARGET_UNREACHABLE: {

@@ -3,8 +3,8 @@ import type { Tables } from './tables.ts';
 
 /**
  * Takes over into a rebuilt catalog what the repositories could not tell: jobs, events, schedules, refusals, what was proven,
- * backups that run or are being removed, and everything that changed since the rebuild began, because its listing may have
- * missed that.
+ * who writes the timelines, backups that run or are being removed, and everything that changed since the rebuild began,
+ * because its listing may have missed that.
  */
 export function carryOver(from: Tables, to: Tables, changes: Changes): void {
   to.database
@@ -13,7 +13,9 @@ export function carryOver(from: Tables, to: Tables, changes: Changes): void {
       copyRows(from, to, 'event', 'ORDER BY id');
       copyRows(from, to, 'schedule', 'ORDER BY name');
       copyRows(from, to, 'refusal', 'ORDER BY cluster, name');
-      for (const table of ['verified_span', 'damaged_object', 'drill']) copyRows(from, to, table, '');
+      for (const table of ['verified_span', 'damaged_object', 'drill', 'timeline_writer', 'second_writer']) {
+        copyRows(from, to, table, '');
+      }
       copyRows(from, to, 'backup', "WHERE state IN ('running', 'removing')");
       copyMissingClusters(from, to);
       carryWalFiles(from, to, changes);

@@ -32,6 +32,7 @@ import { Engine } from './engine.ts';
 import type { FinishedJob, NewJob } from './jobs.ts';
 import { catalogProblems } from './problems.ts';
 import { SqliteProof } from './sqlite-proof.ts';
+import { SqliteWriters } from './sqlite-writers.ts';
 import { nextPath, swapFiles, sweepReplacements } from './swap.ts';
 import { openTables, type Tables } from './tables.ts';
 
@@ -48,11 +49,13 @@ export class SqliteCatalog implements ReplaceableCatalog {
   /** Kept only while a new catalog is being filled. */
   #changes: Changes | undefined;
   readonly proof: SqliteProof;
+  readonly writers: SqliteWriters;
 
   private constructor(path: string, tables: Tables, durability: Durability) {
     this.#path = path;
     this.#engine = new Engine(path, tables, { isDurable: durability === 'each-call' });
     this.proof = new SqliteProof(this.#engine);
+    this.writers = new SqliteWriters(this.#engine);
   }
 
   /** For the one process that owns the file: also removes what a rebuild left that was killed. @throws as `open` */

@@ -10,6 +10,8 @@ import { HoldTable } from './holds.ts';
 import { JobTable } from './jobs.ts';
 import { RefusalTable } from './refusals.ts';
 import { ScheduleTable } from './schedules.ts';
+import { SecondWriterTable } from './second-writers.ts';
+import { TimelineWriterTable } from './timeline-writers.ts';
 import { VerifiedSpanTable } from './verified-spans.ts';
 import { WalBlockTable } from './wal-blocks.ts';
 import { WalFileTable } from './wal-files.ts';
@@ -35,6 +37,8 @@ export interface Tables {
   readonly verified: VerifiedSpanTable;
   readonly damaged: DamagedObjectTable;
   readonly drills: DrillTable;
+  readonly writers: TimelineWriterTable;
+  readonly secondWriters: SecondWriterTable;
 }
 
 /** @throws as openDatabase */
@@ -62,5 +66,7 @@ export function openTables(path: string, durability: Durability): Tables {
     verified: new VerifiedSpanTable(database),
     damaged: new DamagedObjectTable(database),
     drills: new DrillTable(database),
+    writers: new TimelineWriterTable(database),
+    secondWriters: new SecondWriterTable(database),
   };
 }

@@ -16,6 +16,7 @@ import { repositoryRoutes } from './routes/repositories.ts';
 import { retentionRoutes } from './routes/retention.ts';
 import { statusRoutes } from './routes/status.ts';
 import { walRoutes } from './routes/wal.ts';
+import { writerRoutes } from './routes/writers.ts';
 import type { ServiceRooms } from './rooms.ts';
 import type { Scheduler } from './schedule/scheduler.ts';
 
@@ -60,6 +61,7 @@ export async function createHttpServer(
   statusRoutes(server, rooms);
   repositoryRoutes(server, rooms);
   walRoutes(server, rooms);
+  writerRoutes(server, rooms);
   inspectionRoutes(server, rooms);
   receiverRoutes(server, rooms);
   backupRoutes(server, rooms);

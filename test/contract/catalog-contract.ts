@@ -27,6 +27,7 @@ import {
 } from '../support/catalog-rows.ts';
 import { backupsContract } from './catalog-backups-contract.ts';
 import { proofContract } from './catalog-proof-contract.ts';
+import { writersContract } from './catalog-writers-contract.ts';
 import { retentionContract } from './catalog-retention-contract.ts';
 
 /** A catalog under test; `reopen` closes it and opens it again, where that is possible. */
@@ -350,6 +351,7 @@ export function catalogContract(what: string, open: () => Promise<CatalogUnderTe
 
   backupsContract(what, () => catalog);
   proofContract(what, () => catalog);
+  writersContract(what, () => catalog);
   retentionContract(what, () => catalog);
 
   describe(`${what}: reopening`, () => {

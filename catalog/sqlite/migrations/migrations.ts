@@ -4,6 +4,7 @@ import { parentBackups } from './0003-parent-backups.ts';
 import { retention } from './0004-retention.ts';
 import { eventsAndSchedules } from './0005-events-and-schedules.ts';
 import { proof } from './0006-proof.ts';
+import { writers } from './0008-writers.ts';
 
 /** One step of the schema. A released one is never changed: a new one is added behind it. */
 export interface Migration {
@@ -19,4 +20,5 @@ export const MIGRATIONS: readonly Migration[] = [
   retention,
   eventsAndSchedules,
   proof,
+  writers,
 ];
