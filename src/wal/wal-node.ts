@@ -107,7 +107,9 @@ function nodeOf(host: Buffer, dataDirectory: Buffer): WalNode {
 function canonical(bytes: Buffer, hidden: RegExp): string {
   const text = bytes.toString('utf8');
   // What is no text is looked at byte by byte.
-  const parts = Buffer.from(text).equals(bytes) ? [...text].map((part) => Buffer.from(part)) : [...bytes].map(byteOf);
+  const parts = Buffer.from(text).equals(bytes)
+    ? Array.from(text, (part) => Buffer.from(part))
+    : [...bytes].map(byteOf);
   return parts
     .map((part) => {
       const shown = part.toString('utf8');

@@ -10,7 +10,7 @@ import type { ParsedWalName } from '../postgres/wal-name.ts';
 import type { ArchiveContext } from './archive-context.ts';
 import { hashTask } from './archive-task.ts';
 import { isSameNode, localNode, nodeText, type ToldNode } from './wal-node.ts';
-import { quietSince, stopHint } from './writer-words.ts';
+import { quietSince, stopHint, stopOrAcceptHint } from './writer-words.ts';
 
 /** Who brings a file: the server in the configured data directory, or a node that was told. */
 export type WalBearer = 'configured' | ToldNode;
@@ -76,7 +76,7 @@ export class WriterRule {
     const known = await catalog.writers.writer(cluster, timeline);
     if (known !== undefined && isSameNode(known.node, own.node)) return;
     const state = await readNodeState(own.directory);
-    if (!writesTimeline(state, timeline)) return;
+    if (!writesTimeline(state, timeline) || (await isEndingRecovery(own.directory))) return;
     await catalog.writers.take({ cluster, timeline, node: own.node, since: microsFromDate(clock.now()) });
   }
 
@@ -136,7 +136,7 @@ export class WriterRule {
     return new WaldenError(
       'SECOND_WRITER',
       `timeline ${timeline} of cluster ${cluster} is written by ${nodeText(writer)}, and ${name} comes from ${nodeText(second)}`,
-      { hint: stopHint(cluster, timeline, second), details: { timeline, file: name, writer, second } },
+      { hint: stopOrAcceptHint(cluster, timeline, second), details: { timeline, file: name, writer, second } },
     );
   }
 
@@ -155,11 +155,22 @@ export class WriterRule {
     const message = `${failure.message}; timeline ${timeline} is written by ${nodeText(writer)}, these bytes come from ${nodeText(offered)}`;
     const details = { ...failure.details, timeline, file: name, writer, offered };
     if (!isSecond) return new WaldenError('ARCHIVE_DUPLICATE', message, { details, cause: failure });
-    const hint = stopHint(cluster, timeline, offered);
+    // No word makes it the writer: what is stored stays.
+    const hint = stopHint(offered);
     return new WaldenError('ARCHIVE_DUPLICATE', message, {
       ...{ hint, cause: failure },
       details: { ...details, second: offered },
     });
+  }
+}
+
+/** The signals of recovery are gone, and it does not write yet. */
+async function isEndingRecovery(dataDirectory: string): Promise<boolean> {
+  try {
+    return !(await readControlFile(dataDirectory)).inProduction;
+  } catch {
+    // What cannot be read keeps nobody from writing.
+    return false;
   }
 }
 

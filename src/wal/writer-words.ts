@@ -13,12 +13,17 @@ export function quietSince(now: Date): Micros {
   return (microsFromDate(now) - QUIET_MICROS) as Micros;
 }
 
-/** What to do about a second writer; and where it is the right one, because the data directory was moved. */
-export function stopHint(cluster: ClusterName, timeline: TimelineId, { host, dataDirectory }: WalNode): string {
+/** What to do about a second writer. */
+export function stopHint({ host, dataDirectory }: WalNode): string {
+  return `stop the server in ${dataDirectory} on ${host}, or set archive_mode = off in it`;
+}
+
+/** The same, and what to do where it is the right one, because its data directory was moved. */
+export function stopOrAcceptHint(cluster: ClusterName, timeline: TimelineId, { host, dataDirectory }: WalNode): string {
   const text = nodeText({ host, dataDirectory });
   const word = /^[\w@%+:,./-]+$/.test(text) ? text : shellQuoted(text);
   return (
-    `stop the server in ${dataDirectory} on ${host}, or set archive_mode = off in it; ` +
+    `${stopHint({ host, dataDirectory })}; ` +
     `only if it is the one that shall write: walden cluster writer ${cluster} --timeline ${timeline} --accept ${word}`
   );
 }

@@ -141,6 +141,7 @@ describe('the configured data directory', () => {
     writeFileSync(join(setup.dataDirectory, 'standby.signal'), '');
     await wal.push(setup.segment(4n));
     renameSync(join(setup.dataDirectory, 'standby.signal'), join(setup.dataDirectory, 'gone'));
+    writeFileSync(join(setup.dataDirectory, 'pg_wal/00000002.history'), '1\t0/500000\tpromoted\n');
     const next = setup.segment(6n, { timeline: 2 });
     await wal.push(setup.segment(5n));
     await wal.push(next);
