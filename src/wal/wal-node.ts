@@ -54,10 +54,8 @@ export async function localNode(dataDirectory: string): Promise<WalNode> {
 
 /** What a program on the database host tells of the data directory that it works in. */
 export async function nodeHeaders(dataDirectory: string): Promise<Readonly<Record<string, string>>> {
-  const [path, { inRecovery, newestTimeline }] = [
-    await realpath(dataDirectory, 'buffer'),
-    await readNodeState(dataDirectory),
-  ];
+  const path = await realpath(dataDirectory, 'buffer');
+  const { inRecovery, newestTimeline } = await readNodeState(dataDirectory);
   return {
     [NODE_HEADERS.host]: encoded(Buffer.from(hostname())),
     [NODE_HEADERS.dataDirectory]: encoded(path),
