@@ -5,6 +5,7 @@ import type { SegmentBytes, WalFileKind, WalFileName } from '../src/postgres/wal
 import type { ObjectKey, Sha256Hex } from '../storage-drivers/driver.ts';
 import type { NodeCatalog } from './nodes.ts';
 import type { ProofCatalog } from './proof.ts';
+import type { WriterCatalog } from './writers.ts';
 
 /**
  * The contract of the catalog: an index of what the repositories hold, which can be built anew from them, plus the jobs,
@@ -197,6 +198,8 @@ export type EventKind =
   | 'schedule-missed'
   | 'backup-became-full'
   | 'wal-refused'
+  | 'second-writer'
+  | 'second-writer-gone'
   | 'wal-gap'
   | 'wal-gap-closed'
   | 'receiver-down'
@@ -257,6 +260,8 @@ export interface Catalog {
   readonly proof: ProofCatalog;
   /** The nodes of the clusters. */
   readonly nodes: NodeCatalog;
+  /** Which node writes which timeline. */
+  readonly writers: WriterCatalog;
 
   /** @throws SERVER_MISMATCH when the name is known with another identity. */
   registerCluster(name: ClusterName, identity: ClusterIdentity): Promise<'registered' | 'known'>;

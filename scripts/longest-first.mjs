@@ -29,6 +29,8 @@ const LONGEST = [
     'postgres/taken-over',
   ],
   ...[
+    'postgres/second-writer',
+    'postgres/writer-promotion',
     'postgres/schedule',
     'postgres/standby',
     'postgres/check',

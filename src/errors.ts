@@ -72,6 +72,11 @@ export const ERRORS = {
     retryable: false,
     hint: 'two servers write into one archive, or a restored copy archives: give one of them archive_mode = off or another cluster name',
   },
+  SECOND_WRITER: {
+    exit: 43,
+    retryable: false,
+    hint: 'stop the server that should not write this timeline, or set archive_mode = off in it',
+  },
   ARCHIVE_GAP: { exit: 41, retryable: false, hint: 'see: walden wal gaps' },
   ARCHIVE_TIMEOUT: {
     exit: 42,

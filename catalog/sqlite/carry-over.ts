@@ -1,10 +1,12 @@
 import type { Changes } from './changes.ts';
 import type { Tables } from './tables.ts';
 
+const REMEMBERED = ['verified_span', 'damaged_object', 'drill', 'node', 'timeline_writer', 'second_writer'];
+
 /**
- * Takes over into a rebuilt catalog what the repositories could not tell: jobs, events, schedules, refusals, nodes, what was proven,
- * backups that run or are being removed, and everything that changed since the rebuild began, because its listing may have
- * missed that.
+ * Takes over into a rebuilt catalog what the repositories could not tell: jobs, events, schedules, refusals, what was proven,
+ * nodes, who writes the timelines, backups that run or are being removed, and everything that changed since the rebuild began,
+ * because its listing may have missed that.
  */
 export function carryOver(from: Tables, to: Tables, changes: Changes): void {
   to.database
@@ -13,7 +15,7 @@ export function carryOver(from: Tables, to: Tables, changes: Changes): void {
       copyRows(from, to, 'event', 'ORDER BY id');
       copyRows(from, to, 'schedule', 'ORDER BY name');
       copyRows(from, to, 'refusal', 'ORDER BY cluster, name');
-      for (const table of ['verified_span', 'damaged_object', 'drill', 'node']) copyRows(from, to, table, '');
+      for (const table of REMEMBERED) copyRows(from, to, table, '');
       copyRows(from, to, 'backup', "WHERE state IN ('running', 'removing')");
       copyMissingClusters(from, to);
       carryWalFiles(from, to, changes);

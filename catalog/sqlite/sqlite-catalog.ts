@@ -33,6 +33,7 @@ import type { FinishedJob, NewJob } from './jobs.ts';
 import { catalogProblems } from './problems.ts';
 import { SqliteNodes } from './sqlite-nodes.ts';
 import { SqliteProof } from './sqlite-proof.ts';
+import { SqliteWriters } from './sqlite-writers.ts';
 import { nextPath, swapFiles, sweepReplacements } from './swap.ts';
 import { openTables, type Tables } from './tables.ts';
 
@@ -50,12 +51,14 @@ export class SqliteCatalog implements ReplaceableCatalog {
   #changes: Changes | undefined;
   readonly proof: SqliteProof;
   readonly nodes: SqliteNodes;
+  readonly writers: SqliteWriters;
 
   private constructor(path: string, tables: Tables, durability: Durability) {
     this.#path = path;
     this.#engine = new Engine(path, tables, { isDurable: durability === 'each-call' });
     this.proof = new SqliteProof(this.#engine);
     this.nodes = new SqliteNodes(this.#engine);
+    this.writers = new SqliteWriters(this.#engine);
   }
 
   /** For the one process that owns the file: also removes what a rebuild left that was killed. @throws as `open` */

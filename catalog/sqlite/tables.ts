@@ -11,6 +11,8 @@ import { JobTable } from './jobs.ts';
 import { NodeTable } from './nodes.ts';
 import { RefusalTable } from './refusals.ts';
 import { ScheduleTable } from './schedules.ts';
+import { SecondWriterTable } from './second-writers.ts';
+import { TimelineWriterTable } from './timeline-writers.ts';
 import { VerifiedSpanTable } from './verified-spans.ts';
 import { WalBlockTable } from './wal-blocks.ts';
 import { WalFileTable } from './wal-files.ts';
@@ -37,6 +39,8 @@ export interface Tables {
   readonly damaged: DamagedObjectTable;
   readonly drills: DrillTable;
   readonly nodes: NodeTable;
+  readonly writers: TimelineWriterTable;
+  readonly secondWriters: SecondWriterTable;
 }
 
 /** @throws as openDatabase */
@@ -65,5 +69,7 @@ export function openTables(path: string, durability: Durability): Tables {
     damaged: new DamagedObjectTable(database),
     drills: new DrillTable(database),
     nodes: new NodeTable(database),
+    writers: new TimelineWriterTable(database),
+    secondWriters: new SecondWriterTable(database),
   };
 }

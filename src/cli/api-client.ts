@@ -11,12 +11,13 @@ export interface CallOptions {
   /** Default 60; the whole call, not the time between two bytes. */
   readonly deadlineSeconds?: number | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** Besides those that the call needs. */
+  readonly headers?: Readonly<Record<string, string | number>>;
 }
 
 interface Call extends CallOptions {
   readonly method: 'GET' | 'POST' | 'PUT';
   readonly path: string;
-  readonly headers?: Readonly<Record<string, string | number>>;
   /** JSON text, or a file to upload. */
   readonly body?: string | { readonly file: string };
 }
@@ -42,7 +43,7 @@ export class ApiClient {
 
   /** Sends the file as it is. */
   async upload(path: string, file: string, bytes: number, options: CallOptions = {}): Promise<void> {
-    const headers = { 'content-type': 'application/octet-stream', 'content-length': bytes };
+    const headers = { ...options.headers, 'content-type': 'application/octet-stream', 'content-length': bytes };
     await this.#json({ ...options, method: 'PUT', path, headers, body: { file } });
   }
 

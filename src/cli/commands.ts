@@ -167,13 +167,18 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: 'cluster',
-    summary: 'a cluster as a whole: follow',
+    summary: 'a cluster as a whole: follow, writer',
     example: "walden cluster follow main --primary 'host=db2 user=receiver'",
     commands: [
       {
         name: 'follow',
         summary: 'tell the receiver where the primary is now',
         load: async () => (await import('./commands/cluster-follow.ts')).defineClusterFollow,
+      },
+      {
+        name: 'writer',
+        summary: 'which node writes each timeline; accept another',
+        load: async () => (await import('./commands/cluster-writer.ts')).defineClusterWriter,
       },
     ],
   },

@@ -1,6 +1,7 @@
 import { type Static, Type } from 'typebox';
 import { ErrorBody, LsnText, Moment, Nullable } from './api-parts.ts';
 import { DamagedDocument, VerificationSummary } from './api-proof.ts';
+import { SecondWriterDocument, TimelineWriterDocument } from './api-writers.ts';
 
 /**
  * The documents of the HTTP API, version 1: what requests are checked against, what OpenAPI is made of, and what
@@ -210,6 +211,9 @@ export const ClusterStatus = Type.Object({
     refusals: Type.Array(
       Type.Object({ name: Type.String(), error: ErrorBody, firstAt: Moment, lastAt: Moment, attempts: Type.Integer() }),
     ),
+    /** Of the newest timeline of which it is known. */
+    writer: Nullable(TimelineWriterDocument),
+    secondWriters: Type.Array(SecondWriterDocument),
   }),
   /** Null where the configuration has none. */
   receiver: Nullable(ReceiverDocument),

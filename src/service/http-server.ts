@@ -17,6 +17,7 @@ import { retentionRoutes } from './routes/retention.ts';
 import { statusRoutes } from './routes/status.ts';
 import { walRepairRoutes } from './routes/wal-repair.ts';
 import { walRoutes } from './routes/wal.ts';
+import { writerRoutes } from './routes/writers.ts';
 import type { ServiceRooms } from './rooms.ts';
 import type { Scheduler } from './schedule/scheduler.ts';
 
@@ -72,6 +73,7 @@ function addRoutes(server: Server, rooms: ServiceRooms, scheduler: Scheduler): v
   repositoryRoutes(server, rooms);
   walRoutes(server, rooms);
   walRepairRoutes(server, rooms);
+  writerRoutes(server, rooms);
   inspectionRoutes(server, rooms);
   receiverRoutes(server, rooms);
   backupRoutes(server, rooms);

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import PQueue from 'p-queue';
-import { errorToDocument, isWaldenError, WaldenError, withContext } from '../errors.ts';
+import { isWaldenError, WaldenError, withContext } from '../errors.ts';
+import type { Sha256Hex } from '../../storage-drivers/driver.ts';
 import { readControlFile } from '../postgres/control-file.ts';
 import { currentServerRun, type ServerRun } from '../postgres/server-run.ts';
 import { microsFromDate } from '../postgres/timestamp.ts';
@@ -9,6 +10,8 @@ import type { ArchiveContext } from './archive-context.ts';
 import { readyFiles } from './archive-status.ts';
 import type { Spool } from './spool.ts';
 import { storeWalFile } from './store.ts';
+import type { ToldNode } from './wal-node.ts';
+import { type WalBearer, WriterRule } from './writer-rule.ts';
 
 /** PostgreSQL is waiting for this one; look-ahead is not. */
 const REQUESTED = 1;
@@ -40,6 +43,7 @@ export class WalPusher {
   readonly #spool: Spool;
   readonly #queue: PQueue;
   readonly #archived: () => void;
+  readonly #rule: WriterRule;
   readonly #inFlight = new Map<WalFileName, Promise<void>>();
   #scanning: Promise<void> | undefined;
   /** Whom the acknowledgements in the spool were given to. */
@@ -51,6 +55,7 @@ export class WalPusher {
     this.#archived = place.archived ?? (() => undefined);
     this.#place = place;
     this.#spool = place.spool;
+    this.#rule = new WriterRule(context, place.dataDirectory);
     // More than there are workers, so that none waits while the files of others are sent or fsynced, and recorded.
     this.#queue = new PQueue({ concurrency: context.pool.threads * 3 });
   }
@@ -91,11 +96,15 @@ export class WalPusher {
     }
   }
 
-  /** Archives a file that lies elsewhere: one left by a dead primary, say. The caller removes `path` afterwards. */
-  async pushFrom(name: string, path: string): Promise<void> {
+  /**
+   * Archives a file that lies elsewhere; the caller removes `path` afterwards.
+   * @param bearer the node whose archive_command brings it; without one, an operator has brought a file that a dead primary
+   * left, say, or the receiver: these say nothing of who writes
+   */
+  async pushFrom(name: string, path: string, bearer?: ToldNode): Promise<void> {
     const file = parseWalName(name);
     this.#assertRunning();
-    await this.#queue.add(() => this.#archive(file, path), { priority: REQUESTED });
+    await this.#queue.add(() => this.#archive(file, path, bearer), { priority: REQUESTED });
   }
 
   /** Takes no more, refuses what waits, ends what runs. */
@@ -173,7 +182,7 @@ export class WalPusher {
     if (file.kind === 'history' || file.kind === 'backup') await this.#assertOwnDataDirectory();
     // Seen before the file is read: when the server is another one by the end, it must not believe this.
     const run = await currentServerRun(this.#dataDirectory);
-    await this.#archive(file, join(this.#dataDirectory, 'pg_wal', file.name));
+    await this.#archive(file, join(this.#dataDirectory, 'pg_wal', file.name), 'configured');
     if (run === undefined) return;
     // A scan under way is about to forget what another run of the server was told: this is not that.
     await this.#scanning;
@@ -181,21 +190,17 @@ export class WalPusher {
     await this.#spool.acknowledge(file.name, run).catch(() => undefined);
   }
 
-  async #archive(file: ParsedWalName, path: string): Promise<void> {
+  async #archive(file: ParsedWalName, path: string, bearer: WalBearer | undefined): Promise<void> {
     this.#assertRunning();
-    const { catalog, cluster, clock } = this.#context;
+    const { catalog, cluster } = this.#context;
+    const admit = bearer === undefined ? undefined : (sha256: Sha256Hex) => this.#rule.admit(file, bearer, sha256);
     try {
-      await storeWalFile(this.#context, file, path);
+      await storeWalFile(this.#context, file, path, admit);
     } catch (thrown) {
       const error = withContext(thrown, `unable to archive ${file.name}`);
       // Not there any more: PostgreSQL had it archived in the meantime.
-      if (!isWaldenError(error, 'ARCHIVE_FILE_MISSING')) {
-        await catalog
-          .recordRefusal(cluster, file.name, errorToDocument(error), microsFromDate(clock.now()))
-          // A catalog on a full disk: what PostgreSQL must hear is what is wrong with its file.
-          .catch(() => undefined);
-      }
-      throw error;
+      if (isWaldenError(error, 'ARCHIVE_FILE_MISSING')) throw error;
+      throw await this.#rule.failed(file, bearer, error);
     }
     this.#archived();
     await catalog.clearRefusal(cluster, file.name);

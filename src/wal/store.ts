@@ -20,10 +20,16 @@ import { assertSameBytes, putWalObject } from './put-wal-object.ts';
 /**
  * Makes one WAL file durable in every repository that the cluster requires: validated, staged once, put create-only, recorded.
  * Resolves only then. The same bytes under the same name are success; other bytes change nothing anywhere.
+ * @param admit asked about a valid file of which no repository has anything, before it is stored
  * @throws FORMAT_INVALID, SERVER_MISMATCH (refused), ARCHIVE_DUPLICATE, ARCHIVE_FILE_MISSING (no such source),
- * STORAGE_*, LOCAL_IO
+ * STORAGE_*, LOCAL_IO, and what `admit` throws
  */
-export async function storeWalFile(context: ArchiveContext, file: ParsedWalName, source: string): Promise<void> {
+export async function storeWalFile(
+  context: ArchiveContext,
+  file: ParsedWalName,
+  source: string,
+  admit: Admit = () => Promise.resolve(),
+): Promise<void> {
   const stored = await Promise.all(context.required.map((repository) => findStored(context, repository, file)));
   const missing = context.required.filter((_, index) => stored[index] === undefined);
   const known = stored.filter((record) => record !== undefined);
@@ -31,8 +37,12 @@ export async function storeWalFile(context: ArchiveContext, file: ParsedWalName,
     const { sha256 } = await context.pool.run(hashTask, { source });
     for (const record of known) assertSameBytes(record, sha256);
   }
-  if (missing.length > 0) await archiveInto(context, missing, file, source);
+  const asked = known.length > 0 ? undefined : admit;
+  if (missing.length > 0) await archiveInto(context, missing, file, { source, admit: asked });
 }
+
+/** Whether a file with these bytes may become one of the archive. @throws when it may not */
+export type Admit = (sha256: Sha256Hex) => Promise<void>;
 
 /** What the catalog knows, as long as the repository still has the object: the catalog is only an index. */
 async function findStored(
@@ -55,9 +65,10 @@ async function archiveInto(
   context: ArchiveContext,
   repositories: readonly Repository[],
   file: ParsedWalName,
-  source: string,
+  { source, admit }: { readonly source: string; readonly admit: Admit | undefined },
 ): Promise<void> {
   await stageWalObject(context, repositories, { name: file.name, source }, async (output, archivedAt, bodyOf) => {
+    await admit?.(output.sha256);
     await putInto(context, repositories, recordOf(context, file, { output, archivedAt }), bodyOf);
   });
 }

@@ -1,10 +1,17 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import {
+  createServer,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type Server,
+  type ServerResponse,
+} from 'node:http';
 import { buffer } from 'node:stream/consumers';
 
 export interface Asked {
   readonly method: string;
   readonly path: string;
   readonly body: string;
+  readonly headers: IncomingHttpHeaders;
 }
 
 type Answer = { readonly status?: number; readonly document?: unknown; readonly text?: string } | 'never' | undefined;
@@ -31,7 +38,7 @@ export class StandInService {
 
   async #serve(request: IncomingMessage, response: ServerResponse, answer: (asked: Asked) => Answer): Promise<void> {
     const body = (await buffer(request)).toString();
-    const asked = { method: request.method ?? '', path: request.url ?? '', body };
+    const asked = { method: request.method ?? '', path: request.url ?? '', body, headers: request.headers };
     this.asked.push(asked);
     const answered = answer(asked);
     if (answered === 'never') return;

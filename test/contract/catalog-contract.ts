@@ -28,6 +28,7 @@ import {
 import { backupsContract } from './catalog-backups-contract.ts';
 import { nodesContract } from './catalog-nodes-contract.ts';
 import { proofContract } from './catalog-proof-contract.ts';
+import { writersContract } from './catalog-writers-contract.ts';
 import { retentionContract } from './catalog-retention-contract.ts';
 
 /** A catalog under test; `reopen` closes it and opens it again, where that is possible. */
@@ -360,6 +361,7 @@ export function catalogContract(what: string, open: () => Promise<CatalogUnderTe
   backupsContract(what, () => catalog);
   nodesContract(what, () => catalog);
   proofContract(what, () => catalog);
+  writersContract(what, () => catalog);
   retentionContract(what, () => catalog);
 
   describe(`${what}: reopening`, () => {

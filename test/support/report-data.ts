@@ -43,7 +43,7 @@ export const REPORT_DATA: ReportData = {
   ...{ at: new Date('2026-11-12T12:00:00Z'), version: '0.1.0' },
   status: {
     ...{ name: 'main', systemIdentifier: '7421000000000000001', majorVersion: 17, receiver: null, jobs: [] },
-    wal: { ready: 0, oldestReadyAt: null, refusals: [] },
+    wal: { ready: 0, oldestReadyAt: null, refusals: [], writer: null, secondWriters: [] },
     repositories: [
       {
         ...{ name: 'near', required: true, failure: null, lag: null, lastArchived: null, lastBackup: null },

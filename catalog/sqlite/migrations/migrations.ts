@@ -5,6 +5,7 @@ import { retention } from './0004-retention.ts';
 import { eventsAndSchedules } from './0005-events-and-schedules.ts';
 import { proof } from './0006-proof.ts';
 import { nodes } from './0007-nodes.ts';
+import { writers } from './0008-writers.ts';
 
 /** One step of the schema. A released one is never changed: a new one is added behind it. */
 export interface Migration {
@@ -21,4 +22,5 @@ export const MIGRATIONS: readonly Migration[] = [
   eventsAndSchedules,
   proof,
   nodes,
+  writers,
 ];

@@ -5,11 +5,14 @@ import { type Check, failed, ok, valueOf, warning } from './facts.ts';
 export const checkRefusals: Check = ({ service, config, now }) => {
   const status = valueOf(service)?.status;
   if (status === undefined) return [];
-  const { refusals } = status.wal;
+  const { refusals, secondWriters } = status.wal;
   const holes = status.repositories.flatMap(({ name, windows }) =>
     windows.flatMap(({ holes: found }) => found.map((hole) => ({ name, ...hole }))),
   );
   return [
+    ...secondWriters.map(({ error, lastAt }) =>
+      failed('second writer', `${formatAge(lastAt, now)}: ${error.message}`, error.hint),
+    ),
     ...refusals.map(({ name, error, lastAt }) =>
       failed('refused wal', `${name}, ${formatAge(lastAt, now)}: ${error.message}`, error.hint),
     ),

@@ -54,6 +54,11 @@ export function defineWalFetch(command: Command, cli: Cli): void {
     .addHelpText('after', example("restore_command = 'walden wal fetch main %f %p'"))
     .action(async (cluster: string, name: string, target: string) => {
       const wanted = { cluster, name: parseWalName(name).name, target: resolve(cli.world.workingDirectory, target) };
+      // The first timeline has no history; the end of a promotion asks for it all the same, and must not be stopped there.
+      if (wanted.name === '00000001.history') {
+        cli.exitStatus = ABSENT;
+        return;
+      }
       try {
         await fetchWal(cli, wanted, command.optsWithGlobals<FetchOptions>());
       } catch (error) {

@@ -5,6 +5,7 @@ import type { ClusterConfig } from '../../config/config.ts';
 import { isWaldenError, systemErrorCode, WaldenError } from '../../errors.ts';
 import { currentServerRun } from '../../postgres/server-run.ts';
 import { clusterName } from '../../repository/names.ts';
+import { nodeHeaders } from '../../wal/wal-node.ts';
 import { clusterPath } from '../api-paths.ts';
 import { ApiClient } from '../api-client.ts';
 import type { Cli } from '../cli.ts';
@@ -41,7 +42,10 @@ async function pushWal(cli: Cli, cluster: string, path: string, options: ConfigO
   const deadline = { deadlineSeconds: seconds };
   try {
     if (own) await client.post(clusterPath(cluster, 'wal', name, 'push'), undefined, deadline);
-    else await client.upload(clusterPath(cluster, 'wal', name), file, await sizeOf(file), deadline);
+    else {
+      const headers = await bearerHeaders(cli, path, name);
+      await client.upload(clusterPath(cluster, 'wal', name), file, await sizeOf(file), { ...deadline, headers });
+    }
   } catch (error) {
     if (!isWaldenError(error, 'SERVICE_UNREACHABLE') || error.details['timedOut'] !== true) throw error;
     throw new WaldenError('ARCHIVE_TIMEOUT', `no answer for ${name} within ${seconds} s`, {
@@ -49,6 +53,13 @@ async function pushWal(cli: Cli, cluster: string, path: string, options: ConfigO
       cause: error,
     });
   }
+}
+
+/** Who brings it, where PostgreSQL runs this in a data directory; by an operator's hand, nobody is told. */
+async function bearerHeaders(cli: Cli, path: string, name: string): Promise<Readonly<Record<string, string>>> {
+  const directory = cli.world.workingDirectory;
+  const isOfServer = path === `pg_wal/${name}` && (await status(join(directory, 'PG_VERSION'))) !== undefined;
+  return isOfServer ? await nodeHeaders(directory) : {};
 }
 
 /**

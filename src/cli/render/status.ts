@@ -5,6 +5,7 @@ import { receiverLines } from './receiver.ts';
 import { count, formatAge, formatDuration, formatMoment, secondsBetween } from './units.ts';
 import { verificationLines } from './verify.ts';
 import { describeRun } from './wal.ts';
+import { placeText, secondWriterLines } from './writers.ts';
 
 type RepositoryStatus = ClusterStatusDocument['repositories'][number];
 
@@ -30,6 +31,8 @@ function clusterLines(cluster: ClusterStatusDocument, now: Date): string[] {
     ]),
     ...(cluster.receiver === null ? [] : receiverLines(cluster.name, cluster.receiver, now)),
     ...waitingLines(cluster.wal, now),
+    ...writerLines(cluster.wal.writer),
+    ...cluster.wal.secondWriters.flatMap((second) => secondWriterLines(second, now)),
     ...refusalLines(cluster.wal.refusals, now),
     ...cluster.jobs.filter(({ state }) => state === 'running').flatMap((job) => runningLines(job, now)),
   ];
@@ -124,6 +127,10 @@ function waitingLines({ ready, oldestReadyAt }: ClusterStatusDocument['wal'], no
   if (ready === 0) return ['  WAL that waits: none'];
   const age = oldestReadyAt === null ? '' : `, the oldest from ${formatAge(oldestReadyAt, now)}`;
   return [`  WAL that waits: ${count(ready, 'file')}${age}`];
+}
+
+function writerLines(writer: ClusterStatusDocument['wal']['writer']): string[] {
+  return writer === null ? [] : [`  Writer of timeline ${writer.timeline}: ${placeText(writer.node)}`];
 }
 
 function refusalLines(refusals: ClusterStatusDocument['wal']['refusals'], now: Date): string[] {

@@ -17,6 +17,7 @@ import { backupDocument, jobDocument, momentOrNull, runOfSegments } from './docu
 import { verificationSummary } from './proof.ts';
 import { receiverDocument } from './receiver.ts';
 import { recoverableWindows } from './windows.ts';
+import { writerList } from './writers.ts';
 
 const RECENT_JOBS = 100;
 
@@ -30,6 +31,7 @@ export async function clusterStatus(
   const identity = await catalog.clusterIdentity(cluster.name);
   const recent = await jobs.list(RECENT_JOBS);
   const refusals = await catalog.refusals(cluster.name);
+  const { writers, refused } = await writerList(catalog, cluster.name, clock.now());
   return {
     name: cluster.name,
     systemIdentifier: identity?.systemIdentifier ?? null,
@@ -44,6 +46,8 @@ export async function clusterStatus(
         lastAt: formatMicros(lastAt),
         attempts,
       })),
+      writer: writers.at(-1) ?? null,
+      secondWriters: refused,
     },
     receiver: receiverDocument(room, clock.now()),
     jobs: recent

@@ -16,12 +16,14 @@ export function topicOf({ kind, facts }: Pick<EventRecord, 'kind' | 'facts'>): H
     case 'receiver-lost-wal':
       return 'gap';
     case 'wal-refused':
+    case 'second-writer':
       return 'incident';
     case 'service-started':
     case 'service-stopped':
     case 'job-cancelled':
     case 'backup-became-full':
     case 'wal-gap-closed':
+    case 'second-writer-gone':
     case 'receiver-up':
     case 'repository-back':
     case 'repository-behind':

@@ -8,6 +8,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
 import { isOfTheSystem, localIoError, WaldenError } from '../../errors.ts';
 import { parseWalName } from '../../postgres/wal-name.ts';
+import { toldNode } from '../../wal/wal-node.ts';
 import { WalGaps, WalList } from '../api.ts';
 import { walGaps, walList } from '../answers/wal.ts';
 import { sendText, wantsText } from '../http-errors.ts';
@@ -37,6 +38,7 @@ export function walRoutes(server: Server, rooms: ServiceRooms): void {
   server.put<WalRoute>('/v1/clusters/:cluster/wal/:name', { schema: { params: WalParams } }, async (request, reply) => {
     const room = clusterRoom(rooms, request.params.cluster);
     const { name } = parseWalName(request.params.name);
+    const bearer = toldNode(request.headers);
     const upload = uploadOf(request.body);
     const { stagingDirectory } = await room.context();
     const staged = join(stagingDirectory, `upload.${randomUUID()}`);
@@ -45,7 +47,7 @@ export function walRoutes(server: Server, rooms: ServiceRooms): void {
       await pipeline(upload, createWriteStream(staged, { flags: 'wx', mode: 0o640 })).catch((error: unknown) => {
         throw isOfTheSystem(error) ? localIoError(error, `unable to stage ${name} in ${stagingDirectory}`) : error;
       });
-      await (await room.pusher()).pushFrom(name, staged);
+      await (await room.pusher()).pushFrom(name, staged, bearer);
     } finally {
       await rm(staged, { force: true });
     }

@@ -12,6 +12,7 @@ export type Condition = NewEvent & {
 const ENDS = {
   'wal-gap': 'wal-gap-closed',
   'wal-refused': null,
+  'second-writer': 'second-writer-gone',
   'receiver-down': 'receiver-up',
   'receiver-lost-wal': null,
   'repository-away': 'repository-back',
@@ -22,6 +23,7 @@ export type OpeningKind = keyof typeof ENDS;
 
 const END_WORDS: Readonly<Record<NonNullable<(typeof ENDS)[OpeningKind]>, string>> = {
   'wal-gap-closed': 'is over: the WAL is there, or no longer needed',
+  'second-writer-gone': 'is over: it offers no WAL of this timeline any more, or may',
   'receiver-up': 'is over: WAL is received',
   'repository-back': 'is over: it answers',
   'repository-filled': 'is over: it holds what the others hold',

@@ -10,7 +10,7 @@ const TOLD_REFUSALS = 3;
 
 /** What is wrong with a cluster, by one look at it. */
 export function clusterConditions(look: ClusterLook): readonly Condition[] {
-  return [...gaps(look), ...refusals(look), ...receiver(look), ...behind(look)];
+  return [...gaps(look), ...refusals(look), ...secondWriters(look), ...receiver(look), ...behind(look)];
 }
 
 export function repositoryCondition(name: string, failure: StoreFailure | undefined): readonly Condition[] {
@@ -58,6 +58,16 @@ function refusals({ room, status }: ClusterLook): Condition[] {
       } as const,
     ];
   });
+}
+
+/** One for each node and timeline, however much it offers. */
+function secondWriters({ room, status }: ClusterLook): Condition[] {
+  const cluster = room.config.name;
+  return status.wal.secondWriters.map(({ timeline, node, writer, file, error }) => ({
+    ...{ kind: 'second-writer', level: 'error', cluster, subject: `${timeline} ${node.host}:${node.dataDirectory}` },
+    message: `WAL of ${cluster} comes from a second server: ${error.message}`,
+    facts: { timeline, node, writer, file, error },
+  }));
 }
 
 function isPassing(code: string): boolean {

@@ -2,12 +2,13 @@ import { copyFileSync, existsSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { BackupId, Catalog } from '../../../catalog/catalog.ts';
+import type { TimelineWriter } from '../../../catalog/writers.ts';
 import { SqliteCatalog } from '../../../catalog/sqlite/sqlite-catalog.ts';
 import { errorToDocument, WaldenError } from '../../../src/errors.ts';
 import { parseWalName } from '../../../src/postgres/wal-name.ts';
 import { rebuildAndReplace } from '../../../src/repository/rebuild-and-replace.ts';
 import { MemoryDriver } from '../../../storage-drivers/memory/memory-driver.ts';
-import { backupStart, MAIN, micros, NEAR } from '../../support/catalog-rows.ts';
+import { backupStart, MAIN, micros, NEAR, timeline } from '../../support/catalog-rows.ts';
 import { type Aftermath, AFTERMATHS, Disk } from '../../support/crash/disk.ts';
 import { atEveryStep, untilDeath } from '../../support/crash/every-step.ts';
 import { mortalCatalog } from '../../support/crash/mortal-catalog.ts';
@@ -21,9 +22,12 @@ const FILE = 'catalog.sqlite';
 const FILLED_BY_SQLITE = /\.next$/;
 const template = join(newDirectory('template'), FILE);
 const driver = new MemoryDriver();
+const WRITER: TimelineWriter = {
+  ...{ cluster: MAIN, timeline: timeline(1), node: { host: 'db1', dataDirectory: '/data' }, since: micros(2) },
+};
 let [before, after]: unknown[] = [];
 
-/** Knows too little of one segment and too much of another; and what no repository knows: a job, a refusal, a backup. */
+/** Knows too little of one segment and too much of another; and what no repository knows: a job, a refusal, a writer, a backup. */
 beforeAll(async () => {
   const catalog = SqliteCatalog.open(template);
   const repository = new GeneratedRepository({ name: NEAR, driver }, catalog);
@@ -40,6 +44,7 @@ beforeAll(async () => {
   await catalog.recordRefusal(
     ...([MAIN, gone.name, errorToDocument(new WaldenError('FORMAT_INVALID', 'x')), micros(2)] as const),
   );
+  await catalog.writers.claim(WRITER);
   before = await answers(catalog);
   await catalog.close();
   await withDisk(async (disk) => {
@@ -47,13 +52,20 @@ beforeAll(async () => {
     after = await stored(disk.root);
   });
   expect(after).not.toEqual(before);
+  // No repository says who writes: it is taken over.
+  expect(after).toContainEqual([WRITER]);
 });
 
 async function answers(catalog: Catalog): Promise<unknown> {
   const found: unknown[] = [await catalog.clusters(), await catalog.clusterIdentity(MAIN)];
   for await (const file of catalog.walFiles(NEAR, MAIN)) found.push(file);
   found.push(await catalog.walRanges(NEAR, MAIN), await catalog.backups(MAIN));
-  found.push(await catalog.jobs(10), await catalog.refusals(MAIN), await catalog.problems());
+  found.push(
+    await catalog.jobs(10),
+    await catalog.refusals(MAIN),
+    await catalog.writers.writers(MAIN),
+    await catalog.problems(),
+  );
   return found;
 }
 

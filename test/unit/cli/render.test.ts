@@ -77,7 +77,7 @@ function status(change: Partial<StatusDocument['clusters'][number]> = {}): Statu
             verification: VERIFIED,
           },
         ],
-        wal: { ready: 0, oldestReadyAt: null, refusals: [] },
+        wal: { ready: 0, oldestReadyAt: null, refusals: [], writer: null, secondWriters: [] },
         receiver: null,
         jobs: [],
         ...change,
@@ -177,7 +177,7 @@ describe('showing the status', () => {
       status({
         wal: {
           ready: 3,
-          oldestReadyAt: '2026-11-22T11:55:00.000000Z',
+          ...{ oldestReadyAt: '2026-11-22T11:55:00.000000Z', writer: null, secondWriters: [] },
           refusals: [
             {
               name: '00000001000000000000000B',
