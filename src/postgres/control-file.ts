@@ -32,8 +32,6 @@ export interface ControlFile {
   readonly state: ControlFileState;
   readonly checkpoint: Lsn;
   readonly timeline: TimelineId;
-  /** Whether its server takes writes, or did when it was killed. */
-  readonly inProduction: boolean;
 }
 
 /** CATALOG_VERSION_NO of each release; it never changes after the release. */
@@ -46,8 +44,6 @@ const MAJOR_OF_CATALOG_VERSION: ReadonlyMap<number, number> = new Map([
   [202506291, 18],
 ]);
 
-/** DB_IN_PRODUCTION of DBState. */
-const IN_PRODUCTION = 6;
 const FLOAT_FORMAT = 1234567;
 const CRC_OFFSET = 288;
 /** PostgreSQL 18 put one boolean before the last field. */
@@ -82,7 +78,6 @@ export function parseControlFile(bytes: Buffer, what = 'pg_control'): ControlFil
     state: STATES[bytes.readUInt32LE(16)] ?? 'unknown',
     checkpoint: lsn(bytes.readBigUInt64LE(32)),
     timeline: timelineId(bytes.readUInt32LE(48)),
-    inProduction: bytes.readUInt32LE(16) === IN_PRODUCTION,
   };
 }
 

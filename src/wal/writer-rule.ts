@@ -98,7 +98,7 @@ export class WriterRule {
       const control = await readControlFile(own.directory);
       const isOurs = control.systemIdentifier === this.#context.identity.systemIdentifier;
       const { newestTimeline } = await readNodeState(own.directory);
-      const writes = control.inProduction && control.timeline === timeline && newestTimeline <= timeline;
+      const writes = control.state === 'in production' && control.timeline === timeline && newestTimeline <= timeline;
       return isOurs && writes ? own.node : undefined;
     } catch {
       // What cannot be read says nothing: the first that archives is the writer then.
@@ -167,7 +167,7 @@ export class WriterRule {
 /** The signals of recovery are gone, and it does not write yet. */
 async function isEndingRecovery(dataDirectory: string): Promise<boolean> {
   try {
-    return !(await readControlFile(dataDirectory)).inProduction;
+    return (await readControlFile(dataDirectory)).state !== 'in production';
   } catch {
     // What cannot be read keeps nobody from writing.
     return false;
