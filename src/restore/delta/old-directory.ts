@@ -150,7 +150,10 @@ async function linkedTablespaces(dataDirectory: string): Promise<ReadonlySet<str
 
 async function assertOwn(directory: string, dataDirectory: string, linked: ReadonlySet<string>): Promise<void> {
   const { isVacant, marker } = await lookInto(directory);
-  if (marker?.dataDirectory === dataDirectory) return await assertNotFilled(directory, dataDirectory, marker);
+  if (marker?.dataDirectory === dataDirectory) {
+    await assertNotFilled(directory, dataDirectory, marker);
+    return;
+  }
   if (isVacant && marker === undefined) return;
   if (marker === undefined && linked.has(await realpath(directory))) return;
   throw new WaldenError(

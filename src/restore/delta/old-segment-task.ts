@@ -5,7 +5,7 @@ import type { Sha256Hex } from '../../../storage-drivers/driver.ts';
 import { isWaldenError, localIoError } from '../../errors.ts';
 import { fillBuffer } from '../../platform/fill-buffer.ts';
 import { workerTask } from '../../platform/worker-pool.ts';
-import { type Lsn, lsn, type TimelineId } from '../../postgres/lsn.ts';
+import type { Lsn, TimelineId } from '../../postgres/lsn.ts';
 import { SegmentWalker } from '../../postgres/segment-walker.ts';
 import type { Micros } from '../../postgres/timestamp.ts';
 import { segmentStart } from '../../postgres/wal-name.ts';
@@ -96,20 +96,20 @@ function walk(descriptor: number, input: OldSegmentInput): OldSegment {
   )
     return { kind: 'foreign', end: startOf(input), lost: NOTHING };
   const { commits } = walker.finish();
-  const cutRecord = endOfCutRecord(first, input);
   return {
     kind: strict.isWhole() ? 'whole' : 'unfinished',
     end: walker.end,
-    lost: seen.lost(commits, cutRecord > input.safe),
+    lost: seen.lost(commits, hasCutRecord(first, input)),
   };
 }
 
-/** About where the rest of a record of the segment before ends; the start of the segment when it begins with none. */
-function endOfCutRecord(header: Buffer, input: OldSegmentInput): Lsn {
-  if ((header.readUInt16LE(2) & FIRST_IS_CONTRECORD) === 0) return startOf(input);
+/** Whether the rest of a record of the segment before, with which this one begins, goes behind what is safe. */
+function hasCutRecord(header: Buffer, input: OldSegmentInput): boolean {
+  if ((header.readUInt16LE(2) & FIRST_IS_CONTRECORD) === 0) return false;
   const bytes = header.readUInt32LE(16);
+  // Rather too many headers than too few.
   const pages = Math.floor(bytes / (WAL_PAGE_BYTES - SHORT_HEADER_BYTES));
-  return lsn(startOf(input) + BigInt(LONG_HEADER_BYTES + bytes + pages * SHORT_HEADER_BYTES));
+  return startOf(input) + BigInt(LONG_HEADER_BYTES + bytes + (pages + 1) * SHORT_HEADER_BYTES) > input.safe;
 }
 
 class SeenTransactions {
@@ -136,8 +136,8 @@ class SeenTransactions {
   };
 
   /** @param commits as the index of the segment counts them */
-  lost(commits: number, hasCutRecord: boolean): LostTransactions {
-    return { count: this.#count, last: this.#last, mayBeMore: hasCutRecord || commits > this.#committed };
+  lost(commits: number, isCut: boolean): LostTransactions {
+    return { count: this.#count, last: this.#last, mayBeMore: isCut || commits > this.#committed };
   }
 }
 

@@ -1,7 +1,7 @@
 import type { Dirent } from 'node:fs';
 import { readdir, readlink, rmdir, unlink } from 'node:fs/promises';
-import { join } from 'node:path';
-import { CONTROL_FILE, type RestorePlaces } from '../places.ts';
+import { join, relative } from 'node:path';
+import { CONTROL_FILE, type RestorePlaces, retiredControlFile } from '../places.ts';
 import { asLocalError, MARKER } from '../target-directory.ts';
 import type { PathSet } from './path-set.ts';
 
@@ -17,6 +17,7 @@ export interface Removed {
   readonly links: readonly { readonly path: string; readonly to: string }[];
 }
 
+const RETIRED = relative('/', retiredControlFile('/'));
 /** Of a file system, where it was made for this directory alone. */
 const LOST_AND_FOUND = 'lost+found';
 
@@ -82,7 +83,7 @@ class Sweep {
     if (entry.isFile() && path !== CONTROL_FILE && this.#wanted.files.has(path)) return;
     if (entry.isSymbolicLink()) {
       if (prefix !== 'pg_tblspc/') this.removed.links.push({ path, to: await readlink(full) });
-    } else {
+    } else if (path !== RETIRED) {
       this.removed.files += 1;
     }
     await unlink(full);
