@@ -15,6 +15,8 @@ const LONGEST = [
     'postgres/verify',
     'postgres/drill',
     'postgres/restore-targets',
+    'postgres/rejoin',
+    'crash/restore/delta-every-step',
   ],
   ...[
     'postgres/incremental',
@@ -29,6 +31,7 @@ const LONGEST = [
   ...[
     'postgres/schedule',
     'postgres/standby',
+    'postgres/delta',
     'postgres/check',
     'postgres/setup',
     'postgres/init',

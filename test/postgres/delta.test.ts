@@ -233,7 +233,8 @@ describe.each(testedVersions)('walden restore --delta and WAL that is not archiv
   let scene: Scene;
 
   beforeAll(async () => {
-    scene = await startScene({ version });
+    // It would commit besides what the test does.
+    scene = await startScene({ version, settings: { autovacuum: 'off' } });
     await scene.walden.run('backup', 'main');
   });
   afterAll(() => scene.dispose());

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import type { Lsn, SystemIdentifier, TimelineId } from '../../../src/postgres/lsn.ts';
+import type { Lsn, TimelineId } from '../../../src/postgres/lsn.ts';
 import type { SegmentBytes, WalFileName } from '../../../src/postgres/wal-name.ts';
 import { judgeSegments, type SeenSegment } from '../../../src/restore/delta/judge-wal.ts';
 import { type OldSegment, readOldSegment } from '../../../src/restore/delta/old-segment-task.ts';
@@ -61,7 +61,7 @@ describe('readOldSegment', () => {
     const path = join(newDirectory('segment'), 'recycled');
     writeFileSync(path, builder.segments[0]!);
     const { systemIdentifier, majorVersion, segmentBytes, segment } = builder.expectation();
-    const identity = { systemIdentifier: systemIdentifier as SystemIdentifier, majorVersion, segmentBytes };
+    const identity = { systemIdentifier: systemIdentifier, majorVersion, segmentBytes };
     const input = { path, identity, timeline: timeline(1), stored: [], safe: lsn(0n) };
     expect(readOldSegment({ ...input, segment: segment + 5n }).kind).toBe('foreign');
   });
