@@ -230,9 +230,11 @@ describe('a delta restore from a chain of backups that dies at any step', () => 
         await restoreChain(disk, process);
         disk.suffer(aftermath);
         // Of a chain pg_control is only bytes, which no second look would take for one.
-        if (control(disk) !== 'new') await restoreChain(disk, new MortalProcess());
-        assertRestored(dataDirectory(disk), files, [MARKER]);
-        disk.suffer('nothing unsynced');
+        if (control(disk) !== 'new') {
+          await restoreChain(disk, new MortalProcess());
+          // What has died before its last fsync may lose its last step again; this one came to its end.
+          disk.suffer('nothing unsynced');
+        }
         assertRestored(dataDirectory(disk), files, [MARKER]);
       }, leaveOldOfChain);
     });
