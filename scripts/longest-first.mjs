@@ -16,6 +16,8 @@ const LONGEST = [
     'postgres/verify',
     'postgres/drill',
     'postgres/restore-targets',
+    'postgres/rejoin',
+    'crash/restore/delta-every-step',
   ],
   ...[
     'postgres/incremental',
@@ -33,6 +35,7 @@ const LONGEST = [
     'postgres/writer-promotion',
     'postgres/schedule',
     'postgres/standby',
+    'postgres/delta',
     'postgres/check',
     'postgres/setup',
     'postgres/init',

@@ -90,6 +90,11 @@ export const ERRORS = {
     retryable: false,
     hint: 'choose a target inside the recoverable window: walden status',
   },
+  WAL_NOT_ARCHIVED: {
+    exit: 54,
+    retryable: false,
+    hint: 'put it into the archive first, or give it up knowingly with --discard-wal',
+  },
   PATH_NOT_EMPTY: { exit: 52, retryable: false, hint: 'name a new or empty directory' },
   DRILL_FAILED: { exit: 56, retryable: false, hint: 'see what it found: walden show CLUSTER --drills' },
   SERVER_RUNNING: { exit: 53, retryable: false, hint: 'stop the server that uses this directory first' },

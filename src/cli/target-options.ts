@@ -20,6 +20,8 @@ export interface TargetOptions {
   readonly standby?: true;
   readonly takeOver?: true;
   readonly tablespaceMap?: readonly string[];
+  readonly delta?: true;
+  readonly discardWal?: true;
   readonly workers?: number;
 }
 
@@ -95,7 +97,28 @@ export function restoreRequest(options: TargetOptions, to: string, workingDirect
     ...(options.action === undefined ? {} : { action: options.action }),
     ...(options.standby === undefined ? {} : { standby: true }),
     ...(options.takeOver === undefined ? {} : { takeOver: true }),
+    ...deltaRequest(options),
     ...(options.workers === undefined ? {} : { workers: options.workers }),
+  };
+}
+
+/** For an old data directory in the place of a new one. */
+export function addDeltaOptions(command: Command): Command {
+  return command
+    .option(
+      '--delta',
+      'bring an old data directory there: keep the files that are right, write and remove what differs',
+    )
+    .option('--discard-wal', 'with --delta: give up WAL of the old directory that no repository has');
+}
+
+export function deltaRequest({ delta, discardWal }: Pick<TargetOptions, 'delta' | 'discardWal'>): {
+  readonly delta?: true;
+  readonly discardWal?: true;
+} {
+  return {
+    ...(delta === undefined ? {} : { delta: true }),
+    ...(discardWal === undefined ? {} : { discardWal: true }),
   };
 }
 

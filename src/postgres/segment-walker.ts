@@ -27,6 +27,8 @@ export interface SegmentExpectation {
   readonly kind: 'segment' | 'partial';
   /** Called for the end of every transaction, in order. It must not feed a walker. */
   readonly onTransaction?: ((transaction: TransactionEnd) => void) | undefined;
+  /** Called with the end of the record of every PREPARE TRANSACTION. It must not feed a walker. */
+  readonly onPrepared?: ((end: Lsn) => void) | undefined;
 }
 
 /** Of a record that is cut by a page's end, this much is kept to look into; its checksum covers all of it. */
@@ -285,6 +287,7 @@ export class SegmentWalker {
     const kind = recordKind(record.getUint8(17), record.getUint8(16));
     if (kind === 'other') return;
     if (kind === 'switch') this.#ended = true;
+    else if (kind === 'prepare') this.#expected.onPrepared?.(lsn(this.#start + BigInt(endOffset)));
     else this.#index.add(kind, record, endOffset);
   }
 

@@ -50,7 +50,7 @@ export class WalIndexBuilder {
   }
 
   /** `record`: the record from its header on, or as much of it as is kept; `endOffset`: its end in the segment. */
-  add(kind: Exclude<RecordKind, 'other' | 'switch'>, record: DataView, endOffset: number): void {
+  add(kind: Exclude<RecordKind, 'other' | 'switch' | 'prepare'>, record: DataView, endOffset: number): void {
     const end = lsn(this.#segmentStart + BigInt(endOffset));
     if (kind === 'restore-point') {
       const point = restorePoint(record);

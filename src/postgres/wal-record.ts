@@ -14,7 +14,7 @@ const ORIGIN = 253;
 const TOPLEVEL_XID = 252;
 
 export type RecordKind =
-  'other' | 'switch' | 'restore-point' | 'commit' | 'abort' | 'commit-prepared' | 'abort-prepared';
+  'other' | 'switch' | 'restore-point' | 'commit' | 'prepare' | 'abort' | 'commit-prepared' | 'abort-prepared';
 
 /** A kind that is not known here is 'other': it must never keep a segment out of the archive. */
 export function recordKind(resourceManager: number, info: number): RecordKind {
@@ -22,6 +22,8 @@ export function recordKind(resourceManager: number, info: number): RecordKind {
     switch (info & 0x70) {
       case 0x00:
         return 'commit';
+      case 0x10:
+        return 'prepare';
       case 0x20:
         return 'abort';
       case 0x30:

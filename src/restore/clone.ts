@@ -4,9 +4,17 @@ import { parsePrimaryConninfo } from '../postgres/conninfo.ts';
 import { quotedSlot } from '../postgres/replication/wal-stream.ts';
 import type { CloneRequest, RestoreRequest } from '../service/api.ts';
 import { assertCanFollow } from './can-follow.ts';
+import { prepareDelta, type PreparedDelta } from './delta/prepare-delta.ts';
 import { checkPlaces, type PlanDeps, planRestore } from './plan.ts';
 import { assertPortFree } from './port-taken.ts';
-import { absolute, type Follow, restoreCluster, type RestoreControls, type RestoreResult } from './restore-cluster.ts';
+import {
+  absolute,
+  assertDelta,
+  type Follow,
+  restoreCluster,
+  type RestoreControls,
+  type RestoreResult,
+} from './restore-cluster.ts';
 import { ensureStandbySlot, standbySlotName, withSlotDropped, withSlotLeft } from './standby-slot.ts';
 import { findUpstream, type Upstream } from './upstream.ts';
 
@@ -37,6 +45,7 @@ export interface CloneResult extends RestoreResult {
 export async function cloneCluster(deps: PlanDeps, order: CloneOrder, controls: RestoreControls): Promise<CloneResult> {
   const { cluster, restoreCommand } = order;
   const dataDirectory = absolute(order.request.to);
+  assertDelta(order.request);
   const request = restoreRequestOf({ ...order.request, to: dataDirectory });
   const { conninfo, isConfigured } = primaryOf(order);
   const hosts = parsePrimaryConninfo(conninfo, isConfigured);
@@ -47,12 +56,16 @@ export async function cloneCluster(deps: PlanDeps, order: CloneOrder, controls: 
   if (identity === undefined) throw new WaldenError('NOT_FOUND', `nothing is known of cluster ${cluster} yet`);
   const upstream = await findUpstream(hosts, identity);
   const plan = await planRestore(deps, cluster, request, controls.signal);
-  await checkPlaces(plan, request);
+  const target = await checkPlaces(plan, request);
   assertCanFollow(plan, upstream);
+  let prepared: PreparedDelta | null | undefined;
+  if (request.delta === true && target !== undefined) {
+    prepared = (await prepareDelta(deps, { plan, request, target, upstream }, controls.signal)) ?? null;
+  }
   if (order.request.willStart === true) {
     await assertPortFree({ port: port ?? upstream.port, addresses: upstream.listenAddresses });
   }
-  const follow: Follow = { settings: { conninfo, slot, delaySeconds, port }, server: upstream };
+  const follow: Follow = { settings: { conninfo, slot, delaySeconds, port }, server: upstream, prepared };
   const work = async (): Promise<RestoreResult> =>
     await restoreCluster(deps, { cluster, request, restoreCommand, follow }, controls);
   const result = slot === undefined ? await work() : await withSlot(upstream, slot, work);
@@ -66,13 +79,16 @@ export async function cloneCluster(deps: PlanDeps, order: CloneOrder, controls: 
   };
 }
 
-function restoreRequestOf({ to, backup, tablespaceMap, takeOver, workers }: CloneRequest): RestoreRequest {
+function restoreRequestOf(request: CloneRequest): RestoreRequest {
+  const { to, backup, tablespaceMap, takeOver, delta, discardWal, workers } = request;
   return {
     target: { kind: 'latest', ...(backup === undefined ? {} : { backup }) },
     to,
     standby: true,
     ...(tablespaceMap === undefined ? {} : { tablespaceMap }),
     ...(takeOver === undefined ? {} : { takeOver }),
+    ...(delta === undefined ? {} : { delta }),
+    ...(discardWal === undefined ? {} : { discardWal }),
     ...(workers === undefined ? {} : { workers }),
   };
 }

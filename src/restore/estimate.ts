@@ -48,7 +48,9 @@ export async function measuredRates(catalog: Catalog, cluster: ClusterName): Pro
   }
   for (const job of await catalog.jobs(JOBS_LOOKED_AT)) {
     if ((job.kind !== 'restore' && job.kind !== 'clone') || job.state !== 'done') continue;
-    const { bytes, seconds } = (job.result ?? {}) as { readonly bytes?: unknown; readonly seconds?: unknown };
+    const { bytes, seconds, delta } = (job.result ?? {}) as Readonly<Record<string, unknown>>;
+    // Of a delta restore most of the time may have gone into what was kept.
+    if (typeof delta === 'object' && delta !== null) continue;
     if (typeof bytes === 'number' && typeof seconds === 'number' && seconds > 0 && bytes > 0) {
       return {
         restoreBytesPerSecond: bytes / seconds,

@@ -19,6 +19,11 @@ function pendingControlFile(dataDirectory: string): string {
   return join(dataDirectory, `${CONTROL_FILE}.walden-incomplete`);
 }
 
+/** Where the one of before stands until a delta restore removes it with all else that the backup does not have. */
+export function retiredControlFile(dataDirectory: string): string {
+  return join(dataDirectory, `${CONTROL_FILE}.walden-old`);
+}
+
 /** The last step of all: from here on PostgreSQL can start from this directory. */
 export async function publishControlFile(dataDirectory: string): Promise<void> {
   try {

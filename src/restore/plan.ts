@@ -29,7 +29,8 @@ import { lookupsWithTail } from './tail-lookups.ts';
 import { tailNotes } from './tail-notes.ts';
 import { mapTablespaces } from './tablespaces.ts';
 import { parseTarget, type TargetChoice } from './target.ts';
-import { checkTarget } from './target-directory.ts';
+import { lookAtOldDirectory } from './delta/old-directory.ts';
+import { checkTarget, type RestoreTarget } from './target-directory.ts';
 
 export interface PlanDeps {
   readonly catalog: Catalog;
@@ -90,12 +91,19 @@ export async function makePlan(deps: PlanDeps, cluster: ClusterName, request: Re
   return planDocument(plan);
 }
 
-/** A plan may leave the directory open, a restore cannot. */
-export async function checkPlaces({ choice }: RestorePlan, { to, tablespaceMap = {} }: RestoreRequest): Promise<void> {
+/** A plan may leave the directory open, a restore cannot. @returns the directories, if there are any */
+export async function checkPlaces(
+  { choice }: RestorePlan,
+  { to, tablespaceMap = {}, delta = false }: RestoreRequest,
+): Promise<RestoreTarget | undefined> {
+  const { tablespaces, identity } = choice.candidate.backup.facts;
   const dataDirectory = to === '' ? undefined : to;
-  const places = mapTablespaces(choice.candidate.backup.facts.tablespaces, tablespaceMap, dataDirectory);
-  if (dataDirectory === undefined) return;
-  await checkTarget({ dataDirectory, tablespaceDirectories: places.map(({ location }) => location) });
+  const places = mapTablespaces(tablespaces, tablespaceMap, dataDirectory);
+  if (dataDirectory === undefined) return undefined;
+  const target = { dataDirectory, tablespaceDirectories: places.map(({ location }) => location) };
+  if (delta) await lookAtOldDirectory(target, identity);
+  else await checkTarget(target);
+  return target;
 }
 
 /**

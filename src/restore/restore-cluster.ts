@@ -9,6 +9,9 @@ import type { RestoreRequest } from '../service/api.ts';
 import { openChain } from './chain/open-chain.ts';
 import { rebuildFiles } from './chain/rebuild-files.ts';
 import { configureNode } from './configure-node.ts';
+import { claimOldDirectory } from './delta/claim-old.ts';
+import { type DeltaOutcome, DeltaWork } from './delta/delta-work.ts';
+import { prepareDelta, type PreparedDelta } from './delta/prepare-delta.ts';
 import { type BackupToRead, interrupted } from './in-flight.ts';
 import { publishControlFile } from './places.ts';
 import { OTHER_MAY_SERVE, type PlanDeps, planRestore, type RestorePlan } from './plan.ts';
@@ -18,7 +21,14 @@ import { ProgressMeter, type WorkProgress } from '../platform/progress-meter.ts'
 import type { FollowedServer } from './recovery-configuration.ts';
 import type { Upstream } from './upstream.ts';
 import { mapTablespaces, type TablespacePlace } from './tablespaces.ts';
-import { claimTarget, type Owner, ownerFor, removeMarkers } from './target-directory.ts';
+import {
+  claimTarget,
+  type MarkerFacts,
+  type Owner,
+  ownerFor,
+  removeMarkers,
+  type RestoreTarget,
+} from './target-directory.ts';
 import { writeFiles } from './write-files.ts';
 
 export interface RestoreOrder {
@@ -32,7 +42,9 @@ export interface RestoreOrder {
 
 export interface Follow {
   readonly settings: FollowedServer;
-  readonly server: Pick<Upstream, 'path'>;
+  readonly server: Pick<Upstream, 'path' | 'flushed'>;
+  /** What was found of an old directory, where that was asked already; null: nothing is there. */
+  readonly prepared?: PreparedDelta | null | undefined;
 }
 
 export interface RestoreControls {
@@ -49,9 +61,12 @@ export interface RestoreResult {
   /** What recovery will stop at, in words. */
   readonly target: string;
   readonly timeline: number;
+  /** Written. */
   readonly files: number;
-  /** Plain. */
+  /** Of these, plain. */
   readonly bytes: number;
+  /** What was kept and removed of what was there before; null: nothing was. */
+  readonly delta: DeltaResult | null;
   readonly seconds: number;
   readonly tablespaces: readonly { readonly original: string; readonly location: string }[];
   readonly notes: readonly string[];
@@ -63,11 +78,19 @@ export interface RestoreResult {
   readonly next: readonly string[];
 }
 
+export interface DeltaResult {
+  readonly keptFiles: number;
+  /** Plain. */
+  readonly keptBytes: number;
+  readonly removedFiles: number;
+}
+
 /**
  * Gives a node back: plans, refuses what cannot work before a byte is written, writes the files, the recovery settings,
- * and `global/pg_control` last. Until then the directory cannot be started, and can be begun again.
+ * and `global/pg_control` last. Until then the directory cannot be started, and can be begun again. With `delta` it brings
+ * an old directory there, and writes what differs.
  * @throws what planRestore throws; USAGE, PATH_NOT_EMPTY, SERVER_RUNNING, LOCK_HELD; CHECKSUM_MISMATCH, FORMAT_INVALID,
- * BACKUP_INVALID; LOCAL_IO, INTERRUPTED, and the codes of a store out of reach
+ * BACKUP_INVALID; LOCAL_IO, INTERRUPTED, and the codes of a store out of reach; with `delta` what prepareDelta throws
  */
 export async function restoreCluster(
   deps: PlanDeps,
@@ -75,27 +98,60 @@ export async function restoreCluster(
   controls: RestoreControls,
 ): Promise<RestoreResult> {
   const dataDirectory = absolute(order.request.to);
+  assertDelta(order.request);
   const troubles = new Set<string>();
   const { plan: planned, chain } = await planAndOpen(deps, order, troubles, controls.signal);
   const { backup } = chain[0];
   const plan = { ...planned, follows: order.follow?.server.path };
   const tablespaces = mapTablespaces(backup.facts.tablespaces, order.request.tablespaceMap ?? {}, dataDirectory);
   const target = { dataDirectory, tablespaceDirectories: tablespaces.map(({ location }) => location) };
+  const prepared = await prepare(deps, order, planned, target, controls.signal);
   const owner = await ownerFor(dataDirectory);
   const startedAt = microsFromDate(deps.clock.now());
   if (controls.signal.aborted) throw interrupted(controls.signal);
   const facts = { cluster: order.cluster, backup: backup.start.id, startedAt: formatMicros(startedAt) };
-  const release = await claimTarget(target, facts, owner);
+  const release = await claim(target, facts, owner, prepared, backup);
   try {
-    const place: Place = { dataDirectory, tablespaces, owner };
-    const { files, bytes, warnings } = await fill(deps, order, controls, { plan, chain }, place);
+    const place: Place = { dataDirectory, tablespaces, owner, isDelta: prepared !== undefined };
+    const { files, bytes, warnings, delta } = await fill(deps, order, controls, { plan, chain }, place);
     await removeMarkers(target);
     const seconds = (microsFromDate(deps.clock.now()) - startedAt) / 1e6;
-    const all = [...troublesIn(troubles), ...warnings, ...ownerWarnings(place)];
-    return { ...describe(plan, order, place), files, bytes, seconds, warnings: all };
+    const changed = delta === undefined ? [] : deltaWarnings(delta, prepared);
+    const all = [...troublesIn(troubles), ...warnings, ...changed, ...ownerWarnings(place)];
+    return { ...describe(plan, order, place), files, bytes, delta: deltaResult(delta), seconds, warnings: all };
   } finally {
     release();
   }
+}
+
+/** @throws USAGE */
+export function assertDelta({ delta, discardWal }: Pick<RestoreRequest, 'delta' | 'discardWal'>): void {
+  if (discardWal !== true || delta === true) return;
+  throw new WaldenError('USAGE', '--discard-wal has no meaning without --delta', { hint: 'add --delta' });
+}
+
+/** @returns undefined when the directories are to be filled, not changed */
+async function prepare(
+  deps: PlanDeps,
+  { request, follow }: RestoreOrder,
+  plan: RestorePlan,
+  target: RestoreTarget,
+  signal: AbortSignal,
+): Promise<PreparedDelta | undefined> {
+  if (request.delta !== true) return undefined;
+  if (follow?.prepared !== undefined) return follow.prepared ?? undefined;
+  return await prepareDelta(deps, { plan, request, target, upstream: follow?.server }, signal);
+}
+
+async function claim(
+  target: RestoreTarget,
+  facts: MarkerFacts,
+  owner: Owner | undefined,
+  prepared: PreparedDelta | undefined,
+  { facts: { identity } }: StoredBackup,
+): Promise<() => void> {
+  if (prepared === undefined) return await claimTarget(target, facts, owner);
+  return await claimOldDirectory(target, facts, owner, { old: prepared.old, identity });
 }
 
 interface OpenedPlan {
@@ -148,6 +204,14 @@ interface Place {
   readonly dataDirectory: string;
   readonly tablespaces: readonly TablespacePlace[];
   readonly owner: Owner | undefined;
+  readonly isDelta: boolean;
+}
+
+interface Filled {
+  readonly files: number;
+  readonly bytes: number;
+  readonly warnings: readonly string[];
+  readonly delta: DeltaOutcome | undefined;
 }
 
 async function fill(
@@ -156,23 +220,23 @@ async function fill(
   { signal, onProgress }: RestoreControls,
   { plan, chain }: OpenedPlan,
   place: Place,
-): Promise<{ readonly files: number; readonly bytes: number; readonly warnings: readonly string[] }> {
+): Promise<Filled> {
   const [{ backup }, ...parents] = chain;
   const meter = new ProgressMeter(deps.clock, plan.restoreBytes, onProgress);
   meter.phase('files');
   const parallel = Math.min(order.request.workers ?? deps.pool.threads, deps.pool.threads);
-  const tools = {
-    pool: deps.pool,
-    clock: deps.clock,
-    signal,
-    onWritten: (bytes: number, files: number): void => {
-      meter.add(bytes, files);
-    },
+  const onWritten = (bytes: number, files: number): void => {
+    meter.add(bytes, files);
   };
+  const onPhase = (phase: string): void => {
+    meter.phase(phase);
+  };
+  const tools = { pool: deps.pool, clock: deps.clock, signal, onWritten };
+  const delta = place.isDelta ? new DeltaWork(place, { ...tools, parallel, onPhase, onKept: onWritten }) : undefined;
   const written =
     parents.length === 0
-      ? await writeFiles({ ...chain[0], parallel, ...place }, tools)
-      : await rebuildFiles({ chain, parallel, ...place }, tools);
+      ? await writeFiles({ ...chain[0], parallel, ...place, delta }, tools)
+      : await rebuildFiles({ chain, parallel, ...place, delta }, tools);
   meter.phase('finish');
   for (const directory of written.directories) await syncDirectory(directory);
   const { dataDirectory, owner } = place;
@@ -194,14 +258,14 @@ async function fill(
   });
   if (signal.aborted) throw interrupted(signal);
   await publishControlFile(dataDirectory);
-  return { files: written.files, bytes: written.bytes, warnings };
+  return { files: written.files, bytes: written.bytes, warnings, delta: delta?.outcome };
 }
 
 function describe(
   plan: RestorePlan,
   order: RestoreOrder,
   { dataDirectory, tablespaces }: Place,
-): Omit<RestoreResult, 'files' | 'bytes' | 'seconds' | 'warnings'> {
+): Omit<RestoreResult, 'files' | 'bytes' | 'delta' | 'seconds' | 'warnings'> {
   const { cluster, repository, backup, target, timeline, notes } = planDocument(plan);
   return {
     cluster,
@@ -250,6 +314,19 @@ function troublesIn(troubles: ReadonlySet<string>): readonly string[] {
     ...some.map((text) => `read from another repository instead: ${text}`),
     ...(rest > 0 ? [`and ${rest} more like these`] : []),
     'put it right with: walden repository repair',
+  ];
+}
+
+function deltaResult(outcome: DeltaOutcome | undefined): DeltaResult | null {
+  if (outcome === undefined) return null;
+  return { keptFiles: outcome.keptFiles, keptBytes: outcome.keptBytes, removedFiles: outcome.files };
+}
+
+/** What went that somebody may miss. */
+function deltaWarnings({ links }: DeltaOutcome, prepared: PreparedDelta | undefined): readonly string[] {
+  return [
+    ...(prepared?.givenUp ?? []).map((words) => `given up, since no repository has it: ${words}`),
+    ...links.map(({ path, to }) => `the link ${path} is gone, which led to ${to}: the backup has none`),
   ];
 }
 

@@ -3,6 +3,7 @@ import { chmod, chown, mkdir, open, readdir, readFile, rename, rm, stat } from '
 import { dirname, join } from 'node:path';
 import { isFull, localIoError, systemErrorCode, WaldenError } from '../errors.ts';
 import { syncAncestors, syncDirectory } from '../platform/files.ts';
+import type { SystemIdentifier } from '../postgres/lsn.ts';
 import { isRunning, processStamp, runningPostmaster } from './running-process.ts';
 
 /**
@@ -12,10 +13,15 @@ import { isRunning, processStamp, runningPostmaster } from './running-process.ts
  *   marker, and no global/pg_control         an interrupted restore: its content is removed and it is begun again
  *   anything else                            refused, and nothing in it is touched
  *
+ * What a delta restore has left is not Walden's alone: it is refused too, and only a delta restore goes on with it (see
+ * delta/old-directory.ts, which knows the directories that such a one may change).
+ *
  * The marker is written first, before anything else, and removed last, after global/pg_control appeared.
  */
 export const MARKER = 'walden-restore-incomplete.json';
 const STAGED_MARKER = `${MARKER}.tmp`;
+/** What stands alone in a directory that counts as empty. */
+const MARKERS: readonly string[] = [MARKER, STAGED_MARKER];
 
 export interface Owner {
   readonly uid: number;
@@ -32,6 +38,8 @@ export interface MarkerFacts {
   readonly cluster: string;
   readonly backup: string;
   readonly startedAt: string;
+  /** Of a delta restore: whose files it changes. */
+  readonly delta?: { readonly systemIdentifier: SystemIdentifier } | undefined;
 }
 
 /** Restores that this process is doing: a marker with our own process id says nothing about them. */
@@ -43,14 +51,18 @@ const active = new Set<string>();
  */
 export async function checkTarget(target: RestoreTarget): Promise<void> {
   const { dataDirectory } = target;
-  const pid = await runningPostmaster(dataDirectory);
-  if (pid !== undefined) {
-    throw new WaldenError('SERVER_RUNNING', `a server (process ${pid}) runs in ${dataDirectory}`);
-  }
+  await assertNoServer(dataDirectory);
   await checkDirectory(dataDirectory, dataDirectory, undefined);
   for (const directory of target.tablespaceDirectories) {
     await checkDirectory(directory, dataDirectory, 'name another place with: --tablespace-map OLD=NEW');
   }
+}
+
+/** @throws SERVER_RUNNING, LOCAL_IO */
+export async function assertNoServer(dataDirectory: string): Promise<void> {
+  const pid = await runningPostmaster(dataDirectory);
+  if (pid === undefined) return;
+  throw new WaldenError('SERVER_RUNNING', `a server (process ${pid}) runs in ${dataDirectory}`);
 }
 
 /**
@@ -64,7 +76,20 @@ export async function claimTarget(
   owner: Owner | undefined,
 ): Promise<() => void> {
   await checkTarget(target);
-  const { dataDirectory } = target;
+  return await placeMarkers(target, facts, owner, removeContents);
+}
+
+/**
+ * Makes the directories and puts the marker into each, durably; `after` is told of each then. Whoever calls this has looked
+ * whether the directories may be changed.
+ * @returns as claimTarget. @throws LOCAL_IO, STORAGE_FULL
+ */
+export async function placeMarkers(
+  { dataDirectory, tablespaceDirectories }: RestoreTarget,
+  facts: MarkerFacts,
+  owner: Owner | undefined,
+  after: (directory: string) => Promise<void>,
+): Promise<() => void> {
   active.add(dataDirectory);
   const release = (): void => {
     active.delete(dataDirectory);
@@ -72,7 +97,7 @@ export async function claimTarget(
   try {
     const stamp = await processStamp(process.pid);
     const text = `${JSON.stringify({ format: 1, dataDirectory, ...facts, process: stamp }, null, 2)}\n`;
-    for (const directory of [dataDirectory, ...target.tablespaceDirectories]) {
+    for (const directory of [dataDirectory, ...tablespaceDirectories]) {
       await makeDirectory(directory, owner);
       await syncAncestors(directory);
       await chmod(directory, 0o700);
@@ -80,7 +105,7 @@ export async function claimTarget(
       await writeDurably(join(directory, STAGED_MARKER), text, owner);
       await rename(join(directory, STAGED_MARKER), join(directory, MARKER));
       await syncDirectory(directory);
-      await removeContents(directory);
+      await after(directory);
     }
     return release;
   } catch (error) {
@@ -111,14 +136,8 @@ export async function ownerFor(directory: string): Promise<Owner | undefined> {
 }
 
 async function checkDirectory(directory: string, dataDirectory: string, hint: string | undefined): Promise<void> {
-  const entries = await entriesOf(directory);
-  if (entries.length === 0) return;
-  // A link of that name is not a restore's, and what it leads to is none of its business.
-  const files = entries.filter((entry) => entry.isFile()).map(({ name }) => name);
-  const marker = files.includes(MARKER) ? await readMarker(directory) : undefined;
-  // A crash while the first marker was written leaves it alone and unreadable.
-  const alone = files.length === entries.length && files.every((name) => name === MARKER || name === STAGED_MARKER);
-  if (marker === undefined && alone) return;
+  const { isVacant, marker } = await lookInto(directory);
+  if (marker === undefined && isVacant) return;
   const complete = await exists(join(dataDirectory, 'global', 'pg_control'));
   if (marker?.dataDirectory !== dataDirectory || complete) {
     throw new WaldenError('PATH_NOT_EMPTY', `${directory} is not empty`, {
@@ -126,6 +145,37 @@ async function checkDirectory(directory: string, dataDirectory: string, hint: st
       details: { directory },
     });
   }
+  await assertNotFilled(directory, dataDirectory, marker);
+  if (isVacant || marker.systemIdentifier === undefined) return;
+  throw new WaldenError('PATH_NOT_EMPTY', `${directory} holds what an interrupted delta restore left`, {
+    hint: 'go on with --delta, or name a new or empty directory',
+    details: { directory },
+  });
+}
+
+export interface FoundDirectory {
+  /** Absent, or empty but for markers. */
+  readonly isVacant: boolean;
+  readonly marker: Marker | undefined;
+}
+
+/** @throws PATH_NOT_EMPTY when it is no directory; LOCAL_IO */
+export async function lookInto(directory: string): Promise<FoundDirectory> {
+  const entries = await entriesOf(directory);
+  // A link of that name is not a restore's, and what it leads to is none of its business.
+  const files = entries.filter((entry) => entry.isFile()).map(({ name }) => name);
+  // A crash while the first marker was written leaves it alone and unreadable.
+  const isVacant = files.length === entries.length && files.every((name) => MARKERS.includes(name));
+  return { isVacant, marker: files.includes(MARKER) ? await readMarker(directory) : undefined };
+}
+
+/** @throws LOCK_HELD when another restore fills the directory just now */
+export async function assertNotFilled(
+  directory: string,
+  dataDirectory: string,
+  marker: Marker | undefined,
+): Promise<void> {
+  if (marker?.dataDirectory !== dataDirectory) return;
   const own = marker.process.pid === process.pid;
   if (active.has(dataDirectory) || (!own && (await isRunning(marker.process)))) {
     throw new WaldenError('LOCK_HELD', `another restore is filling ${directory} (process ${marker.process.pid})`);
@@ -144,19 +194,23 @@ async function entriesOf(directory: string): Promise<readonly Dirent[]> {
   }
 }
 
-interface Marker {
+/** What is read of one. */
+export interface Marker {
   readonly dataDirectory: string;
+  /** Of a delta restore. */
+  readonly systemIdentifier: string | undefined;
   readonly process: { readonly pid: number; readonly startTicks: string | undefined };
 }
 
 /** undefined for what is no marker of ours: then nothing in the directory is ours to remove. */
 async function readMarker(directory: string): Promise<Marker | undefined> {
   try {
-    const json = JSON.parse(await readFile(join(directory, MARKER), 'utf8')) as Partial<Marker> | null;
+    const json = JSON.parse(await readFile(join(directory, MARKER), 'utf8')) as Partial<Marker & MarkerFacts> | null;
     const pid = json?.process?.pid;
     if (typeof json?.dataDirectory !== 'string' || typeof pid !== 'number') return undefined;
     const { startTicks } = json.process ?? {};
-    return { dataDirectory: json.dataDirectory, process: { pid, startTicks } };
+    const systemIdentifier = json.delta?.systemIdentifier;
+    return { dataDirectory: json.dataDirectory, systemIdentifier, process: { pid, startTicks } };
   } catch (error) {
     if (error instanceof SyntaxError) return undefined;
     throw asLocalError(error, `unable to read the marker in ${directory}`);

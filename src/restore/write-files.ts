@@ -7,6 +7,7 @@ import { readManifest } from '../repository/manifest-reader.ts';
 import type { Repository } from '../repository/repository.ts';
 import { runOnObject } from '../repository/run-on-object.ts';
 import { type Batch, batchesOf } from './batches.ts';
+import type { DeltaWork } from './delta/delta-work.ts';
 import { type BackupToRead, readAgain, workInFlight, type WriteTools } from './in-flight.ts';
 import { CONTROL_FILE, makeDirectories, type RestorePlaces, targetPath } from './places.ts';
 import { type FileToRestore, restoreFilesTask } from './restore-files-task.ts';
@@ -15,6 +16,8 @@ import { type FileToRestore, restoreFilesTask } from './restore-files-task.ts';
 export interface FilesToWrite extends BackupToRead, RestorePlaces {
   /** Batches in flight; each occupies a worker. */
   readonly parallel: number;
+  /** Undefined: the directories are empty. */
+  readonly delta?: DeltaWork | undefined;
 }
 
 /** What stands on the disk, complete but for pg_control, which waits under another name. */
@@ -26,20 +29,23 @@ export interface WrittenFiles {
 }
 
 /**
- * Writes all files of a full backup and makes them durable, but leaves `global/pg_control` under a temporary name: without
+ * Writes all files of a full backup that are not kept, and makes them durable, but leaves `global/pg_control` under a temporary name: without
  * it PostgreSQL does not start. The manifest is read twice: once wholly, to check it before a byte is written.
  * @throws CHECKSUM_MISMATCH, FORMAT_INVALID, BACKUP_INVALID, LOCAL_IO, INTERRUPTED, and the codes of a store out of reach
  */
 export async function writeFiles(work: FilesToWrite, tools: WriteTools): Promise<WrittenFiles> {
-  const { sources, backup } = work;
-  const { repository, directories } = await sources.firstOf(tools.signal, async (source) => ({
-    repository: source,
-    directories: await surveyManifest(source, backup, tools.signal, () => undefined),
-  }));
+  const { sources, backup, delta } = work;
+  const { repository, directories } = await sources.firstOf(tools.signal, async (source) => {
+    delta?.begin();
+    const note = (entry: ManifestEntry): void => delta?.note(entry);
+    return { repository: source, directories: await surveyManifest(source, backup, tools.signal, note) };
+  });
+  await delta?.removeOthers();
   const made = await makeDirectories(work, directories);
   const total = { files: 0, bytes: 0 };
-  const batches = batchesOf(readManifest(repository, backup, tools.signal));
-  await workInFlight(batches, work.parallel, tools.signal, async (batch, signal) => {
+  const entries = (): AsyncIterable<ManifestEntry> => readManifest(repository, backup, tools.signal);
+  const left = (await delta?.left(entries)) ?? entries();
+  await workInFlight(batchesOf(left), work.parallel, tools.signal, async (batch, signal) => {
     const written = await restoreBatch(work, batch, work, { ...tools, signal });
     total.files += written.files;
     total.bytes += written.bytes;

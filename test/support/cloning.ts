@@ -38,7 +38,7 @@ export async function clone(words: readonly string[], env: NodeJS.ProcessEnv = A
   return await runProgram(join(programDirectory, 'walden'), ['clone', 'main', ...words], { env });
 }
 
-export async function slotsOf(server: TestServer): Promise<readonly string[]> {
+export async function slotsOf(server: Pick<TestServer, 'query'>): Promise<readonly string[]> {
   const rows = await server.query('select slot_name from pg_replication_slots order by 1');
   return rows.map((row) => String(row['slot_name']));
 }

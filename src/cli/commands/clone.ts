@@ -12,7 +12,7 @@ import { followJob, startJob } from '../follow-job.ts';
 import { wholeNumber } from '../numbers.ts';
 import { createProgressBar } from '../render/progress-bar.ts';
 import { renderClone, renderStarted } from '../render/clone.ts';
-import { tablespaceMap } from '../target-options.ts';
+import { addDeltaOptions, deltaRequest, tablespaceMap } from '../target-options.ts';
 
 interface CloneOptions extends OfflineOptions {
   readonly to: string;
@@ -27,11 +27,13 @@ interface CloneOptions extends OfflineOptions {
   readonly backup?: string;
   readonly takeOver?: true;
   readonly tablespaceMap?: readonly string[];
+  readonly delta?: true;
+  readonly discardWal?: true;
   readonly workers?: number;
 }
 
 export function defineClone(command: Command, cli: Cli): void {
-  addCloneOptions(addOfflineOptions(command))
+  addDeltaOptions(addCloneOptions(addOfflineOptions(command)))
     .argument('<cluster>', 'name of the cluster')
     .description(
       'Makes a standby: restores the newest backup, writes the settings with which it follows the archive and streams from the primary, and has a replication slot keep WAL for it there. Passwords come from a passfile (~/.pgpass).',
@@ -40,6 +42,7 @@ export function defineClone(command: Command, cli: Cli): void {
       'after',
       example(
         "walden clone main --to /var/lib/postgresql/17/main --primary 'host=db1 user=replicator' --start",
+        "walden clone main --to /var/lib/postgresql/17/main --delta --primary 'host=db2 user=replicator' --start",
         "walden clone main --to /srv/standby --primary 'host=db1 user=replicator' --repository-path /mnt/repository",
         "walden clone main --to /srv/delayed --delay 4h --port 5433 --primary 'host=db1 user=replicator'",
       ),
@@ -51,7 +54,7 @@ export function defineClone(command: Command, cli: Cli): void {
 
 function addCloneOptions(command: Command): Command {
   return command
-    .requiredOption('--to <directory>', 'the new data directory: absent or empty')
+    .requiredOption('--to <directory>', 'the new data directory: absent or empty, or with --delta an old one')
     .option(
       '--primary <conninfo>',
       "the primary as the standby reaches it, without a password (default: the configuration's replication_conninfo, else conninfo)",
@@ -124,6 +127,7 @@ export function cloneRequest(options: CloneOptions, workingDirectory: string): C
     ...(backup === undefined ? {} : { backup }),
     ...(map === undefined ? {} : { tablespaceMap: map }),
     ...(takeOver === undefined ? {} : { takeOver: true }),
+    ...deltaRequest(options),
     ...(workers === undefined ? {} : { workers }),
   };
 }
@@ -175,11 +179,12 @@ async function cloneOffline(
   }
 }
 
-function planRequest({ to, backup, tablespaceMap: map }: CloneRequest): RestoreRequest {
+function planRequest({ to, backup, tablespaceMap: map, delta }: CloneRequest): RestoreRequest {
   return {
     target: { kind: 'latest', ...(backup === undefined ? {} : { backup }) },
     ...{ to, standby: true },
     ...(map === undefined ? {} : { tablespaceMap: map }),
+    ...(delta === undefined ? {} : { delta }),
   };
 }
 

@@ -7,22 +7,23 @@ import { example } from '../example.ts';
 import { followJob, startJob } from '../follow-job.ts';
 import { createProgressBar } from '../render/progress-bar.ts';
 import { renderRestore } from '../render/restore.ts';
-import { addTargetOptions, restoreRequest, type TargetOptions } from '../target-options.ts';
+import { addDeltaOptions, addTargetOptions, restoreRequest, type TargetOptions } from '../target-options.ts';
 
 interface RestoreOptions extends OfflineOptions, TargetOptions {
   readonly to: string;
 }
 
 export function defineRestore(command: Command, cli: Cli): void {
-  addTargetOptions(addOfflineOptions(command))
+  addDeltaOptions(addTargetOptions(addOfflineOptions(command)))
     .argument('<cluster>', 'name of the cluster')
-    .requiredOption('--to <directory>', 'the new data directory: absent or empty')
+    .requiredOption('--to <directory>', 'the new data directory: absent or empty, or with --delta an old one')
     .description('Restores a cluster into a directory and writes its recovery settings. Starting the server is yours.')
     .addHelpText(
       'after',
       example(
         "walden restore main --to /srv/restored --time '2026-11-22 14:03:00+01'",
         'walden restore main --to /srv/standby --standby',
+        'walden restore main --to /var/lib/postgresql/17/main --delta',
         'walden restore main --to /srv/restored --repository-path /mnt/repository',
         'walden restore main --to /srv/restored --repository-path /mnt/repository --key-file /mnt/stick/recovery.key',
         "walden restore main --to /srv/restored --repository offsite --as-of '2026-11-22 14:03:00+01'",

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Sha256Hex } from '../../../storage-drivers/driver.ts';
 import { WaldenError } from '../../errors.ts';
@@ -7,6 +8,7 @@ import type { ManifestDirectory, ManifestEntry, ManifestFile } from '../../repos
 import { readManifest } from '../../repository/manifest-reader.ts';
 import type { Repository } from '../../repository/repository.ts';
 import { batchesOf } from '../batches.ts';
+import type { DeltaWork } from '../delta/delta-work.ts';
 import { type BackupToRead, interrupted, workInFlight, type WriteTools } from '../in-flight.ts';
 import { makeDirectories, type RestorePlaces } from '../places.ts';
 import { asLocalError, writeDurably } from '../target-directory.ts';
@@ -21,6 +23,8 @@ export interface ChainToWrite extends RestorePlaces {
   readonly chain: readonly BackupToRead[];
   /** Reads in flight; each occupies a worker. */
   readonly parallel: number;
+  /** Undefined: the directories are empty. */
+  readonly delta?: DeltaWork | undefined;
 }
 
 const INDEX_DIRECTORY = 'walden-restore-index';
@@ -31,17 +35,23 @@ const LABEL_PATH = 'backup_label';
  * one has increments, whole ones. `backup_label` and `backup_manifest` are those of a full backup.
  *
  * Of the older backups only the frames are read that hold something of the result. All manifests are read wholly, and
- * checked, before a byte is written.
+ * checked, before a byte is written. A delta restore keeps what is right of the files whose hash one of the manifests knows:
+ * those that the newest backup holds as a whole, and those that did not change since one did.
  * @throws as writeFiles; BACKUP_INVALID, too, when the backups do not make a chain
  */
 export async function rebuildFiles(work: ChainToWrite, tools: WriteTools): Promise<WrittenFiles> {
   const [newest] = work.chain;
   if (newest === undefined) throw new WaldenError('INTERNAL', 'a chain without backups');
   const files = work.chain.reduce((sum, { backup }) => sum + backup.facts.files, 0);
-  const index = await ChainIndex.create(join(work.dataDirectory, INDEX_DIRECTORY), files);
+  const indexDirectory = join(work.dataDirectory, INDEX_DIRECTORY);
+  // Of a restore that was killed.
+  if (work.delta !== undefined) await rm(indexDirectory, { recursive: true, force: true });
+  const index = await ChainIndex.create(indexDirectory, files);
   let manifest: NewManifest | undefined;
   try {
     const survey = await surveyChain(work, index, tools.signal);
+    await work.delta?.removeOthers((name) => name === INDEX_DIRECTORY);
+    await work.delta?.makeRoom(join(work.dataDirectory, MANIFEST_PATH));
     const directories = await makeDirectories(work, survey.directories);
     manifest = await NewManifest.create(work, newest.backup.facts);
     const total = new Total(tools);
@@ -89,9 +99,12 @@ async function surveyChain(work: ChainToWrite, index: ChainIndex, signal: AbortS
   for (const [level, { backup, sources }] of work.chain.entries()) {
     await sources.firstOf(signal, async (repository) => {
       const writer = index.level(level);
+      const delta = level === 0 ? work.delta : undefined;
+      delta?.begin();
       const anew = new Map<string, ManifestFile>();
       const note = (entry: ManifestEntry): void => {
         writer.add(entry);
+        delta?.note(entry);
         if (entry.type === 'file' && [LABEL_PATH, MANIFEST_PATH].includes(entry.path)) anew.set(entry.path, entry);
       };
       try {
@@ -120,8 +133,13 @@ async function writeWhole(
   tools: WriteTools,
   manifest: NewManifest,
 ): Promise<void> {
-  const entries = wholeFiles(readManifest(repository, newest.backup, tools.signal));
-  await workInFlight(batchesOf(entries), work.parallel, tools.signal, async (batch, signal) => {
+  const { delta } = work;
+  const entries = (): AsyncIterable<ManifestFile> => wholeFiles(readManifest(repository, newest.backup, tools.signal));
+  const left =
+    (await delta?.left(entries, (kept) => {
+      manifest.add(kept);
+    })) ?? entries();
+  await workInFlight(batchesOf(left), work.parallel, tools.signal, async (batch, signal) => {
     const { files, bytes } = await restoreBatch(newest, batch, work, { ...tools, signal });
     manifest.add(batch.files);
     tools.onWritten(bytes, files);
@@ -145,6 +163,7 @@ async function writeLast(
   const { mode, mtime } = survey.label;
   const label = Buffer.from(fullBackupLabel(backup.backupLabel));
   const path = join(work.dataDirectory, LABEL_PATH);
+  await work.delta?.makeRoom(path);
   try {
     await writeDurably(path, label, work.owner, mode & 0o777);
   } catch (error) {

@@ -31,7 +31,10 @@ export async function rebuildGroup(
   tools: WriteTools,
 ): Promise<readonly MadeFile[]> {
   const files = chains.map((chain) => ({ chain, target: targetPath(work, chain.path) }));
-  for (const file of files) await createTarget(file);
+  for (const file of files) {
+    await work.delta?.makeRoom(file.target);
+    await createTarget(file);
+  }
   const blocks = await readBlocks(work, chains, tools);
   const planned = files.map(({ chain, target }): PlannedFile => {
     const { newest, increments, base } = chain;

@@ -37,7 +37,8 @@ async function* copyUnchanged(
       .filter(({ base }) => base.level === level)
       .map(({ path, newest, base }) => ({ ...base.file, path, mode: newest.mode, mtime: newest.mtime }))
       .sort((a, b) => a.pack - b.pack || a.offset - b.offset);
-    await workInFlight(batchesOf(files), work.parallel, tools.signal, async (batch, signal) => {
+    const left = (await work.delta?.leftOf(files)) ?? files;
+    await workInFlight(batchesOf(left), work.parallel, tools.signal, async (batch, signal) => {
       const written = await restoreBatch(from, batch, work, { ...tools, signal });
       tools.onWritten(written.bytes, written.files);
     });
