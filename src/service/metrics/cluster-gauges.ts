@@ -174,6 +174,12 @@ export const CLUSTER_GAUGES: readonly Rule[] = [
     read: perCluster(({ status }) => status.wal.refusals.length),
   },
   {
+    name: 'walden_wal_second_writers',
+    help: 'Nodes whose WAL is refused because another node writes the timeline',
+    labels: ['cluster'],
+    read: perCluster(({ status }) => status.wal.secondWriters.length),
+  },
+  {
     name: 'walden_receiver_streaming',
     help: 'Whether WAL is received over the replication protocol (1) or not (0); absent where none is configured',
     labels: ['cluster'],

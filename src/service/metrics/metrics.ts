@@ -41,6 +41,7 @@ export function createMetrics(service: MeasuredService, watch: Watch): Registry 
     labelNames: ['kind', 'level'],
     registers: [registry],
   });
+  for (const kind of ['schedule-missed', 'hook-failed']) told.inc({ kind, level: 'error' }, 0);
   events.listen(({ kind, level, cluster, facts }) => {
     told.inc({ kind, level });
     if (!kind.startsWith('job-')) return;
