@@ -83,6 +83,15 @@ describe.each(testedVersions)('walden wal repair after a failover, PostgreSQL %i
     expect(existsSync(segmentObject(walden, first))).toBe(false);
   });
 
+  it('asks a node that is registered without being told to', async () => {
+    const { walden, server } = scene;
+    await walden.run('node', 'add', 'main', 'second', '--conninfo', standby.conninfo);
+    const { status, result } = await withoutWal(server, () => repairWal(walden, '--dry-run'));
+    await walden.run('node', 'forget', 'main', 'second');
+    expect(status).toBe(0);
+    expect(result).toMatchObject({ repaired: [{ first, last, from: standby.dataDirectory }] });
+  });
+
   it('fetches it from the new primary, by a role that may replicate and nothing else', async () => {
     const { walden, server } = scene;
     const { status, result } = await withoutWal(server, () => repairWal(walden, '--from', repairerOf(standby)));

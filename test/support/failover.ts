@@ -1,20 +1,28 @@
 import { appendFileSync } from 'node:fs';
 import { rename } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { NodeListDocument } from '../../src/service/api-nodes.ts';
 import type { WalRepairDocument } from '../../src/service/wal-repair-api.ts';
 import type { TestServer } from './postgres-server.ts';
 import { restoreAndStart, type Scene } from './scene.ts';
 import type { Outcome, WaldenHarness } from './walden.ts';
 
-/** A standby of the scene's server that streams only, keeps its WAL, and archives once it is promoted. */
+/** A standby of the scene's server that streams only, keeps its WAL, and archives once it is promoted. Walden does not know it. */
 export async function streamingStandby(scene: Scene): Promise<TestServer> {
   const standby = await restoreAndStart(scene, ['--standby', '--take-over'], { waitFor: 'accepting' });
+  await forgetNode(scene, standby);
   await standby.stop();
   follow(standby, scene.server);
   // Over what stands there: nothing may come by way of the archive.
   setLines(standby, ["wal_keep_size = '256MB'", "restore_command = ''"]);
   await standby.start('accepting');
   return standby;
+}
+
+async function forgetNode({ walden }: Scene, { dataDirectory }: TestServer): Promise<void> {
+  const { clusters } = (await walden.json('node', 'list', 'main')) as NodeListDocument;
+  const found = clusters[0]?.nodes.find((node) => node.dataDirectory === dataDirectory);
+  await walden.run('node', 'forget', 'main', found!.name);
 }
 
 /** From its next start, or reload, on. */
