@@ -2,17 +2,28 @@ import { execFile } from 'node:child_process';
 
 /**
  * Tells systemd (sd_notify) that the service is ready or stopping. Node has no datagram unix sockets, so systemd's own
- * program does it; the unit needs `NotifyAccess=all`. Does nothing where `notifySocket` (NOTIFY_SOCKET) is not set.
- * @returns why it did not work, if so; the service itself goes on all the same.
+ * program does it; the unit needs `NotifyAccess=all`. Does nothing where NOTIFY_SOCKET is not set.
  */
-export async function tellServiceManager(
-  state: 'READY=1' | 'STOPPING=1',
-  notifySocket: string | undefined,
-): Promise<string | undefined> {
-  if (notifySocket === undefined || notifySocket === '') return undefined;
-  return await new Promise((resolve) => {
-    execFile('systemd-notify', [state], { env: { ...process.env, NOTIFY_SOCKET: notifySocket } }, (error) => {
-      resolve(error === null ? undefined : error.message);
+export class ServiceManager {
+  readonly #socket: string | undefined;
+
+  /**
+   * Takes the socket out of the environment, which processes of the service inherit: PostgreSQL, started by a drill, would
+   * tell systemd of its own stop, and systemd would take it for that of the service and kill it after a while.
+   */
+  constructor(environment: Record<string, string | undefined>) {
+    this.#socket = environment['NOTIFY_SOCKET'];
+    delete environment['NOTIFY_SOCKET'];
+  }
+
+  /** @returns why it did not work, if so; the service itself goes on all the same. */
+  async tell(state: 'READY=1' | 'STOPPING=1'): Promise<string | undefined> {
+    const socket = this.#socket;
+    if (socket === undefined || socket === '') return undefined;
+    return await new Promise((resolve) => {
+      execFile('systemd-notify', [state], { env: { ...process.env, NOTIFY_SOCKET: socket } }, (error) => {
+        resolve(error === null ? undefined : error.message);
+      });
     });
-  });
+  }
 }

@@ -25,6 +25,7 @@ describe.each(testedVersions)('a drill, PostgreSQL %i', (version) => {
     scene = await startScene({
       version,
       walden: {
+        serviceWithin: () => ['/usr/bin/env', 'NOTIFY_SOCKET=/nonexistent/notify'],
         clusterSettings: [`pg_bin = "${binDirectory(version)}"`, `drill_checks = ["${join(checks, 'marks.sql')}"]`],
       },
     });
@@ -69,6 +70,19 @@ describe.each(testedVersions)('a drill, PostgreSQL %i', (version) => {
     const plan = (await walden.json('plan', 'main')) as PlanDocument;
     expect(plan.estimate!.by).toContain('the drill of');
     expect(plan.estimatedSeconds).toBeGreaterThan(0);
+  });
+
+  it('starts a server that cannot speak to the service manager in the name of the service', async () => {
+    const check = join(checks, 'environment.sql');
+    writeFileSync(
+      check,
+      `create temp table environment (line text);
+       copy environment from program 'env' (delimiter E'\\x01');
+       select count(*) > 0 from environment;
+       select false from environment where line like 'NOTIFY_SOCKET=%';`,
+    );
+    const { drill } = (await scene.walden.json('drill', 'main', '--sql', check)) as { readonly drill: DrillDocument };
+    expect(drill.checks.at(-1)).toMatchObject({ outcome: 'passed' });
   });
 
   it('stops at the target, in a scratch directory of its own', async () => {

@@ -80,6 +80,8 @@ export const TEST_SETTINGS: Settings = {
   max_connections: 40,
   max_wal_senders: 5,
   max_wal_size: '256MB',
+  // A standby that has found nothing asks again after five seconds otherwise.
+  wal_retrieve_retry_interval: '500ms',
   timezone: 'UTC',
   log_timezone: 'UTC',
   log_line_prefix: '%m [%p] ',

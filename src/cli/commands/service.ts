@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { LOG_LEVEL_VARIABLE } from '../../config/option-table.ts';
-import { tellServiceManager } from '../../platform/service-manager.ts';
+import { ServiceManager } from '../../platform/service-manager.ts';
 import type { Cli } from '../cli.ts';
 import { addConfigOption, type ConfigOptions, readConfig } from '../connection.ts';
 import { example } from '../example.ts';
@@ -18,6 +18,8 @@ export function defineService(command: Command, cli: Cli): void {
 
 async function runService(cli: Cli, options: ConfigOptions): Promise<void> {
   const interruption = cli.interruption();
+  // Before anything is started that inherits the environment.
+  const manager = new ServiceManager(cli.world.environment);
   const { createLogger } = await import('../../platform/logger.ts');
   const log = createLogger(cli.world.environment[LOG_LEVEL_VARIABLE] ?? 'info');
   // Data directories may be absent: on the day when they burned, the service must start to give them back.
@@ -25,7 +27,7 @@ async function runService(cli: Cli, options: ConfigOptions): Promise<void> {
   const { startWalden } = await import('../../compose.ts');
   const service = await startWalden(config, log);
   const notify = async (state: 'READY=1' | 'STOPPING=1'): Promise<void> => {
-    const trouble = await tellServiceManager(state, cli.world.environment['NOTIFY_SOCKET']);
+    const trouble = await manager.tell(state);
     if (trouble !== undefined) log.warn({ state, trouble }, 'unable to tell the service manager');
   };
   await notify('READY=1');
