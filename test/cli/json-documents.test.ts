@@ -86,6 +86,27 @@ describe('what commands print with --json', () => {
   });
 
   it.each([
+    ['config check', ['source', 'repositories', 'clusters']],
+    ['script-config main', ['cluster', 'text']],
+    ['setup main --dry-run', ['cluster', 'role', 'majorVersion', 'dryRun', 'settings', 'restart']],
+    ['check main', ['cluster', 'outcome', 'failed', 'warnings', 'checks']],
+    [
+      'repository check local',
+      [
+        ...['repository', 'driver', 'steps', 'transfer', 'createOnlyBytes', 'maxConcurrency'],
+        ...['uploadMemoryBytes', 'canDelete', 'failures'],
+      ],
+    ],
+    ['repository du local', ['repository', 'clusters']],
+    ['report main --html report.html', ['cluster', 'file', 'bytes']],
+    ['catalog rebuild', ['job']],
+  ])('%s: always the same members', async (command, members) => {
+    const { format, ...document } = (await scene.walden.json(...command.split(' '))) as Record<string, unknown>;
+    expect(format).toBe(1);
+    expect(Object.keys(document)).toEqual(members);
+  });
+
+  it.each([
     ['list nobody', 5, 'NOT_FOUND'],
     ['show main 20200101T000000F', 5, 'NOT_FOUND'],
     ['plan main --time tomorrow', 2, 'USAGE'],
