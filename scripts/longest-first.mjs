@@ -5,6 +5,7 @@ import { BaseSequencer } from 'vitest/node';
 /** Parts of paths, the longest first. One that fits nothing any more does no harm. */
 const LONGEST = [
   ...['contract/store-faults', 'postgres/stores', 'crash/backup-every-step', 'postgres/killed-upload'],
+  ...['postgres/rejoin', 'postgres/receiver-safety', 'postgres/writer-promotion', 'crash/backup.'],
   ...[
     'postgres/unfinished-',
     'postgres/clone.',
