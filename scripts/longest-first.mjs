@@ -17,7 +17,6 @@ const LONGEST = [
     'postgres/verify',
     'postgres/drill',
     'postgres/restore-targets',
-    'postgres/rejoin',
     'crash/restore/delta-every-step',
   ],
   ...[
@@ -33,7 +32,6 @@ const LONGEST = [
   ],
   ...[
     'postgres/second-writer',
-    'postgres/writer-promotion',
     'postgres/schedule',
     'postgres/standby',
     'postgres/delta',
