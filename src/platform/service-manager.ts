@@ -1,5 +1,7 @@
 import { execFile } from 'node:child_process';
 
+const DEADLINE_MS = 10_000;
+
 /**
  * Tells systemd (sd_notify) that the service is ready or stopping. Node has no datagram unix sockets, so systemd's own
  * program does it; the unit needs `NotifyAccess=all`. Does nothing where NOTIFY_SOCKET is not set.
@@ -21,7 +23,8 @@ export class ServiceManager {
     const socket = this.#socket;
     if (socket === undefined || socket === '') return undefined;
     return await new Promise((resolve) => {
-      execFile('systemd-notify', [state], { env: { ...process.env, NOTIFY_SOCKET: socket } }, (error) => {
+      const options = { env: { ...process.env, NOTIFY_SOCKET: socket }, timeout: DEADLINE_MS };
+      execFile('systemd-notify', [state], options, (error) => {
         resolve(error === null ? undefined : error.message);
       });
     });

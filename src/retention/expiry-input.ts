@@ -27,7 +27,7 @@ export interface ExpiryInput {
   readonly repository: RepositoryName;
   readonly cluster: ClusterName;
   readonly now: Micros;
-  /** Windows reach back from here: not later than now. */
+  /** Not later than now. Windows reach back from here, and no hold has ended before. */
   readonly windowEnd: Micros;
   readonly policy: RetentionPolicy;
   readonly segmentBytes: SegmentBytes;

@@ -83,10 +83,10 @@ export async function gatherInput(
     histories: histories.map(({ history, timeline }) => parseTimelineHistory(history ?? '', timeline)),
     expired: await catalog.expired(repository.name, cluster),
   };
+  const windowEnd = order.isSimulated ? now : await newestTold(place, wal.ranges, backups, now);
   const input: ExpiryInput = {
     ...wal,
-    ...{ policy, now, lockSeconds, refused, restored, awaited, arriving },
-    windowEnd: order.isSimulated ? now : await windowEnd(place, wal.ranges, backups, now),
+    ...{ policy, now, windowEnd, lockSeconds, refused, restored, awaited, arriving },
     backups,
     doubts: doubtsOf(place, backups, survey, await catalog.proof.damagedObjects(cluster)),
     running: await running(place, survey, rows, order),
@@ -206,9 +206,9 @@ async function momentsOf(
 
 /**
  * The newest moment that the server itself has told, or now. A clock of this host that is far ahead, or a cluster that is
- * gone, must not shorten what can be reached.
+ * gone, must not shorten what can be reached, nor end what somebody holds.
  */
-async function windowEnd(
+async function newestTold(
   { catalog, repository, cluster }: RetentionPlace,
   ranges: ExpiryInput['ranges'],
   backups: ExpiryInput['backups'],

@@ -118,9 +118,9 @@ function keepWindow(input: ExpiryInput, { usable, isSound, views }: JudgedBackup
 
 /** What the policy does not ask for, but somebody does. */
 function keepOthers(input: ExpiryInput, keep: Keep): void {
-  const { backups, holds, now, awaited, arriving, lockSeconds } = input;
+  const { backups, holds, now, windowEnd, awaited, arriving, lockSeconds } = input;
   const known = new Set(backups.map(({ id }) => id));
-  for (const hold of holds) if (known.has(hold.backup) && isHeld(hold, now)) keep(hold.backup, holdWords(hold));
+  for (const hold of holds) if (known.has(hold.backup) && isHeld(hold, windowEnd)) keep(hold.backup, holdWords(hold));
   for (const { id, by } of awaited.backups) if (known.has(id)) keep(id, `repository ${by} lacks it yet`);
   for (const { id, facts } of arriving) {
     if (facts.parent !== undefined && known.has(facts.parent))

@@ -40,13 +40,11 @@ export async function streamSegments(place: StreamPlace, run: SegmentRun, take: 
     for (let segment = run.first; segment <= run.last && failure === undefined; segment += 1n) {
       const path = await receiveSegment(place, bytes, run, segment);
       const stored = take(segment, path)
+        .finally(() => rm(path, { force: true }))
         .catch((error: unknown) => {
           failure ??= { error };
         })
-        .finally(async () => {
-          storing.delete(stored);
-          await rm(path, { force: true });
-        });
+        .finally(() => storing.delete(stored));
       storing.add(stored);
       while (storing.size >= MOST_STORING) await bytes.whileWaiting(Promise.race(storing));
     }

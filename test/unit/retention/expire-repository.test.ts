@@ -93,6 +93,13 @@ describe('expireRepository', () => {
     expect(later.plan.backups.go.map(({ id }) => id)).toEqual([IDS.third, IDS.increment, IDS.first]);
   });
 
+  it('ends no hold by a clock that the server has not confirmed', async () => {
+    const order = { action: 'keep', until: micros(1_000_000), reason: undefined } as const;
+    await putHold({ name: NEAR, driver }, MAIN, IDS.first, order, micros(20_000));
+    expect((await expire()).done.backups).toEqual([IDS.increment]);
+    expect((await expire(driver, { isSimulated: true })).done.backups).toEqual([IDS.first]);
+  });
+
   it('removes nothing while the repository holds a backup that the catalog does not know', async () => {
     await catalog.markRemoving(NEAR, MAIN, IDS.held);
     await catalog.forgetBackup(NEAR, MAIN, IDS.held);
