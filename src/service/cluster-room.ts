@@ -11,6 +11,7 @@ import { ensureClusterFile, readClusterFile } from '../repository/cluster-file.t
 import { byPreference, type Repository } from '../repository/repository.ts';
 import type { ArchiveContext } from '../wal/archive-context.ts';
 import { WalFetcher } from '../wal/fetch.ts';
+import type { WalFileSource } from '../wal/file-source.ts';
 import { WalPusher } from '../wal/push.ts';
 import { WalReceiver } from '../wal/receive/receiver.ts';
 import { UnfinishedUploads } from '../wal/receive/unfinished-uploads.ts';
@@ -185,9 +186,9 @@ export class ClusterRoom {
     const { clock, log, config } = this.#deps;
     // Repositories that are away, or not recognised yet, must not keep WAL out of the spool.
     const open = (): Promise<ArchiveContext> => this.context();
-    const archive = async (file: string, path: string): Promise<void> => {
+    const archive = async (file: string, source: WalFileSource): Promise<void> => {
       const pusher = await this.pusher();
-      await pusher.pushFrom(file, path);
+      await pusher.pushFrom(file, source);
     };
     const receiver = new WalReceiver(
       { clock, log, open, archive },

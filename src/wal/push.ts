@@ -8,6 +8,7 @@ import { microsFromDate } from '../postgres/timestamp.ts';
 import { type ParsedWalName, parseWalName, type WalFileName } from '../postgres/wal-name.ts';
 import type { ArchiveContext } from './archive-context.ts';
 import { readyFiles } from './archive-status.ts';
+import type { WalFileSource } from './file-source.ts';
 import type { Spool } from './spool.ts';
 import { storeWalFile } from './store.ts';
 import type { ToldNode } from './wal-node.ts';
@@ -97,14 +98,14 @@ export class WalPusher {
   }
 
   /**
-   * Archives a file that lies elsewhere; the caller removes `path` afterwards.
+   * Archives a file that lies elsewhere; the caller removes it afterwards.
    * @param bearer the node whose archive_command brings it; without one, an operator has brought a file that a dead primary
    * left, say, or the receiver: these say nothing of who writes
    */
-  async pushFrom(name: string, path: string, bearer?: ToldNode): Promise<void> {
+  async pushFrom(name: string, source: WalFileSource, bearer?: ToldNode): Promise<void> {
     const file = parseWalName(name);
     this.#assertRunning();
-    await this.#queue.add(() => this.#archive(file, path, bearer), { priority: REQUESTED });
+    await this.#queue.add(() => this.#archive(file, source, bearer), { priority: REQUESTED });
   }
 
   /** Takes no more, refuses what waits, ends what runs. */
@@ -190,12 +191,12 @@ export class WalPusher {
     await this.#spool.acknowledge(file.name, run).catch(() => undefined);
   }
 
-  async #archive(file: ParsedWalName, path: string, bearer: WalBearer | undefined): Promise<void> {
+  async #archive(file: ParsedWalName, source: WalFileSource, bearer: WalBearer | undefined): Promise<void> {
     this.#assertRunning();
     const { catalog, cluster } = this.#context;
     const admit = bearer === undefined ? undefined : (sha256: Sha256Hex) => this.#rule.admit(file, bearer, sha256);
     try {
-      await storeWalFile(this.#context, file, path, admit);
+      await storeWalFile(this.#context, file, source, admit);
     } catch (thrown) {
       const error = withContext(thrown, `unable to archive ${file.name}`);
       // Not there any more: PostgreSQL had it archived in the meantime.

@@ -15,6 +15,7 @@ import { placeToStage, type Repository } from '../repository/repository.ts';
 import { FRAME_BYTES, OBJECT_ROOM_BYTES } from './archive-target.ts';
 import { type ArchiveInput, archiveTask, type ArchiveOutput, hashTask } from './archive-task.ts';
 import type { ArchiveContext } from './archive-context.ts';
+import type { WalFileSource } from './file-source.ts';
 import { assertSameBytes, putWalObject } from './put-wal-object.ts';
 
 /**
@@ -27,7 +28,7 @@ import { assertSameBytes, putWalObject } from './put-wal-object.ts';
 export async function storeWalFile(
   context: ArchiveContext,
   file: ParsedWalName,
-  source: string,
+  source: WalFileSource,
   admit: Admit = () => Promise.resolve(),
 ): Promise<void> {
   const stored = await Promise.all(context.required.map((repository) => findStored(context, repository, file)));
@@ -65,7 +66,7 @@ async function archiveInto(
   context: ArchiveContext,
   repositories: readonly Repository[],
   file: ParsedWalName,
-  { source, admit }: { readonly source: string; readonly admit: Admit | undefined },
+  { source, admit }: { readonly source: WalFileSource; readonly admit: Admit | undefined },
 ): Promise<void> {
   await stageWalObject(context, repositories, { name: file.name, source }, async (output, archivedAt, bodyOf) => {
     await admit?.(output.sha256);
@@ -80,7 +81,7 @@ async function archiveInto(
 export async function stageWalObject(
   context: Pick<ArchiveContext, 'identity' | 'compressionLevel' | 'clock' | 'pool' | 'stagingDirectory'>,
   repositories: readonly Repository[],
-  { name, source }: { readonly name: WalFileName; readonly source: string },
+  { name, source }: { readonly name: WalFileName; readonly source: WalFileSource },
   put: (output: ArchiveOutput, archivedAt: Micros, bodyOf: () => ObjectBody) => Promise<void>,
 ): Promise<void> {
   const { identity, compressionLevel } = context;

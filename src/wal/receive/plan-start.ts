@@ -1,7 +1,7 @@
 import { WaldenError } from '../../errors.ts';
 import { formatLsn, type Lsn, type TimelineId } from '../../postgres/lsn.ts';
 import { type SegmentBytes, segmentNumber } from '../../postgres/wal-name.ts';
-import { type PathStep, timelineOfSegment } from '../path-coverage.ts';
+import { type CoveredRun, type PathStep, timelineOfSegment } from '../path-coverage.ts';
 
 /** A segment of the spool. */
 export interface SpooledSegment {
@@ -19,6 +19,8 @@ export interface StartKnown {
   readonly finished: SpooledSegment | undefined;
   /** The last segment of the path that every required repository holds. */
   readonly archived: bigint | undefined;
+  /** The first segment that the slot keeps on the server and that is neither in the spool nor in every required repository. */
+  readonly missing: bigint | undefined;
   /** Where the WAL begins that the slot keeps on the server. */
   readonly slotRestart: Lsn | undefined;
   readonly serverFlushed: Lsn;
@@ -36,23 +38,41 @@ export interface PlannedStart {
 
 /**
  * Where to go on: behind what the spool has, else behind what the repositories have, else where the slot begins, else in the
- * segment that the server is writing. Where the server no longer has a segment, with the next of these that it may have.
+ * segment that the server is writing; but with what is missing before that: segments that come at once are stored in any
+ * order, and a crash may leave out one. Where the server no longer has a segment, with the next of these that it may have.
  * @throws SERVER_MISMATCH when the server's history is not that of what was received
  */
 export function planStart(known: StartKnown): PlannedStart {
-  const { path, segmentBytes, lost } = known;
+  const { path, segmentBytes, lost, missing } = known;
   const spooled = nextOfSpool(known);
   const archived = known.archived === undefined ? undefined : known.archived + 1n;
   const slot = known.slotRestart === undefined ? undefined : segmentNumber(known.slotRestart, segmentBytes);
   const current = segmentNumber(known.serverFlushed, segmentBytes);
-  const segment =
-    [spooled, archived, slot].find((one) => one !== undefined && (lost === undefined || one > lost)) ?? current;
+  const isThere = (one: bigint | undefined): one is bigint => one !== undefined && (lost === undefined || one > lost);
+  const behind = [spooled, archived, slot].find(isThere) ?? current;
+  const segment = isThere(missing) && missing < behind ? missing : behind;
   const wanted = largest(archived, spooled);
   return {
     timeline: timelineOfSegment(path, segment, segmentBytes),
     segment,
     gap: wanted === undefined || segment <= wanted ? undefined : { first: wanted, last: segment - 1n },
   };
+}
+
+/** The first segment from `from` on that neither each of `archives` has in its runs nor the spool has whole. */
+export function firstMissing(
+  from: bigint,
+  archives: readonly (readonly CoveredRun[])[],
+  spooled: ReadonlySet<bigint>,
+): bigint {
+  let segment = from;
+  for (;;) {
+    const ends = archives.flatMap((runs) => runs.find((run) => run.from <= segment && segment <= run.to)?.to ?? []);
+    if (ends.length > 0 && ends.length === archives.length) {
+      segment = ends.reduce((least, end) => (end < least ? end : least)) + 1n;
+    } else if (spooled.has(segment)) segment += 1n;
+    else return segment;
+  }
 }
 
 /** Whether the path passes through this segment on this timeline. */

@@ -7,13 +7,14 @@ import {
   historyName,
   parseWalName,
   segmentName,
+  segmentNumber,
   segmentNumberOfName,
   type WalFileName,
 } from '../../postgres/wal-name.ts';
 import type { ArchiveContext } from '../archive-context.ts';
 import { newestTimeline } from '../newest-timeline.ts';
-import { coveredRuns, pathOf, type PathStep } from '../path-coverage.ts';
-import { isOnPath, type PlannedStart, planStart, type SpooledSegment } from './plan-start.ts';
+import { type CoveredRun, coveredRuns, pathOf, type PathStep } from '../path-coverage.ts';
+import { firstMissing, isOnPath, type PlannedStart, planStart, type SpooledSegment } from './plan-start.ts';
 import type { ReceivedFiles } from './received-files.ts';
 import type { ReceiverLog } from './receiver-options.ts';
 import type { ReceiveSpool } from './receive-spool.ts';
@@ -47,9 +48,15 @@ export async function prepareSession(start: SessionStart): Promise<PlannedStart>
   const path = await archiveHistories(start, system.timeline);
   const { segmentBytes } = context.identity;
   const { partial, finished } = await spooledSegments(start);
+  const archives = await archivedRuns(context, path);
+  const whole = finished.filter((one) => isOnPath({ path, segmentBytes }, one)).map(({ segment }) => segment);
   const plan = planStart({
-    ...{ path, segmentBytes, partial, finished, slotRestart, lost },
-    archived: await lastArchived(context, path),
+    ...{ path, segmentBytes, partial, finished: finished.at(-1), slotRestart, lost },
+    archived: lastArchived(archives),
+    missing:
+      slotRestart === undefined
+        ? undefined
+        : firstMissing(segmentNumber(slotRestart, segmentBytes), archives, new Set(whole)),
     serverFlushed: system.flushed,
   });
   await putOthersAside(start, path, plan);
@@ -123,9 +130,10 @@ async function isArchived({ catalog, cluster, required }: ArchiveContext, name: 
   return true;
 }
 
+/** The last partial segment, and all that are whole, in ascending order of name. */
 async function spooledSegments({ context, spool, log }: SessionStart): Promise<{
   readonly partial: SpooledSegment | undefined;
-  readonly finished: SpooledSegment | undefined;
+  readonly finished: readonly SpooledSegment[];
 }> {
   const { segmentBytes } = context.identity;
   const spooled = (name: WalFileName): SpooledSegment => ({
@@ -143,25 +151,24 @@ async function spooledSegments({ context, spool, log }: SessionStart): Promise<{
     const kept = await spool.keep(segment);
     log.warn({ kept }, `${segment} was in the spool twice`);
   }
-  const [partial, whole] = [partials.at(-1), finished.at(-1)];
-  return {
-    partial: partial === undefined ? undefined : spooled(partial),
-    finished: whole === undefined ? undefined : spooled(whole),
-  };
+  const partial = partials.at(-1);
+  return { partial: partial === undefined ? undefined : spooled(partial), finished: finished.map(spooled) };
 }
 
-/** The last segment of the path that each required repository holds, as far as the catalog knows it. */
-async function lastArchived(
+/** What each required repository holds of the path, as far as the catalog knows it. */
+async function archivedRuns(
   { catalog, cluster, required, identity }: ArchiveContext,
   path: readonly PathStep[],
-): Promise<bigint | undefined> {
-  let last: bigint | undefined;
-  for (const { name } of required) {
-    const runs = coveredRuns(path, await catalog.walRanges(name, cluster), identity.segmentBytes);
-    const to = runs.at(-1)?.to;
-    if (to !== undefined && (last === undefined || to < last)) last = to;
-  }
-  return last;
+): Promise<readonly (readonly CoveredRun[])[]> {
+  return await Promise.all(
+    required.map(async ({ name }) => coveredRuns(path, await catalog.walRanges(name, cluster), identity.segmentBytes)),
+  );
+}
+
+/** The last segment that each of them holds. */
+function lastArchived(archives: readonly (readonly CoveredRun[])[]): bigint | undefined {
+  const ends = archives.flatMap((runs) => runs.at(-1)?.to ?? []);
+  return ends.length === 0 ? undefined : ends.reduce((least, end) => (end < least ? end : least));
 }
 
 /** What will not go on: the tail of a timeline that the server has left, say. It may hold what nobody else has. */
@@ -176,10 +183,13 @@ async function putOthersAside(
     if (segment === going) continue;
     const { timeline } = parseWalName(segment);
     const number = segmentNumberOfName(segment, segmentBytes);
+    const isOfPath = isOnPath({ path, segmentBytes }, { timeline, segment: number });
+    // What is missing comes first; then it goes on.
+    if (isOfPath && number > plan.segment) continue;
     const step = path.find((one) => one.timeline === timeline);
     const kept = await spool.keep(segment);
     const left = step?.end === undefined ? '' : ` the server left timeline ${timeline} at ${formatLsn(step.end)};`;
-    const reason = isOnPath({ path, segmentBytes }, { timeline, segment: number }) ? ' it is not continued;' : left;
+    const reason = isOfPath ? ' it is not continued;' : left;
     log.warn({ segment, bytes, kept }, `the tail ${segment} is put aside:${reason} it is kept as ${kept}`);
   }
 }

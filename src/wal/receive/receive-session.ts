@@ -1,12 +1,19 @@
 import { WaldenError } from '../../errors.ts';
-import { formatLsn, type Lsn, lsn } from '../../postgres/lsn.ts';
+import { formatLsn, type Lsn, lsn, type TimelineId } from '../../postgres/lsn.ts';
 import type { ReplicationConnection } from '../../postgres/replication/connection.ts';
 import type { WalMessage } from '../../postgres/replication/messages.ts';
 import type { NextTimeline, WalStream } from '../../postgres/replication/wal-stream.ts';
 import { microsFromDate } from '../../postgres/timestamp.ts';
-import { type SegmentBytes, segmentStart, type WalFileName } from '../../postgres/wal-name.ts';
+import {
+  type SegmentBytes,
+  segmentName,
+  segmentNumber,
+  segmentStart,
+  type WalFileName,
+} from '../../postgres/wal-name.ts';
 import type { Clock } from '../../platform/clock.ts';
 import { madeForAMoment } from '../../platform/collector.ts';
+import { GatheredSegment } from './gathered-segment.ts';
 import type { PlannedStart } from './plan-start.ts';
 import type { ReceivedFiles } from './received-files.ts';
 import type { ReceiverOptions } from './receiver-options.ts';
@@ -30,12 +37,16 @@ export interface SessionPlace {
 
 /**
  * One stream from its start to its end: every byte goes to the spool in its order, whole segments on to the repositories, and
- * the server is told what is safe, at once when that changes and whenever it asks.
+ * the server is told what is safe, at once when that changes and whenever it asks. A segment that the server has all of goes
+ * to the repositories from memory.
  */
 export class ReceiveSession {
   readonly #place: SessionPlace;
   readonly #stream: WalStream;
   readonly #writer: SegmentWriter;
+  readonly #timeline: TimelineId;
+  /** The segment that is being received, where it does not go to the spool. */
+  #gathered: GatheredSegment | undefined;
   #received: Lsn;
   #serverEnd: Lsn | undefined;
   /** Whether the server takes statuses. */
@@ -47,6 +58,7 @@ export class ReceiveSession {
     const { connection, spool, segmentBytes, options } = place;
     const start = segmentStart(segment, segmentBytes);
     this.#place = place;
+    this.#timeline = timeline;
     this.#received = start;
     this.#stream = connection.startStreaming({ slot: options.slot, timeline, start });
     this.#writer = new SegmentWriter(
@@ -71,7 +83,7 @@ export class ReceiveSession {
   }
 
   get flushed(): Lsn {
-    return this.#writer.flushed;
+    return this.#behindUnsafe(this.#writer.flushed);
   }
 
   /** As SegmentWriter. */
@@ -104,7 +116,7 @@ export class ReceiveSession {
     const at = microsFromDate(clock.now());
     if (!this.#begun) return;
     const { acknowledged } = this;
-    const { written } = this.#writer;
+    const written = this.#behindUnsafe(this.#writer.written);
     try {
       if (options.acknowledge === 'spool') {
         this.#stream.sendStatus({ written, flushed: acknowledged }, at, replyNow);
@@ -151,11 +163,13 @@ export class ReceiveSession {
             this.report(true);
             break;
           case 'end':
+            this.#keepGathered();
             await this.#writer.drained();
             return await this.#stream.finish();
         }
       }
     } finally {
+      this.#keepGathered();
       await this.#writer.close();
     }
   }
@@ -165,34 +179,80 @@ export class ReceiveSession {
       const fact = `PostgreSQL sent WAL from ${formatLsn(start)} on where ${formatLsn(this.#received)} was next`;
       throw new WaldenError('SERVER_UNREACHABLE', fact);
     }
-    this.#assertSpoolHasRoom(bytes.length);
     this.#serverEnd = serverEnd;
-    this.#received = lsn(start + BigInt(bytes.length));
-    this.#writer.append(bytes);
+    const left = this.#place.segmentBytes - this.#bytesOfSegment;
+    await this.#append(bytes.subarray(0, left));
+    if (bytes.length > left) await this.#append(bytes.subarray(left));
     madeForAMoment(bytes.length);
-    await this.#waitForRoom();
   }
 
-  /** Looked at where a segment begins: one that has begun goes on. */
-  #assertSpoolHasRoom(bytes: number): void {
-    const { segmentBytes, files, options } = this.#place;
-    const size = BigInt(segmentBytes);
-    const begins = (this.#received + size - 1n) / size !== (this.#received + BigInt(bytes) + size - 1n) / size;
-    if (begins) assertSpoolHasRoom(files.count, segmentBytes, options.spoolLimitBytes);
+  /** Bytes of one segment. */
+  async #append(bytes: Buffer): Promise<void> {
+    if (this.#bytesOfSegment === 0 && bytes.length > 0) await this.#beginSegment();
+    this.#received = lsn(this.#received + BigInt(bytes.length));
+    const gathered = this.#gathered;
+    if (gathered === undefined) {
+      this.#writer.append(bytes);
+      while (!this.#writer.hasRoom) await this.#reportingUntil(this.#writer.batchWritten());
+      return;
+    }
+    gathered.append(bytes);
+    if (!gathered.isWhole) return;
+    this.#gathered = undefined;
+    this.#place.files.addFromMemory(gathered.name, gathered.content);
+    this.#writer.passOver();
   }
 
-  async #waitForRoom(): Promise<void> {
+  /** How much of the segment has come that is being received. */
+  get #bytesOfSegment(): number {
+    return Number(this.#received % BigInt(this.#place.segmentBytes));
+  }
+
+  /** Settles which way it goes. */
+  async #beginSegment(): Promise<void> {
+    const { spool, files, segmentBytes, options } = this.#place;
+    assertSpoolHasRoom(
+      files.count + this.#writer.unfinishedBefore(this.#received),
+      segmentBytes,
+      options.spoolLimitBytes,
+    );
+    const end = this.#received + BigInt(segmentBytes);
+    if (this.#serverEnd === undefined || this.#serverEnd < end) return;
+    const name = segmentName(this.#timeline, segmentNumber(this.#received, segmentBytes), segmentBytes);
+    // What of it was acknowledged stays in its place until the same bytes are there once more.
+    if (await spool.hasPartial(name)) return;
+    await this.#reportingUntil(this.#writer.drained());
+    const room = await this.#reportingUntil(files.room());
+    if (room !== undefined) this.#gathered = new GatheredSegment(name, room);
+  }
+
+  /** What has come of a segment that will not become whole in this session. */
+  #keepGathered(): void {
+    if (this.#gathered !== undefined) this.#writer.append(this.#gathered.content);
+    this.#gathered = undefined;
+  }
+
+  /** What is in memory alone is neither written nor flushed. */
+  #behindUnsafe(position: Lsn): Lsn {
+    const { firstUnsafeStart } = this.#place.files;
+    return firstUnsafeStart === undefined || position < firstUnsafeStart ? position : firstUnsafeStart;
+  }
+
+  /** A disk that is slow is no reason for the server to end the connection: it hears that somebody is here. */
+  async #reportingUntil<Result>(work: Promise<Result>): Promise<Result> {
     const { clock, options } = this.#place;
-    while (!this.#writer.hasRoom) {
-      const ended = new AbortController();
-      // A disk that is slow is no reason for the server to end the connection: it hears that somebody is here.
-      const late = clock.sleep(options.silenceMs, ended.signal).then(
-        () => {
-          this.report(false);
-        },
-        () => undefined,
-      );
-      await Promise.race([this.#writer.batchWritten(), late]);
+    const ended = new AbortController();
+    const report = async (): Promise<void> => {
+      for (;;) {
+        await clock.sleep(options.silenceMs, ended.signal);
+        this.report(false);
+      }
+    };
+    // It ends with the work.
+    report().catch(() => undefined);
+    try {
+      return await work;
+    } finally {
       ended.abort();
     }
   }

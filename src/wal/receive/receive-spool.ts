@@ -105,6 +105,11 @@ export class ReceiveSpool {
     return join(this.directory, `${segment}${PARTIAL}`);
   }
 
+  /** Whether some of this segment has come, in this session or an earlier one, and it is not whole. */
+  async hasPartial(segment: WalFileName): Promise<boolean> {
+    return (await this.partials()).some((partial) => partial.segment === segment);
+  }
+
   finishedPath(file: WalFileName): string {
     return join(this.#done, file);
   }
@@ -127,7 +132,7 @@ export class ReceiveSpool {
   }
 
   /** A file that came whole. */
-  async store(file: WalFileName, content: Buffer): Promise<void> {
+  async store(file: WalFileName, content: Uint8Array): Promise<void> {
     await this.#attempt(`store ${file} in`, async () => {
       const staged = join(this.#done, `.${file}`);
       const handle = await open(staged, 'w', FILE_MODE);

@@ -4,6 +4,7 @@ import type { Lsn, TimelineId } from '../../postgres/lsn.ts';
 import type { Micros } from '../../postgres/timestamp.ts';
 import type { WalFileName } from '../../postgres/wal-name.ts';
 import type { ArchiveContext } from '../archive-context.ts';
+import type { WalFileSource } from '../file-source.ts';
 
 /** When the server is told that WAL is safe: on the disk of this host, or in every repository that the cluster requires. */
 export type Acknowledge = 'spool' | 'repository';
@@ -35,7 +36,7 @@ export interface ReceiverDeps {
   /** The cluster. Throws as long as it cannot be known; it may be while no repository can be reached. */
   readonly open: () => Promise<ArchiveContext>;
   /** Makes a file durable in every repository that the cluster requires. */
-  readonly archive: (file: WalFileName, path: string) => Promise<void>;
+  readonly archive: (file: WalFileName, source: WalFileSource) => Promise<void>;
 }
 
 /** `waiting`: for the next attempt, because of a failure. */

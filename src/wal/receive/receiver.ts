@@ -173,6 +173,9 @@ export class WalReceiver {
 
   async #receive(): Promise<void> {
     const context = await this.#deps.open();
+    // On its way into the spool, which is about to be tidied up, or into the repositories, behind which it goes on.
+    await this.#files?.settled();
+    this.#files?.forgetLost();
     await this.#spool.open();
     const files = (this.#files ??= this.#receivedFiles(context));
     for (const name of await this.#spool.finished()) files.add(name);
@@ -260,7 +263,7 @@ export class WalReceiver {
     const { archive, clock, log } = this.#deps;
     return new ReceivedFiles({
       ...{ spool: this.#spool, segmentBytes: context.identity.segmentBytes, archive, clock },
-      archived: () => {
+      moved: () => {
         this.#session?.report(false);
       },
       failed: (file, error) => {
@@ -268,6 +271,9 @@ export class WalReceiver {
           { file, error: errorToDocument(error) },
           `${error.message}; it stays in the spool as ${this.#spool.finishedPath(file)}`,
         );
+      },
+      lost: (_file, error) => {
+        this.#connection?.fail(error);
       },
     });
   }

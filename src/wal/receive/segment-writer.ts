@@ -102,6 +102,12 @@ export class SegmentWriter {
     return isSynced ? Number(this.#flushed % BigInt(segmentBytes)) : 0;
   }
 
+  /** How many segments that end at this one's start or before are still being written. */
+  unfinishedBefore(start: Lsn): number {
+    const size = BigInt(this.#place.segmentBytes);
+    return Number(start / size - this.#flushed / size);
+  }
+
   /** Whether more may be appended now. */
   get hasRoom(): boolean {
     return this.#waitingBytes < WAITING_BYTES;
@@ -119,6 +125,12 @@ export class SegmentWriter {
     this.#waiting.push(bytes);
     this.#waitingBytes += bytes.length;
     this.#working ??= this.#work();
+  }
+
+  /** Passes over a segment that somebody else takes. Only when all that was appended is safe, and ended with a segment. */
+  passOver(): void {
+    this.#written = lsn(this.#written + BigInt(this.#place.segmentBytes));
+    this.#flushed = this.#written;
   }
 
   /** Resolves when all that was appended is safe. @throws LOCAL_IO, STORAGE_FULL when that failed */

@@ -28,12 +28,25 @@ function fullSegment(bytes: number): Buffer {
   return builder.segments[0]!;
 }
 
+function inSharedMemory(bytes: Uint8Array): Uint8Array {
+  const shared = new Uint8Array(new SharedArrayBuffer(bytes.length));
+  shared.set(bytes);
+  return shared;
+}
+
 describe('a segment of any size', () => {
   const pool = createWalPool();
   afterAll(() => pool.close());
 
   // Up to 16 MiB it is one zstd frame, beyond that several.
-  it.each([1, 16, 32, 64])('of %i MiB comes back byte for byte', async (size) => {
+  it.each([
+    { size: 1, from: 'a file' },
+    { size: 16, from: 'a file' },
+    { size: 32, from: 'a file' },
+    { size: 64, from: 'a file' },
+    { size: 1, from: 'memory' },
+    { size: 16, from: 'memory' },
+  ])('of $size MiB, from $from, comes back byte for byte', async ({ size, from }) => {
     const root = newDirectory('repo');
     const driver = await LocalDriver.open({ root, instance: 'test', access: 'read-write' });
     const repository = { name: repositoryName('local'), driver };
@@ -45,7 +58,7 @@ describe('a segment of any size', () => {
     const directory = newDirectory('wal');
     writeFileSync(join(directory, file.name), plain);
 
-    await storeWalFile(context, file, join(directory, file.name));
+    await storeWalFile(context, file, from === 'memory' ? inSharedMemory(plain) : join(directory, file.name));
 
     const restored = join(directory, 'restored');
     expect(await openWalObject(context, repository, file, restored)).toMatchObject({ plainBytes: plain.length });

@@ -3,7 +3,12 @@ import { isWaldenError } from '../../../../src/errors.ts';
 import { type Lsn, lsn, type TimelineId } from '../../../../src/postgres/lsn.ts';
 import { segmentBytes } from '../../../../src/postgres/wal-name.ts';
 import { pathOf } from '../../../../src/wal/path-coverage.ts';
-import { planStart, type SpooledSegment, type StartKnown } from '../../../../src/wal/receive/plan-start.ts';
+import {
+  firstMissing,
+  planStart,
+  type SpooledSegment,
+  type StartKnown,
+} from '../../../../src/wal/receive/plan-start.ts';
 
 const SIZE = segmentBytes(1 << 20);
 const [ONE, TWO, THREE] = [1, 2, 3] as [TimelineId, TimelineId, TimelineId];
@@ -24,6 +29,7 @@ function plan(known: Partial<StartKnown>): ReturnType<typeof planStart> {
     partial: undefined,
     finished: undefined,
     archived: undefined,
+    missing: undefined,
     slotRestart: undefined,
     serverFlushed: within(90),
     lost: undefined,
@@ -51,6 +57,15 @@ describe('where receiving goes on', () => {
     expect(plan({ archived: 2n, slotRestart: within(1) }).segment).toBe(3n);
     expect(plan({ slotRestart: within(1) }).segment).toBe(1n);
     expect(plan({})).toEqual({ timeline: ONE, segment: 90n, gap: undefined });
+  });
+
+  it('with what a crash left out before that, unless the server no longer has it', () => {
+    expect(plan({ archived: 8n, missing: 6n, slotRestart: within(6) }).segment).toBe(6n);
+    expect(plan({ partial: spooled(ONE, 9), archived: 8n, missing: 6n, slotRestart: within(6) }).segment).toBe(6n);
+    expect(plan({ archived: 8n, missing: 9n, slotRestart: within(6) }).segment).toBe(9n);
+    expect(plan({ archived: 8n, missing: 6n, slotRestart: within(6), lost: 6n })).toMatchObject({ segment: 9n });
+    // What the slot keeps is there already, pushed by somebody else.
+    expect(plan({ partial: spooled(ONE, 7), archived: 30n, missing: 31n, slotRestart: within(7) }).segment).toBe(7n);
   });
 
   it('where the server lost a segment that was pushed meanwhile, behind what was pushed and without a gap', () => {
@@ -87,5 +102,19 @@ describe('where receiving goes on', () => {
     const refused = (): unknown => plan({ partial: spooled(TWO, 7) });
     expect(refused).toThrow('is on timeline 1, which begins at 0/0, and does not come from timeline 2');
     expect(refused).toThrow(expect.toSatisfy((error: unknown) => isWaldenError(error, 'SERVER_MISMATCH')) as Error);
+  });
+});
+
+describe('the first segment that is missing', () => {
+  const run = (from: number, to: number): { from: bigint; to: bigint; spans: [] } => ({
+    ...{ from: BigInt(from), to: BigInt(to), spans: [] },
+  });
+
+  it('is the first that one of the repositories lacks, and the spool', () => {
+    expect(firstMissing(3n, [[run(1, 5), run(7, 9)]], new Set())).toBe(6n);
+    expect(firstMissing(3n, [[run(1, 5), run(7, 9)]], new Set([6n]))).toBe(10n);
+    expect(firstMissing(3n, [[run(1, 9)], [run(1, 4), run(6, 9)]], new Set([10n]))).toBe(5n);
+    expect(firstMissing(3n, [[run(1, 9)], []], new Set([3n]))).toBe(4n);
+    expect(firstMissing(3n, [[run(4, 9)]], new Set())).toBe(3n);
   });
 });
