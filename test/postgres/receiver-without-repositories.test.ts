@@ -8,6 +8,7 @@ import {
   gapsOfArchived,
   inRepository,
   receiverThat,
+  SLOT,
   slotPosition,
   startReceiving,
   streaming,
@@ -56,6 +57,11 @@ describe('a service that starts while every repository is away', () => {
   it('receives into the spool, which is safe enough where that was asked for, and stores everything afterwards', async () => {
     await begin('acknowledge = "spool"');
     const { server, walden } = scene!;
+    await work(scene!);
+    // A new session must not wait for what waits in the spool.
+    await server.query('select pg_terminate_backend(active_pid) from pg_replication_slots where slot_name = $1', [
+      SLOT,
+    ]);
     const { segment, end } = await work(scene!);
     await until(async () => (await slotPosition(server)) >= end, { what: 'the server to be told', everyMs: 100 });
     expect((await streaming(walden)).failure).toBeNull();

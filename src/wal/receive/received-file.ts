@@ -46,6 +46,7 @@ export class ReceivedFile {
     this.#isInSpool = content === undefined;
     let settle: () => void = () => undefined;
     const inSpool = new Promise<void>((resolve) => (settle = resolve));
+    if (content === undefined) settle();
     this.ended = this.#go(content, settle);
     this.settled = Promise.race([inSpool, this.ended.then(() => undefined)]);
   }
@@ -66,21 +67,19 @@ export class ReceivedFile {
   }
 
   async #go(content: Uint8Array | undefined, settle: () => void): Promise<Outcome> {
-    const { spool } = this.#way;
     try {
-      if (content !== undefined && (await this.#fromMemory(content, settle))) {
-        if (this.#isInSpool) await spool.remove(this.name);
-        return 'stored';
-      }
+      const isStored = content !== undefined && (await this.#fromMemory(content, settle));
+      if (isStored && !this.#isInSpool) return 'stored';
     } catch (error) {
       if (this.#isStopped()) return 'stopped';
       this.#failure = toWaldenError(error);
       return 'lost';
     }
+    // What is stored already is only compared, and leaves the spool.
     return await this.#fromSpool();
   }
 
-  /** @returns whether it is stored; else it is in the spool. @throws LOCAL_IO, STORAGE_FULL when it is neither */
+  /** @returns whether it is stored; it is in the spool where it is not, and perhaps where it is. @throws LOCAL_IO, STORAGE_FULL when it is neither */
   async #fromMemory(content: Uint8Array, settle: () => void): Promise<boolean> {
     const { archive, clock } = this.#way;
     const keep = async (): Promise<void> => {

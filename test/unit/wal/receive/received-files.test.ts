@@ -124,6 +124,8 @@ describe('a segment that was received into memory', () => {
     expect([files.firstUnsafeStart, files.firstStart]).toEqual([undefined, startOf(5)]);
     expect(seen.moved).toBe(1);
     await repositories.answer(nameOf(5));
+    // Which finds that it is there.
+    await repositories.answer(nameOf(5));
     await until(() => files.count === 0, { what: 'the segment to be stored' });
     expect(await spool.finished()).toEqual([]);
   });
@@ -177,6 +179,17 @@ describe('a segment that was received into memory', () => {
   });
 });
 
+it('a file of the spool is where it is safe, however long the repositories are away', async () => {
+  const { files, spool, repositories, seen } = await setUp();
+  await spool.store(nameOf(5), Buffer.alloc(SIZE));
+  files.add(nameOf(5));
+  await files.settled();
+  await repositories.answer(nameOf(5), AWAY);
+  await until(() => seen.failed.length === 1, { what: 'the failure' });
+  await files.settled();
+  expect([files.count, files.firstUnsafeStart, files.firstStart]).toEqual([1, undefined, startOf(5)]);
+});
+
 describe('memory for segments', () => {
   it('is there for a few at a time; the next one waits, and goes through the spool when that does not help', async () => {
     const { files, repositories, clock } = await setUp();
@@ -191,6 +204,8 @@ describe('memory for segments', () => {
     expect(await later).toBe(undefined);
     // Nobody waits again until it is better.
     expect(await files.room()).toBe(undefined);
+    // From memory, and from the spool, where it has come meanwhile.
+    await repositories.answer(nameOf(1));
     await repositories.answer(nameOf(1));
     await until(() => files.count === 3, { what: 'the first one to be stored' });
     expect(await files.room()).toBeInstanceOf(SharedArrayBuffer);
