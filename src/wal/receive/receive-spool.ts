@@ -64,16 +64,19 @@ export class ReceiveSpool {
     }
   }
 
-  /** In ascending order of name. */
+  /** In ascending order of name, without those that are finished or put aside meanwhile. */
   async partials(): Promise<readonly PartialSegment[]> {
     return await this.#attempt('read', async () => {
       const names = (await readdir(this.directory)).filter((entry) => entry.endsWith(PARTIAL)).sort();
-      return await Promise.all(
-        names.map(async (name) => ({
-          segment: parseWalName(name.slice(0, -PARTIAL.length)).name,
-          bytes: (await stat(join(this.directory, name))).size,
-        })),
+      const found = await Promise.all(
+        names.map(async (name) => {
+          const size = await sizeIfPresent(join(this.directory, name));
+          return size === undefined
+            ? []
+            : [{ segment: parseWalName(name.slice(0, -PARTIAL.length)).name, bytes: size }];
+        }),
       );
+      return found.flat();
     });
   }
 
@@ -107,7 +110,7 @@ export class ReceiveSpool {
 
   /** Whether some of this segment has come, in this session or an earlier one, and it is not whole. */
   async hasPartial(segment: WalFileName): Promise<boolean> {
-    return (await this.partials()).some((partial) => partial.segment === segment);
+    return await this.#attempt('read', async () => (await sizeIfPresent(this.partialPath(segment))) !== undefined);
   }
 
   finishedPath(file: WalFileName): string {
@@ -202,6 +205,15 @@ export class ReceiveSpool {
     } catch (error) {
       throw localIoError(error, `unable to ${what} the spool ${this.directory}`);
     }
+  }
+}
+
+async function sizeIfPresent(path: string): Promise<number | undefined> {
+  try {
+    return (await stat(path)).size;
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return undefined;
+    throw error;
   }
 }
 

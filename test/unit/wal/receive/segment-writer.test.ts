@@ -333,6 +333,16 @@ describe('the spool of the receiver', () => {
     expect(readdirSync(join(spool.directory, 'done'))).not.toContain('.00000003.history');
   });
 
+  it('can be listed while segments are finished', async () => {
+    const { spool } = await setUp();
+    for (let round = 0; round < 200; round += 1) {
+      writeFileSync(spool.partialPath(FIFTH), 'bytes');
+      const [listed] = await Promise.all([spool.partials(), spool.finish(FIFTH)]);
+      expect([[], [{ segment: FIFTH, bytes: 5 }]]).toContainEqual(listed);
+      expect(await spool.hasPartial(FIFTH)).toBe(false);
+    }
+  });
+
   it('never writes over what is kept', async () => {
     const { spool } = await setUp();
     const kept: string[] = [];
