@@ -208,12 +208,14 @@ export class SegmentWriter {
     const { spool, timeline, segmentBytes } = this.#place;
     const name = segmentName(timeline, segmentNumber(this.#written, segmentBytes), segmentBytes);
     const path = spool.partialPath(name);
+    let handle: FileHandle | undefined;
     try {
-      const handle = await open(path, OPEN_PARTIAL, PARTIAL_MODE);
+      handle = await open(path, OPEN_PARTIAL, PARTIAL_MODE);
       const { size } = await handle.stat();
       await spool.syncName();
       return { name, handle, oldBytes: size, oldNonZeroBytes: await lengthWithoutZeros(handle, size), size };
     } catch (error) {
+      await handle?.close();
       throw localIoError(error, `unable to open ${path}`);
     }
   }
