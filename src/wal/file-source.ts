@@ -29,10 +29,13 @@ class FileSource implements OpenFileSource {
   constructor(path: string) {
     this.#path = path;
     this.#descriptor = openToRead(path);
-    this.#before = fstatSync(this.#descriptor);
-    if (this.#before.isFile()) return;
-    this.close();
-    throw new WaldenError('FORMAT_INVALID', `${path} is no file`);
+    try {
+      this.#before = fstatSync(this.#descriptor);
+      if (!this.#before.isFile()) throw new WaldenError('FORMAT_INVALID', `${path} is no file`);
+    } catch (error) {
+      this.close();
+      throw error;
+    }
   }
 
   get size(): number {

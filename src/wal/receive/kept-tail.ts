@@ -1,6 +1,6 @@
-import { type FileHandle, open } from 'node:fs/promises';
-import { isWaldenError, localIoError } from '../../errors.ts';
+import { isWaldenError } from '../../errors.ts';
 import type { ClusterIdentity } from '../../../catalog/catalog.ts';
+import { beginAlike } from '../../platform/begin-alike.ts';
 import type { WorkerPool } from '../../platform/worker-pool.ts';
 import type { TimelineId } from '../../postgres/lsn.ts';
 import { parseWalName, segmentNumberOfName, segmentStart, type WalFileName } from '../../postgres/wal-name.ts';
@@ -8,8 +8,6 @@ import type { TailSegment } from '../tail.ts';
 import { type FilledFile, readSpooledTask } from './read-spooled-task.ts';
 import type { KeptSegment, ReceiveSpool } from './receive-spool.ts';
 import type { SpooledTail } from './spooled-tail.ts';
-
-const CHUNK_BYTES = 256 * 1024;
 
 export interface KeptReading {
   readonly identity: ClusterIdentity;
@@ -84,26 +82,4 @@ async function furthestAgreeing(
     if (other.end > best.end && (await beginAlike(last.keptAs ?? '', other.keptAs ?? '', bytes))) best = other;
   }
   return best;
-}
-
-async function beginAlike(one: string, other: string, bytes: number): Promise<boolean> {
-  const files: FileHandle[] = [];
-  try {
-    for (const path of [one, other]) files.push(await open(path));
-    for (let at = 0; at < bytes; at += CHUNK_BYTES) {
-      const wanted = Math.min(CHUNK_BYTES, bytes - at);
-      const [left, right] = await Promise.all(files.map((file) => chunkOf(file, at, wanted)));
-      if (left?.length !== wanted || right === undefined || !left.equals(right)) return false;
-    }
-    return true;
-  } catch (error) {
-    throw localIoError(error, `unable to compare ${one} and ${other}`);
-  } finally {
-    for (const file of files) await file.close();
-  }
-}
-
-async function chunkOf(file: FileHandle, at: number, wanted: number): Promise<Buffer> {
-  const { buffer, bytesRead } = await file.read(Buffer.alloc(wanted), 0, wanted, at);
-  return buffer.subarray(0, bytesRead);
 }

@@ -220,7 +220,7 @@ export class ReceiveSession {
     if (this.#serverEnd === undefined || this.#serverEnd < end) return;
     const name = segmentName(this.#timeline, segmentNumber(this.#received, segmentBytes), segmentBytes);
     // What of it was acknowledged stays in its place until the same bytes are there once more.
-    if (await spool.hasPartial(name)) return;
+    if (files.has(name) || (await spool.hasPartial(name))) return;
     await this.#reportingUntil(this.#writer.drained());
     const room = await this.#reportingUntil(files.room());
     if (room !== undefined) this.#gathered = new GatheredSegment(name, room);

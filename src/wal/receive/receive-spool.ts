@@ -1,7 +1,8 @@
 import { constants } from 'node:fs';
 import { access, copyFile, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { localIoError, systemErrorCode } from '../../errors.ts';
+import { localIoError, systemErrorCode, WaldenError } from '../../errors.ts';
+import { beginAlike } from '../../platform/begin-alike.ts';
 import { makeDirectories, syncDirectory, syncFile } from '../../platform/files.ts';
 import { parseWalName, type WalFileName } from '../../postgres/wal-name.ts';
 
@@ -124,14 +125,30 @@ export class ReceiveSpool {
     });
   }
 
-  /** A segment that is whole and synced goes where it waits. */
+  /**
+   * A segment that is whole and synced goes where it waits. One that waits there already stays: it may have been acknowledged.
+   * @throws ARCHIVE_DUPLICATE when that has other bytes: both stay then
+   */
   async finish(segment: WalFileName): Promise<void> {
     await this.#attempt(`finish ${segment} in`, async () => {
+      if (await this.#waitsAlready(segment)) return;
       await rename(this.partialPath(segment), this.finishedPath(segment));
       // First where it is now: a crash in between leaves it under both names, never under none.
       await syncDirectory(this.#done);
       await syncDirectory(this.directory);
     });
+  }
+
+  async #waitsAlready(segment: WalFileName): Promise<boolean> {
+    const path = this.finishedPath(segment);
+    const size = await sizeIfPresent(path);
+    if (size === undefined) return false;
+    if (!(await beginAlike(path, this.partialPath(segment), size))) {
+      const fact = `the server sends other bytes for ${segment} than wait in the spool`;
+      throw new WaldenError('ARCHIVE_DUPLICATE', fact, { details: { path } });
+    }
+    await rm(this.partialPath(segment));
+    return true;
   }
 
   /** A file that came whole. */

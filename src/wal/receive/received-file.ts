@@ -67,6 +67,7 @@ export class ReceivedFile {
   }
 
   async #go(content: Uint8Array | undefined, settle: () => void): Promise<Outcome> {
+    if (this.#isStopped()) return 'stopped';
     try {
       const isStored = content !== undefined && (await this.#fromMemory(content, settle));
       if (isStored && !this.#isInSpool) return 'stored';

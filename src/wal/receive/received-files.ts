@@ -63,6 +63,10 @@ export class ReceivedFiles {
     return this.#firstStart(({ isInSpool }) => !isInSpool);
   }
 
+  has(file: WalFileName): boolean {
+    return this.#waiting.has(file);
+  }
+
   /** A file that stands in the spool. */
   add(file: WalFileName): void {
     this.#begin(file, undefined);
@@ -107,8 +111,9 @@ export class ReceivedFiles {
     await Promise.all([...this.#waiting.values()].map(({ ended }) => ended));
   }
 
+  /** After `stop`, too: nobody takes it any further then, but nothing behind it may count as safe. */
   #begin(name: WalFileName, content: Buffer | undefined): void {
-    if (this.#stop.signal.aborted || this.#waiting.has(name)) return;
+    if (this.#waiting.has(name)) return;
     const { spool, archive, clock, failed, moved } = this.#options;
     const way = {
       ...{ spool, archive, clock, failed, safe: moved, stop: this.#stop.signal },

@@ -20,6 +20,9 @@ const UNDEFINED_FILE = '58P01';
 /** From PostgreSQL 18 on: the server has given the slot up, although that may still say where its WAL begins (slot.c). */
 const NOT_IN_PREREQUISITE_STATE = '55000';
 
+/** Not over by themselves, as a server that restarts is. */
+const LOUD = ['SERVER_MISMATCH', 'ARCHIVE_DUPLICATE', 'STORAGE_FULL', 'LOCAL_IO', 'INTERNAL'] as const;
+
 interface Host {
   readonly config: HostList['hosts'][number];
   readonly target: HostList['target'];
@@ -295,7 +298,7 @@ export class WalReceiver {
     // The connection was closed because of a reason that is told already.
     const since = this.#failure?.error.code === error.code ? this.#failure.since : microsFromDate(clock.now());
     this.#failure = { error: errorToDocument(error), since };
-    const loud = isWaldenError(error, 'SERVER_MISMATCH', 'STORAGE_FULL', 'LOCAL_IO', 'INTERNAL') ? 'error' : 'warn';
+    const loud = isWaldenError(error, ...LOUD) ? 'error' : 'warn';
     log[loud]({ error: errorToDocument(error) }, `the receiver: ${error.message}`);
   }
 

@@ -190,6 +190,20 @@ it('a file of the spool is where it is safe, however long the repositories are a
   expect([files.count, files.firstUnsafeStart, files.firstStart]).toEqual([1, undefined, startOf(5)]);
 });
 
+it('what comes after the stop goes nowhere, and nothing behind it counts as safe', async () => {
+  const { files, spool, repositories } = await setUp();
+  const room = await files.room();
+  await files.stop();
+  files.addFromMemory(nameOf(5), Buffer.from(room!));
+  expect([files.firstUnsafeStart, files.firstStart]).toEqual([startOf(5), startOf(5)]);
+  await spool.store(nameOf(4), Buffer.alloc(SIZE));
+  files.add(nameOf(4));
+  expect([files.firstUnsafeStart, files.firstStart]).toEqual([startOf(5), startOf(4)]);
+  await files.stop();
+  expect(repositories.given).toEqual([]);
+  expect(await spool.finished()).toEqual([nameOf(4)]);
+});
+
 describe('memory for segments', () => {
   it('is there for a few at a time; the next one waits, and goes through the spool when that does not help', async () => {
     const { files, repositories, clock } = await setUp();

@@ -343,6 +343,18 @@ describe('the spool of the receiver', () => {
     }
   });
 
+  it('keeps a whole segment that waits when it comes once more', async () => {
+    const { spool } = await setUp();
+    await spool.store(FIFTH, Buffer.from('bytes'));
+    writeFileSync(spool.partialPath(FIFTH), 'bytes');
+    await spool.finish(FIFTH);
+    expect([await spool.finished(), await spool.partials()]).toEqual([[FIFTH], []]);
+    writeFileSync(spool.partialPath(FIFTH), 'other');
+    await expect(spool.finish(FIFTH)).rejects.toMatchObject({ code: 'ARCHIVE_DUPLICATE' });
+    expect(readFileSync(spool.finishedPath(FIFTH), 'utf8')).toBe('bytes');
+    expect(readFileSync(spool.partialPath(FIFTH), 'utf8')).toBe('other');
+  });
+
   it('never writes over what is kept', async () => {
     const { spool } = await setUp();
     const kept: string[] = [];
