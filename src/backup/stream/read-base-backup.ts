@@ -11,9 +11,12 @@ import type { BaseBackup } from '../../postgres/replication/base-backup.ts';
 import { ReplicationConnection } from '../../postgres/replication/connection.ts';
 import { assertOwnServer, identifyServer } from '../../postgres/replication/server-identity.ts';
 import { DONE_BYTES } from '../pack-input.ts';
+import type { UnitHasher } from './hash-thread.ts';
+import { HashedUnits } from './hashed-units.ts';
 import type { FromReader, ReaderOutcome, ReaderSetup, ReceivedBackup } from './reader-messages.ts';
 import { ReceivedFiles } from './received-files.ts';
-import { RoomFiller, type Rooms } from './room-filler.ts';
+import { RoomFiller } from './room-filler.ts';
+import type { RoomQueue } from './room-queue.ts';
 import { ServerManifestReader } from './server-manifest.ts';
 import { isLinkSlow } from './slow-link.ts';
 import { Unpacker } from './unpacker.ts';
@@ -26,7 +29,8 @@ const MOST_NOTICES = 100;
 
 export interface ReaderPlace {
   readonly setup: ReaderSetup;
-  readonly rooms: Rooms;
+  readonly rooms: RoomQueue;
+  readonly hasher: UnitHasher;
   readonly tell: (message: FromReader) => void;
   /** Aborted when the reading is to end: the connection is broken off then. */
   readonly signal: AbortSignal;
@@ -34,7 +38,7 @@ export interface ReaderPlace {
 
 /**
  * Reads a base backup from the server, on a thread of its own: connects, looks once more whose server it is, takes the
- * archives apart into rooms, and compares what came with the server's manifest.
+ * archives apart into rooms, has them hashed, and compares what came with the server's manifest.
  * @throws SERVER_*, FORMAT_INVALID, CHECKSUM_MISMATCH, LOCAL_IO, STORAGE_FULL, INTERRUPTED (the signal)
  */
 export async function readBaseBackup(place: ReaderPlace): Promise<ReaderOutcome> {
@@ -72,6 +76,7 @@ class Reading {
   readonly #connection: ReplicationConnection;
   readonly #control: BigInt64Array;
   readonly #received: ReceivedFiles;
+  readonly #units: HashedUnits;
   readonly #filler: RoomFiller;
   readonly #unpacker: Unpacker;
   readonly #manifest: ServerManifestReader;
@@ -92,15 +97,32 @@ class Reading {
     this.#connection = connection;
     this.#control = new BigInt64Array(control);
     this.#link.judged = !place.setup.watchesLink;
-    this.#filler = new RoomFiller(place.rooms, { increments: options.incremental });
     this.#manifest = new ServerManifestReader(identity.systemIdentifier);
     this.#manifestPath = join(directory, 'backup_manifest');
     this.#manifestFile = guarded(this.#manifestPath, () => openSync(this.#manifestPath, 'wx', 0o640));
     this.#received = new ReceivedFiles(join(directory, 'received'));
+    this.#units = new HashedUnits({
+      hasher: place.hasher,
+      received: this.#received,
+      hand: (unit) => {
+        place.tell({ kind: 'unit', unit });
+      },
+      failed: (error) => {
+        connection.fail(error);
+        place.rooms.fail(error);
+      },
+    });
+    this.#filler = new RoomFiller({
+      takeRoom: () => place.rooms.take(),
+      hand: (draft) => {
+        this.#units.add(draft);
+      },
+      increments: options.incremental,
+    });
     const note = (text: string): void => {
       this.#notice(text);
     };
-    this.#unpacker = new Unpacker({ filler: this.#filler, received: this.#received, note }, options.compression);
+    this.#unpacker = new Unpacker({ filler: this.#filler, note }, options.compression);
   }
 
   async run(backup: BaseBackup): Promise<ReaderOutcome> {
@@ -136,7 +158,7 @@ class Reading {
         await this.#data(event.bytes);
         return;
       case 'manifest':
-        this.#beginManifest();
+        await this.#beginManifest();
         return;
       case 'notice':
         this.#notice(event.text);
@@ -162,10 +184,10 @@ class Reading {
     this.#unpacker.beginArchive(tablespace);
   }
 
-  #beginManifest(): void {
+  async #beginManifest(): Promise<void> {
     if (this.#inManifest || this.#missing.size > 0) throw unexpected('has not all the archives that were announced');
     this.#unpacker.endArchive();
-    this.#filler.finish();
+    await this.#units.end(this.#filler.finish());
     this.#inManifest = true;
   }
 

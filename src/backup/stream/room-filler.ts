@@ -1,23 +1,15 @@
-import { createHash, type Hash } from 'node:crypto';
 import { WaldenError } from '../../errors.ts';
-import type { Sha256Hex } from '../../../storage-drivers/driver.ts';
 import { copyBytes } from '../../platform/copy-bytes.ts';
-import { shareTexts } from '../../platform/shared-text.ts';
 import { micros } from '../../postgres/timestamp.ts';
 import { encodeTarHeader, tarPaddingBytes } from '../../repository/tar-header.ts';
 import { isIncrementPath } from '../../postgres/incremental-file.ts';
 import type { FileAttributes } from '../pack-input.ts';
+import type { DraftPart, DraftUnit } from './hashed-units.ts';
 import { IncrementReader } from './increment-reader.ts';
-import {
-  type FilledUnit,
-  HEADER_ROOM_BYTES,
-  type LargeFile,
-  ROOM_BYTES,
-  type UnitContents,
-  type UnitDirectory,
-  type UnitMember,
-  type UnitPart,
-} from './unit.ts';
+import type { EmptyRoom } from './room-queue.ts';
+import type { ListedFile } from './server-manifest.ts';
+import { HEADER_ROOM_BYTES, ROOM_BYTES, type UnitDirectory } from './unit.ts';
+import type { HashRange } from './unit-hash.ts';
 
 /** Of a unit: their text has a room, too. */
 const MEMBERS = 256;
@@ -26,25 +18,19 @@ const TEXT_BYTES = 200 * 1024;
 const MEMBER_TEXT_BYTES = 300;
 const CHARACTER_TEXT_BYTES = 6;
 
-/** A room that is nobody else's, until it is handed on. */
-export interface EmptyRoom {
-  readonly number: number;
-  readonly bytes: Buffer;
-  /** For the text of the members. */
-  readonly text: SharedArrayBuffer;
-}
-
-export interface Rooms {
-  /** The next one that is free. */
-  take(): Promise<EmptyRoom>;
-  hand(unit: FilledUnit): void;
+export interface RoomFillerPlace {
+  /** The next room that is free. */
+  readonly takeRoom: () => Promise<EmptyRoom>;
+  /** What a room holds now; it is no longer the filler's. */
+  readonly hand: (unit: DraftUnit) => void;
+  /** Whether the backup is an incremental one. */
+  readonly increments: boolean;
 }
 
 interface OpenFile {
   readonly path: string;
   readonly size: number;
   readonly attributes: FileAttributes;
-  readonly hash: Hash;
   readonly isLarge: boolean;
   readonly increment: IncrementReader | undefined;
   /** Of its tar header, in this unit. */
@@ -55,22 +41,21 @@ interface OpenFile {
 }
 
 /**
- * Fills rooms with members of a tar, one after the other: headers made anew (a path may be another one here), bodies hashed
- * and copied, padding. Many small files share a room; a large one has rooms of its own.
+ * Fills rooms with members of a tar, one after the other: headers made anew (a path may be another one here), bodies copied,
+ * padding. Many small files share a room; a large one has rooms of its own.
  */
 export class RoomFiller {
-  readonly #rooms: Rooms;
-  readonly #increments: boolean;
+  readonly #place: RoomFillerPlace;
   #room: EmptyRoom | undefined;
   #filled = 0;
-  #members: UnitMember[] = [];
+  #members: DraftUnit['members'][number][] = [];
+  #ranges: HashRange[] = [];
+  #received: DraftUnit['received'][number][] = [];
   #textBytes = 0;
   #file: OpenFile | undefined;
 
-  /** `increments`: whether the backup is an incremental one. */
-  constructor(rooms: Rooms, { increments }: { readonly increments: boolean }) {
-    this.#rooms = rooms;
-    this.#increments = increments;
+  constructor(place: RoomFillerPlace) {
+    this.#place = place;
   }
 
   async directory(
@@ -93,15 +78,13 @@ export class RoomFiller {
     const room = await this.#roomFor(isLarge ? ROOM_BYTES : bytes);
     copyBytes(header, room.bytes, this.#filled);
     this.#filled += header.length;
-    const hash = createHash('sha256');
-    const increment = this.#increments && isIncrementPath(path) ? new IncrementReader(path, size) : undefined;
-    this.#file = { path, size, attributes, hash, isLarge, increment, skip: header.length, offset: 0, done: 0 };
+    const increment = this.#place.increments && isIncrementPath(path) ? new IncrementReader(path, size) : undefined;
+    this.#file = { path, size, attributes, isLarge, increment, skip: header.length, offset: 0, done: 0 };
   }
 
   /** The next bytes of the file. */
   async body(bytes: Buffer): Promise<void> {
     const file = this.#openFile();
-    file.hash.update(bytes);
     file.increment?.feed(bytes);
     for (let rest = bytes; rest.length > 0;) {
       const room = this.#room ?? (await this.#takeRoom());
@@ -114,31 +97,40 @@ export class RoomFiller {
     }
   }
 
-  /** @returns the hash of the file */
-  endFile(): Sha256Hex {
+  endFile(): void {
     const file = this.#openFile();
     if (file.done !== file.size) throw new WaldenError('INTERNAL', `${file.path} has ended in its middle`);
-    const sha256 = file.hash.digest('hex') as Sha256Hex;
+    const bodyEnd = this.#filled;
     const padding = tarPaddingBytes(file.size);
-    this.#room?.bytes.fill(0, this.#filled, this.#filled + padding);
+    this.#room?.bytes.fill(0, bodyEnd, bodyEnd + padding);
     this.#filled += padding;
     const { path, size, attributes, skip, increment } = file;
     const entry = {
-      ...{ path, size, mode: attributes.mode, mtime: micros(attributes.mtime), sha256 },
+      ...{ path, size, mode: attributes.mode, mtime: micros(attributes.mtime) },
       ...(increment === undefined ? {} : { increment: increment.head }),
     };
-    if (file.isLarge) this.#handOnPart(file, entry);
-    else this.#add({ type: 'file', ...entry, skip, bytes: skip + size + padding });
+    this.#received.push({ name: path, size });
+    if (file.isLarge) {
+      this.#handOnPart(file, entry);
+    } else {
+      this.#ranges.push({ start: bodyEnd - size, end: bodyEnd, endsFile: true });
+      this.#add({ type: 'file', ...entry, skip, bytes: skip + size + padding });
+    }
     this.#file = undefined;
-    return sha256;
   }
 
-  /** Hands on what has not been yet. */
-  finish(): void {
+  /** Another file that came, which is in no room. */
+  aside(file: ListedFile): void {
+    this.#received.push(file);
+  }
+
+  /** Hands on what has not been yet. @returns the files that came behind it and are in no room */
+  finish(): DraftUnit['received'] {
     this.#handOnMembers();
+    return this.#received.splice(0);
   }
 
-  #add(member: UnitMember): void {
+  #add(member: DraftUnit['members'][number]): void {
     const texts = member.path.length + (member.type === 'directory' ? (member.tablespace?.location.length ?? 0) : 0);
     this.#textBytes += MEMBER_TEXT_BYTES + CHARACTER_TEXT_BYTES * texts;
     this.#members.push(member);
@@ -162,14 +154,15 @@ export class RoomFiller {
   }
 
   async #takeRoom(): Promise<EmptyRoom> {
-    this.#room = await this.#rooms.take();
+    this.#room = await this.#place.takeRoom();
     this.#filled = 0;
     return this.#room;
   }
 
-  #handOnPart(file: OpenFile, end: LargeFile | undefined): void {
+  #handOnPart(file: OpenFile, end: DraftPart['end']): void {
     const { path, skip, offset, done, increment } = file;
     const blocks = increment === undefined ? {} : { blocks: increment.blocksIn(offset, done - offset) };
+    this.#ranges.push({ start: skip, end: skip + done - offset, endsFile: end !== undefined });
     this.#hand({ path, skip, offset, bytes: this.#filled, end, ...blocks });
     file.skip = 0;
     file.offset = file.done;
@@ -179,16 +172,15 @@ export class RoomFiller {
     if (this.#members.length > 0) this.#hand(undefined);
   }
 
-  #hand(part: UnitPart | undefined): void {
+  #hand(part: DraftPart | undefined): void {
     const room = this.#room;
     if (room === undefined) throw new WaldenError('INTERNAL', 'there is no room to hand on');
-    const contents: UnitContents = { members: this.#members, part };
-    const [text] = shareTexts(room.text, JSON.stringify(contents));
-    if (typeof text === 'string') throw new WaldenError('INTERNAL', 'the text of a unit has no room');
-    this.#rooms.hand({ room: room.number, textBytes: text.bytes, part });
+    this.#place.hand({ room, members: this.#members, part, ranges: this.#ranges, received: this.#received });
     this.#room = undefined;
     this.#filled = 0;
     this.#members = [];
+    this.#ranges = [];
+    this.#received = [];
     this.#textBytes = 0;
   }
 }

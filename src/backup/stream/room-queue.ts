@@ -1,23 +1,27 @@
 import type { WaldenError } from '../../errors.ts';
-import type { FromReader, ReaderSetup } from './reader-messages.ts';
-import type { EmptyRoom, Rooms } from './room-filler.ts';
-import type { FilledUnit } from './unit.ts';
+import type { ReaderSetup } from './reader-messages.ts';
+
+/** A room that is nobody else's, until it is handed on. */
+export interface EmptyRoom {
+  readonly number: number;
+  readonly bytes: Buffer;
+  /** For the text of the members. */
+  readonly text: SharedArrayBuffer;
+}
 
 /** The rooms of one reader: those that are free, and whoever waits for one. There are few: the server waits with the reader. */
-export class RoomQueue implements Rooms {
+export class RoomQueue {
   readonly #rooms: ReaderSetup['rooms'];
-  readonly #tell: (message: FromReader) => void;
   readonly #free: number[];
   #waiting: { readonly resolve: (room: number) => void; readonly reject: (error: WaldenError) => void } | undefined;
   #failure: WaldenError | undefined;
 
-  constructor(rooms: ReaderSetup['rooms'], tell: (message: FromReader) => void) {
+  constructor(rooms: ReaderSetup['rooms']) {
     this.#rooms = rooms;
-    this.#tell = tell;
     this.#free = rooms.map((_, number) => number);
   }
 
-  /** @throws what `fail` was told */
+  /** The next one that is free. @throws what `fail` was told */
   async take(): Promise<EmptyRoom> {
     if (this.#failure !== undefined) throw this.#failure;
     const number =
@@ -28,10 +32,6 @@ export class RoomQueue implements Rooms {
     const room = this.#rooms[number];
     if (room === undefined) throw new Error(`there is no room ${number}`);
     return { number, bytes: Buffer.from(room.bytes), text: room.text };
-  }
-
-  hand(unit: FilledUnit): void {
-    this.#tell({ kind: 'unit', unit });
   }
 
   /** Nobody reads it any more. */

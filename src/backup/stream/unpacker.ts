@@ -4,7 +4,6 @@ import type { ServerTablespace } from '../../postgres/replication/base-backup-me
 import { StreamDecompressor } from '../../repository/codec.ts';
 import { isEntryPath } from '../../repository/manifest.ts';
 import type { FileAttributes } from '../pack-input.ts';
-import type { ReceivedFiles } from './received-files.ts';
 import type { RoomFiller } from './room-filler.ts';
 import { listedChecksum, listedName } from './server-manifest.ts';
 import { type TarMember, TarReader } from './tar-reader.ts';
@@ -29,6 +28,7 @@ interface OpenMember {
   readonly attributes: FileAttributes;
   readonly fate: 'pack' | 'leave out' | KeptPath;
   readonly pieces: Buffer[];
+  /** Unless it is packed: then others hash it. */
   crc: number;
 }
 
@@ -41,12 +41,11 @@ interface OpenArchive {
 
 export interface UnpackerTools {
   readonly filler: RoomFiller;
-  readonly received: ReceivedFiles;
   /** Told what is left out although the server sent it. */
   readonly note: (message: string) => void;
 }
 
-/** Takes the archives of a base backup apart: members for the packs, and for each file what the manifest is compared with. */
+/** Takes the archives of a base backup apart: members for the packs, and the files that are kept aside. */
 export class Unpacker {
   readonly #tools: UnpackerTools;
   readonly #isCompressed: boolean;
@@ -154,16 +153,20 @@ export class Unpacker {
 
   async #body(bytes: Buffer): Promise<void> {
     const member = this.#openMember();
+    if (member.fate === 'pack') {
+      await this.#tools.filler.body(bytes);
+      return;
+    }
     member.crc = crc32cOf(bytes, member.crc);
-    if (member.fate === 'pack') await this.#tools.filler.body(bytes);
-    else if (member.fate !== 'leave out') member.pieces.push(Buffer.from(bytes));
+    if (member.fate !== 'leave out') member.pieces.push(Buffer.from(bytes));
   }
 
   #end(): void {
     const { listed, size, attributes, fate, pieces, crc } = this.#openMember();
-    this.#tools.received.add({ name: listed, size, checksum: listedChecksum(crc) });
-    if (fate === 'pack') this.#tools.filler.endFile();
-    else if (fate !== 'leave out') this.#kept.set(fate, { bytes: Buffer.concat(pieces), attributes });
+    const { filler } = this.#tools;
+    if (fate === 'pack') filler.endFile();
+    else filler.aside({ name: listed, size, checksum: listedChecksum(crc) });
+    if (fate !== 'pack' && fate !== 'leave out') this.#kept.set(fate, { bytes: Buffer.concat(pieces), attributes });
     this.#member = undefined;
   }
 

@@ -5,9 +5,12 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { EntryRecord } from '../../../../src/backup/entry-record.ts';
 import { createPackControl } from '../../../../src/backup/pack-input.ts';
 import { PackShelf } from '../../../../src/backup/pack-shelf.ts';
+import { HashThread } from '../../../../src/backup/stream/hash-thread.ts';
+import { HashedUnits } from '../../../../src/backup/stream/hashed-units.ts';
+import { ReceivedFiles } from '../../../../src/backup/stream/received-files.ts';
 import { RoomFiller } from '../../../../src/backup/stream/room-filler.ts';
 import { RoomQueue } from '../../../../src/backup/stream/room-queue.ts';
-import { ROOM_BYTES } from '../../../../src/backup/stream/unit.ts';
+import { ROOM_BYTES, type UnitContents } from '../../../../src/backup/stream/unit.ts';
 import { UnitWriter } from '../../../../src/backup/stream/unit-writer.ts';
 import { createTextRoom } from '../../../../src/platform/shared-text.ts';
 import { createWorkerPool, type WorkerPool } from '../../../../src/platform/worker-pool.ts';
@@ -78,23 +81,46 @@ describe('units of a base backup', () => {
         onFiles: (count) => (files += count),
       });
       const adding: Promise<void>[] = [];
-      const queue: RoomQueue = new RoomQueue(rooms, (message) => {
-        if (message.kind === 'unit') adding.push(writer.add(message.unit));
+      const hashes = new Map<string, string>();
+      const queue = new RoomQueue(rooms);
+      const hasher = new HashThread({ rooms: rooms.map(({ bytes }) => bytes) }, () => undefined);
+      const units = new HashedUnits({
+        hasher,
+        received: new ReceivedFiles(join(directory, 'received')),
+        hand: (unit) => {
+          const text = Buffer.from(rooms[unit.room]!.text, 0, unit.textBytes).toString('utf8');
+          const { members, part } = JSON.parse(text) as UnitContents;
+          for (const file of [...members, ...(part?.end === undefined ? [] : [part.end])]) {
+            if ('sha256' in file) hashes.set(file.path, file.sha256);
+          }
+          adding.push(writer.add(unit));
+        },
+        failed: (error) => expect.fail(error.message),
       });
-      const filler = new RoomFiller(queue, { increments: false });
+      const filler = new RoomFiller({
+        takeRoom: () => queue.take(),
+        hand: (draft) => {
+          units.add(draft);
+        },
+        increments: false,
+      });
       // Of one room and a bit, of many rooms, of none, and small ones between them.
       const sizes = [0, 1, 511, 512, 513, ROOM_BYTES - 512, ROOM_BYTES - 511, ROOM_BYTES, 3 * ROOM_BYTES + 77, 8192];
+      const expected = new Map<string, string>();
       for (let round = 0; round < 4; round += 1) {
         for (const size of sizes) {
           const body = Buffer.alloc(size, `${round} ${size}`);
           await filler.beginFile(`base/${round}/${size}`, size, OWNER);
           for (let at = 0; at < size; at += 65_521) await filler.body(body.subarray(at, at + 65_521));
-          expect(filler.endFile()).toBe(createHash('sha256').update(body).digest('hex'));
+          filler.endFile();
+          expected.set(`base/${round}/${size}`, createHash('sha256').update(body).digest('hex'));
         }
         await filler.directory({ path: `base/${round}` }, OWNER);
       }
-      filler.finish();
+      await units.end(filler.finish());
+      await hasher.end();
       await Promise.all(adding);
+      expect(hashes).toEqual(expected);
       expect(files).toBe(4 * sizes.length);
       await writer.settle();
       await entries.abandon();

@@ -2,10 +2,15 @@ import fc from 'fast-check';
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { HashedUnits } from '../../../../src/backup/stream/hashed-units.ts';
 import { ReceivedFiles } from '../../../../src/backup/stream/received-files.ts';
-import { type EmptyRoom, RoomFiller, type Rooms } from '../../../../src/backup/stream/room-filler.ts';
-import { type FilledUnit, ROOM_BYTES } from '../../../../src/backup/stream/unit.ts';
+import { RoomFiller } from '../../../../src/backup/stream/room-filler.ts';
+import type { EmptyRoom } from '../../../../src/backup/stream/room-queue.ts';
+import { listedChecksum } from '../../../../src/backup/stream/server-manifest.ts';
+import { ROOM_BYTES } from '../../../../src/backup/stream/unit.ts';
+import { UnitHash } from '../../../../src/backup/stream/unit-hash.ts';
 import { Unpacker } from '../../../../src/backup/stream/unpacker.ts';
+import { crc32c } from '../../../../src/postgres/crc32c.ts';
 import { createTextRoom } from '../../../../src/platform/shared-text.ts';
 import { compressBytes } from '../../../../src/repository/codec.ts';
 import { encodeTarHeader, tarEnd, tarPaddingBytes } from '../../../../src/repository/tar-header.ts';
@@ -15,48 +20,53 @@ import { newDirectory } from '../../../support/sandbox.ts';
 const OWNER = { mode: 0o600, uid: 26, gid: 27, mtimeSeconds: 1_700_000_000 };
 const blocks = (count: number): number[] => Array.from({ length: count }, (_, index) => index * 3);
 
-/** Small and large increments, one without a block, and files as a whole. */
+/** Small and large increments, one without a block, files as a whole, and such as are kept aside. */
+const FILES: readonly (readonly [path: string, body: Buffer])[] = [
+  ['backup_label', Buffer.from('START WAL LOCATION: 0/2000028\n')],
+  ['PG_VERSION', Buffer.from('17\n')],
+  ['base/5/INCREMENTAL.1', encodeIncrement(9, [2, 5], [20, 50])],
+  ['standby.signal', Buffer.alloc(0)],
+  ['base/5/INCREMENTAL.2', encodeIncrement(4, [], [])],
+  ['base/5/INCREMENTAL.3', encodeIncrement(2000, blocks(600), blocks(600))],
+  ['base/5/3_fsm', Buffer.alloc(24_576, 3)],
+  ['global/pg_control', Buffer.alloc(8192, 7)],
+];
 const ARCHIVE = Buffer.concat(
-  [
-    ['PG_VERSION', Buffer.from('17\n')],
-    ['base/5/INCREMENTAL.1', encodeIncrement(9, [2, 5], [20, 50])],
-    ['base/5/INCREMENTAL.2', encodeIncrement(4, [], [])],
-    ['base/5/INCREMENTAL.3', encodeIncrement(2000, blocks(600), blocks(600))],
-    ['base/5/3_fsm', Buffer.alloc(24_576, 3)],
-    ['backup_label', Buffer.from('START WAL LOCATION: 0/2000028\n')],
-    ['global/pg_control', Buffer.alloc(8192, 7)],
-  ]
-    .flatMap(([path, body]) => [
-      encodeTarHeader({ path: String(path), type: 'file', size: body!.length, ...OWNER }),
-      body as Buffer,
-      Buffer.alloc(tarPaddingBytes(body!.length)),
-    ])
-    .concat(tarEnd()),
+  FILES.flatMap(([path, body]) => [
+    encodeTarHeader({ path, type: 'file', size: body.length, ...OWNER }),
+    body,
+    Buffer.alloc(tarPaddingBytes(body.length)),
+  ]).concat(tarEnd()),
 );
 
-/** Rooms that nobody empties, and what was put into each: hashes, since they are compared only. */
-class Recorded implements Rooms {
-  readonly units: unknown[] = [];
-  #taken: EmptyRoom | undefined;
-
-  take(): Promise<EmptyRoom> {
-    this.#taken = { number: 0, bytes: Buffer.alloc(ROOM_BYTES), text: createTextRoom() };
-    return Promise.resolve(this.#taken);
-  }
-
-  hand({ textBytes, part }: FilledUnit): void {
-    const { bytes, text } = this.#taken!;
-    const sum = createHash('sha256').update(bytes).digest('hex');
-    this.units.push({ part, sum, text: Buffer.from(text, 0, textBytes).toString('utf8') });
-  }
-}
-
-/** What comes of the archive when it comes in pieces that end at these parts of it. */
+/** What comes of the archive when it comes in pieces that end at these parts of it: hashes, since they are compared only. */
 async function unpack(compression: 'none' | 'zstd', cuts: readonly number[]): Promise<unknown> {
-  const rooms = new Recorded();
-  const filler = new RoomFiller(rooms, { increments: true });
+  const rooms: EmptyRoom[] = [];
+  const units: unknown[] = [];
   const received = new ReceivedFiles(join(newDirectory('received'), 'received'));
-  const unpacker = new Unpacker({ filler, received, note: () => undefined }, compression);
+  const hash = new UnitHash();
+  const hashed = new HashedUnits({
+    hasher: { hash: ({ room, ranges }) => Promise.resolve(hash.digests(rooms[room]!.bytes, ranges)) },
+    received,
+    hand: ({ room, textBytes, part }) => {
+      const { bytes, text } = rooms[room]!;
+      const sum = createHash('sha256').update(bytes).digest('hex');
+      units.push({ part, sum, text: Buffer.from(text, 0, textBytes).toString('utf8') });
+    },
+    failed: (error) => expect.fail(error.message),
+  });
+  const filler = new RoomFiller({
+    takeRoom: () => {
+      const room: EmptyRoom = { number: rooms.length, bytes: Buffer.alloc(ROOM_BYTES), text: createTextRoom() };
+      rooms.push(room);
+      return Promise.resolve(room);
+    },
+    hand: (draft) => {
+      hashed.add(draft);
+    },
+    increments: true,
+  });
+  const unpacker = new Unpacker({ filler, note: () => undefined }, compression);
   const bytes = compression === 'zstd' ? Buffer.from(compressBytes(ARCHIVE, 1)) : ARCHIVE;
   const places = [0, ...cuts.map((cut) => Math.floor(cut * bytes.length)).sort((a, b) => a - b), bytes.length];
   unpacker.beginArchive(undefined);
@@ -65,9 +75,13 @@ async function unpack(compression: 'none' | 'zstd', cuts: readonly number[]): Pr
     count += await unpacker.data(bytes.subarray(from, places[index + 1]));
   }
   unpacker.endArchive();
-  filler.finish();
+  await hashed.end(filler.finish());
+  for (const [name, body] of FILES) {
+    received.expect({ name, size: body.length, checksum: listedChecksum(crc32c(body)) });
+  }
+  received.expectEnd();
   received.close();
-  return { count, units: rooms.units, label: Buffer.from(unpacker.kept('backup_label').bytes).toString('utf8') };
+  return { count, units, label: Buffer.from(unpacker.kept('backup_label').bytes).toString('utf8') };
 }
 
 describe('Unpacker', () => {
