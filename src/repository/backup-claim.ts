@@ -1,5 +1,4 @@
-import { type Static, Type } from 'typebox';
-import { Value } from 'typebox/value';
+import { type Static, Type, Value } from '../typebox.ts';
 import { isWaldenError } from '../errors.ts';
 import type { BackupId, ClusterName } from '../../catalog/catalog.ts';
 import { backupClaimKey } from './keys.ts';

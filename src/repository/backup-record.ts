@@ -1,5 +1,4 @@
-import { type Static, Type } from 'typebox';
-import { Value } from 'typebox/value';
+import { type Static, Type, Value } from '../typebox.ts';
 import { WaldenError } from '../errors.ts';
 import type { BackupFacts, BackupId, BackupStart, ClusterName } from '../../catalog/catalog.ts';
 import type { Sha256Hex } from '../../storage-drivers/driver.ts';

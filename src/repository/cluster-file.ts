@@ -1,5 +1,4 @@
-import { type Static, Type } from 'typebox';
-import { Value } from 'typebox/value';
+import { type Static, Type, Value } from '../typebox.ts';
 import { isWaldenError, WaldenError } from '../errors.ts';
 import type { ClusterIdentity, ClusterName } from '../../catalog/catalog.ts';
 import { clusterKey } from './keys.ts';

@@ -1,5 +1,4 @@
-import { type Static, Type } from 'typebox';
-import { Value } from 'typebox/value';
+import { type Static, Type, Value } from '../typebox.ts';
 import { isWaldenError, WaldenError } from '../errors.ts';
 import type { BackupId, ClusterName, HoldRecord } from '../../catalog/catalog.ts';
 import { formatMicros, type Micros, parseMicros } from '../postgres/timestamp.ts';

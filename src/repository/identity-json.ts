@@ -1,4 +1,4 @@
-import { type Static, Type } from 'typebox';
+import { type Static, Type } from '../typebox.ts';
 import type { ClusterIdentity } from '../../catalog/catalog.ts';
 import { systemIdentifier } from '../postgres/lsn.ts';
 import { segmentBytes } from '../postgres/wal-name.ts';

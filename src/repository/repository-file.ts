@@ -1,5 +1,4 @@
-import { type Static, Type } from 'typebox';
-import { Value } from 'typebox/value';
+import { type Static, Type, Value } from '../typebox.ts';
 import { isWaldenError, WaldenError } from '../errors.ts';
 import type { ObjectKey, StorageDriver } from '../../storage-drivers/driver.ts';
 import { objectKey } from '../../storage-drivers/object-key.ts';

@@ -1,5 +1,4 @@
-import { type Static, Type } from 'typebox';
-import { Compile } from 'typebox/compile';
+import { Compile, type Static, Type } from '../typebox.ts';
 import { WaldenError } from '../errors.ts';
 import type { ClusterIdentity, WalFileRecord, WalIndex } from '../../catalog/catalog.ts';
 import type { ObjectKey, Sha256Hex, StorageDriver } from '../../storage-drivers/driver.ts';

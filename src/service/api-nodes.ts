@@ -1,4 +1,4 @@
-import { type Static, Type } from 'typebox';
+import { type Static, Type } from '../typebox.ts';
 import { ErrorBody, LsnText, Moment, Nullable } from './api-parts.ts';
 
 /** The documents of the API about nodes: where the servers of a cluster are, and what each says of itself now. */

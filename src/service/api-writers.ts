@@ -1,4 +1,4 @@
-import { type Static, Type } from 'typebox';
+import { type Static, Type } from '../typebox.ts';
 import { ErrorBody, Moment, Nullable } from './api-parts.ts';
 
 /** The documents that tell which node writes which timeline. Conventions as in api.ts. */

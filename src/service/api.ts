@@ -1,4 +1,4 @@
-import { type Static, Type } from 'typebox';
+import { type Static, Type } from '../typebox.ts';
 import { ErrorBody, LsnText, Moment, Nullable } from './api-parts.ts';
 import { DamagedDocument, VerificationSummary } from './api-proof.ts';
 import { SecondWriterDocument, TimelineWriterDocument } from './api-writers.ts';

@@ -1,4 +1,4 @@
-import { type Static, Type } from 'typebox';
+import { type Static, Type } from '../typebox.ts';
 import { ErrorBody } from './api.ts';
 
 /** What only the service sees of a cluster's surroundings; `walden check` asks for it. */

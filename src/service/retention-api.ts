@@ -1,4 +1,4 @@
-import { type Static, Type } from 'typebox';
+import { type Static, Type } from '../typebox.ts';
 import { JobDocument } from './api.ts';
 
 /** The documents of the HTTP API that are about retention; moments, LSNs and sizes as in api.ts. */

@@ -1,4 +1,4 @@
-import { type Static, Type } from 'typebox';
+import { type Static, Type } from '../typebox.ts';
 import { ErrorBody, LsnText, Nullable } from './api-parts.ts';
 
 /** The documents of `walden wal repair`. */

@@ -1,4 +1,4 @@
-import { type Static, Type } from 'typebox';
+import { type Static, Type } from '../typebox.ts';
 import { Moment, Nullable } from './api-parts.ts';
 import { JobDocument } from './api.ts';
 

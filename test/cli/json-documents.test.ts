@@ -1,6 +1,5 @@
-import { Type, type TSchema } from 'typebox';
-import { Value } from 'typebox/value';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type TSchema, Type, Value } from '../../src/typebox.ts';
 import {
   BackupDocument,
   BackupList,

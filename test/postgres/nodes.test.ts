@@ -4,7 +4,7 @@ import { type AddressInfo, createServer } from 'node:net';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Value } from 'typebox/value';
+import { Value } from '../../src/typebox.ts';
 import { NodeList, type NodeDocument, type NodeListDocument } from '../../src/service/api-nodes.ts';
 import { archiveNow } from '../support/archiving.ts';
 import { type CloneScene, replayed, startCloneScene, streamsFrom } from '../support/cloning.ts';

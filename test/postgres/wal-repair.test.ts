@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
-import { Value } from 'typebox/value';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Value } from '../../src/typebox.ts';
 import type { StatusDocument, WalGapsDocument } from '../../src/service/api.ts';
 import { WalRepairDocument } from '../../src/service/wal-repair-api.ts';
 import { archiveInto, archiveNow, serverTime, switchSegment } from '../support/archiving.ts';

@@ -1,4 +1,4 @@
-import type { Static } from 'typebox';
+import type { Static } from '../../typebox.ts';
 import type { Catalog } from '../../../catalog/catalog.ts';
 import type { ClusterConfig } from '../../config/config.ts';
 import { findGaps, findGapsInside } from '../../wal/gaps.ts';

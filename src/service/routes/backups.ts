@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream';
-import { Type } from 'typebox';
+import { Type } from '../../typebox.ts';
 import type { BackupRecord, ClusterName } from '../../../catalog/catalog.ts';
 import type { BackupRequest as TakenBackup } from '../../backup/backup-deps.ts';
 import { WaldenError } from '../../errors.ts';

@@ -1,4 +1,4 @@
-import { type Static, Type } from 'typebox';
+import { type Static, Type } from '../../typebox.ts';
 import { microsFromDate } from '../../postgres/timestamp.ts';
 import { parseTargetTime } from '../../restore/target-time.ts';
 import { eventDocument } from '../answers/documents.ts';

@@ -1,4 +1,4 @@
-import { Type } from 'typebox';
+import { Type } from '../../typebox.ts';
 import { parseWalName } from '../../postgres/wal-name.ts';
 import { inspection } from '../answers/inspection.ts';
 import type { Server } from '../http-server.ts';

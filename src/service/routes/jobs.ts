@@ -1,4 +1,4 @@
-import { type Static, Type } from 'typebox';
+import { type Static, Type } from '../../typebox.ts';
 import { JobDocument } from '../api.ts';
 import { jobDocument, upcomingDocument } from '../answers/documents.ts';
 import { clusterRoom, type ServiceRooms } from '../rooms.ts';

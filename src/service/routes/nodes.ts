@@ -1,4 +1,4 @@
-import { Type } from 'typebox';
+import { Type } from '../../typebox.ts';
 import { AddNodeRequest, NodeAnswer, NodeList } from '../api-nodes.ts';
 import type { Server } from '../http-server.ts';
 import { listNodes } from '../nodes/list-nodes.ts';

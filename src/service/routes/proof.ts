@@ -1,4 +1,4 @@
-import { Type } from 'typebox';
+import { Type } from '../../typebox.ts';
 import { drillDocument, verifiedObjects } from '../answers/proof.ts';
 import { jobDocument } from '../answers/documents.ts';
 import { DrillRequest, JobDocument } from '../api.ts';

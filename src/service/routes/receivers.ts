@@ -1,4 +1,4 @@
-import { Type } from 'typebox';
+import { Type } from '../../typebox.ts';
 import { WaldenError } from '../../errors.ts';
 import { FollowRequest, ReceiverAnswer, type ReceiverAnswerDocument } from '../api.ts';
 import { receiverDocument } from '../answers/receiver.ts';

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { Type } from 'typebox';
+import { Type } from '../../typebox.ts';
 import { repairRepository } from '../../copy/repair-repository.ts';
 import { syncRepository } from '../../copy/sync-repository.ts';
 import { WaldenError } from '../../errors.ts';

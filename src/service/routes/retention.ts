@@ -1,4 +1,4 @@
-import { Type } from 'typebox';
+import { Type } from '../../typebox.ts';
 import { jobDocument } from '../answers/documents.ts';
 import { planClusterExpiry, startExpiry } from '../expire-cluster.ts';
 import { keepBackup, releaseBackup } from '../hold-backup.ts';

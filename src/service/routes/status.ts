@@ -1,4 +1,4 @@
-import { Type } from 'typebox';
+import { Type } from '../../typebox.ts';
 import { scriptConfig } from '../../config/script-config.ts';
 import { Ping, Status } from '../api.ts';
 import { clusterStatus } from '../answers/status.ts';

@@ -1,4 +1,4 @@
-import { Type } from 'typebox';
+import { Type } from '../../typebox.ts';
 import { jobDocument } from '../answers/documents.ts';
 import { JobDocument } from '../api.ts';
 import type { Server } from '../http-server.ts';

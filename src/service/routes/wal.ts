@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { Type } from 'typebox';
+import { Type } from '../../typebox.ts';
 import { isOfTheSystem, localIoError, WaldenError } from '../../errors.ts';
 import { parseWalName } from '../../postgres/wal-name.ts';
 import { toldNode } from '../../wal/wal-node.ts';

@@ -1,4 +1,4 @@
-import { Type } from 'typebox';
+import { Type } from '../../typebox.ts';
 import { microsFromDate } from '../../postgres/timestamp.ts';
 import { timelineId } from '../../postgres/lsn.ts';
 import { parseNodeText } from '../../wal/wal-node.ts';
