@@ -133,8 +133,8 @@ export class SegmentWalker {
 
   /** Walks whole pages, no more than the area takes. */
   #pages(pages: Uint8Array): void {
-    this.#memory.bytes.set(pages, PAGES_AREA.start);
     const end = PAGES_AREA.start + pages.length;
+    this.#memory.bytes.fill(pages, PAGES_AREA.start, end);
     for (let at = PAGES_AREA.start; at < end && !this.#ended; at += WAL_PAGE_BYTES) {
       this.#page(at);
       this.#offset += WAL_PAGE_BYTES;

@@ -34,10 +34,6 @@ export interface ArchiveOutput {
   readonly storedSha256: Sha256Hex | undefined;
 }
 
-/** Small enough to be still in the processor's cache when it is hashed, after it was walked. */
-const CHUNK_BYTES = 256 * 1024;
-let frameBuffer: Buffer | undefined;
-
 /**
  * Reads once, in bounded memory: each chunk is validated and hashed, each frame compressed. The staged file is whole when
  * this returns, but not fsynced: the disk takes as long as half a compression, and this thread has better things to do. On
@@ -118,30 +114,11 @@ function readFrames(
   take: (chunk: Buffer) => void,
   takeFrame: (frame: Buffer) => void = () => undefined,
 ): number {
-  frameBuffer ??= Buffer.allocUnsafeSlow(FRAME_BYTES);
-  let total = 0;
-  for (;;) {
-    const filled = fillFrame(source, frameBuffer, take);
-    if (filled > 0 || total === 0) takeFrame(frameBuffer.subarray(0, filled));
-    total += filled;
-    if (filled < FRAME_BYTES) return total;
-  }
-}
-
-/** Returns how many bytes there were until the frame was full or the file ended. */
-function fillFrame(source: OpenFileSource, frame: Buffer, take: (chunk: Buffer) => void): number {
-  let filled = 0;
-  for (;;) {
-    const start = filled;
-    const end = Math.min(start + CHUNK_BYTES, frame.length);
-    // A chunk is filled up: the walk wants whole pages.
-    while (filled < end) {
-      const bytes = source.read(frame.subarray(filled, end));
-      if (bytes === 0) break;
-      filled += bytes;
-    }
-    if (filled > start) take(frame.subarray(start, filled));
-    if (filled < end || end === frame.length) return filled;
+  for (let total = 0; ;) {
+    const frame = source.readFrame(take);
+    if (frame.length > 0 || total === 0) takeFrame(frame);
+    total += frame.length;
+    if (frame.length < FRAME_BYTES) return total;
   }
 }
 

@@ -1,16 +1,24 @@
 import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from 'node:fs';
 import { localIoError, systemErrorCode, WaldenError } from '../errors.ts';
-import { copyBytes } from '../platform/copy-bytes.ts';
+import { FRAME_BYTES } from './archive-target.ts';
 
 /** A WAL file as PostgreSQL wrote it: by its path, or its bytes, which stand in shared memory and which nobody changes. */
 export type WalFileSource = string | Uint8Array;
+
+/** Small enough to be still in the processor's cache when it is hashed, after it was walked. */
+const CHUNK_BYTES = 256 * 1024;
+/** One of this thread, for files. */
+let frameBuffer: Buffer | undefined;
 
 /** A source that is being read from its beginning to its end. */
 export interface OpenFileSource {
   /** When it was opened. */
   readonly size: number;
-  /** The next bytes; 0 at the end. @throws LOCAL_IO */
-  read(into: Buffer): number;
+  /**
+   * The next FRAME_BYTES, or what there is until the end; `take` is given each chunk of it as it comes. They are good until the
+   * next call for this or another source. @throws LOCAL_IO
+   */
+  readFrame(take: (chunk: Buffer) => void): Buffer;
   /** That what was read is what it was, and all of it. @throws FORMAT_INVALID */
   assertUnchanged(bytesRead: number): void;
   close(): void;
@@ -42,7 +50,24 @@ class FileSource implements OpenFileSource {
     return this.#before.size;
   }
 
-  read(into: Buffer): number {
+  readFrame(take: (chunk: Buffer) => void): Buffer {
+    const frame = (frameBuffer ??= Buffer.allocUnsafeSlow(FRAME_BYTES));
+    for (let filled = 0; ;) {
+      const start = filled;
+      const end = Math.min(start + CHUNK_BYTES, frame.length);
+      // A chunk is filled up: the walk wants whole pages.
+      while (filled < end) {
+        const bytes = this.#read(frame.subarray(filled, end));
+        if (bytes === 0) break;
+        filled += bytes;
+      }
+      if (filled > start) take(frame.subarray(start, filled));
+      if (filled < end || end === frame.length) return frame.subarray(0, filled);
+    }
+  }
+
+  /** 0 at the end. */
+  #read(into: Buffer): number {
     try {
       return readSync(this.#descriptor, into);
     } catch (error) {
@@ -78,22 +103,22 @@ function openToRead(path: string): number {
 }
 
 class MemorySource implements OpenFileSource {
-  readonly #bytes: Uint8Array;
+  readonly #bytes: Buffer;
   #at = 0;
 
   constructor(bytes: Uint8Array) {
-    this.#bytes = bytes;
+    this.#bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
   get size(): number {
     return this.#bytes.byteLength;
   }
 
-  read(into: Buffer): number {
-    const part = this.#bytes.subarray(this.#at, this.#at + into.length);
-    copyBytes(part, into, 0);
-    this.#at += part.byteLength;
-    return part.byteLength;
+  readFrame(take: (chunk: Buffer) => void): Buffer {
+    const frame = this.#bytes.subarray(this.#at, this.#at + FRAME_BYTES);
+    for (let at = 0; at < frame.length; at += CHUNK_BYTES) take(frame.subarray(at, at + CHUNK_BYTES));
+    this.#at += frame.length;
+    return frame;
   }
 
   assertUnchanged(): void {

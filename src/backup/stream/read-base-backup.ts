@@ -10,6 +10,7 @@ import type {
 import type { BaseBackup } from '../../postgres/replication/base-backup.ts';
 import { ReplicationConnection } from '../../postgres/replication/connection.ts';
 import { assertOwnServer, identifyServer } from '../../postgres/replication/server-identity.ts';
+import { madeForAMoment } from '../../platform/collector.ts';
 import { DONE_BYTES } from '../pack-input.ts';
 import type { UnitHasher } from './hash-thread.ts';
 import { HashedUnits } from './hashed-units.ts';
@@ -196,6 +197,7 @@ class Reading {
     if (!this.#inManifest) {
       const plainBytes = await this.#unpacker.data(bytes);
       Atomics.add(this.#control, DONE_BYTES, BigInt(plainBytes));
+      madeForAMoment(bytes.length);
       return;
     }
     guarded(this.#manifestPath, () => {

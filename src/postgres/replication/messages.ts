@@ -1,56 +1,7 @@
-import { WaldenError } from '../../errors.ts';
-import { type Lsn, lsn } from '../lsn.ts';
-import { type Micros, microsFromPostgres, postgresFromMicros } from '../timestamp.ts';
+import type { Lsn } from '../lsn.ts';
+import { type Micros, postgresFromMicros } from '../timestamp.ts';
 
 /** Messages of the streaming replication protocol (protocol.sgml): big-endian, moments in microseconds since 2000. */
-
-const XLOG_DATA_HEADER_BYTES = 25;
-const KEEPALIVE_BYTES = 18;
-
-/** What comes inside CopyData while WAL is streamed. */
-export type WalMessage =
-  | {
-      readonly kind: 'wal';
-      /** Of the first byte. */
-      readonly start: Lsn;
-      /** Where the server's WAL ended when it sent this. */
-      readonly serverEnd: Lsn;
-      /** By the server's clock. */
-      readonly sentAt: Micros;
-      readonly bytes: Buffer;
-    }
-  | {
-      readonly kind: 'keepalive';
-      readonly serverEnd: Lsn;
-      readonly sentAt: Micros;
-      /** The server will end the connection unless it gets a status soon. */
-      readonly replyRequested: boolean;
-    };
-
-/** @throws SERVER_UNREACHABLE for anything else */
-export function readWalMessage(body: Buffer): WalMessage {
-  const type = body[0];
-  if (type === 0x77 && body.length >= XLOG_DATA_HEADER_BYTES) {
-    return {
-      kind: 'wal',
-      start: lsn(body.readBigUInt64BE(1)),
-      serverEnd: lsn(body.readBigUInt64BE(9)),
-      sentAt: microsFromPostgres(body.readBigInt64BE(17)),
-      bytes: body.subarray(XLOG_DATA_HEADER_BYTES),
-    };
-  }
-  if (type === 0x6b && body.length >= KEEPALIVE_BYTES) {
-    return {
-      kind: 'keepalive',
-      serverEnd: lsn(body.readBigUInt64BE(1)),
-      sentAt: microsFromPostgres(body.readBigInt64BE(9)),
-      replyRequested: body[17] !== 0,
-    };
-  }
-  throw new WaldenError('SERVER_UNREACHABLE', 'PostgreSQL sent something that is neither WAL nor a keepalive', {
-    details: { type, bytes: body.length },
-  });
-}
 
 /** How far a receiver is. */
 export interface ReceiverPosition {

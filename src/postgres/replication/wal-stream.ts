@@ -2,16 +2,8 @@ import { WaldenError } from '../../errors.ts';
 import { formatLsn, type Lsn, parseLsn, type TimelineId, timelineId } from '../lsn.ts';
 import type { Micros } from '../timestamp.ts';
 import type { StreamStart } from './connection.ts';
-import {
-  COPY_DONE,
-  type ReceiverPosition,
-  readColumns,
-  readValues,
-  readWalMessage,
-  simpleQuery,
-  statusUpdate,
-  type WalMessage,
-} from './messages.ts';
+import { COPY_DONE, type ReceiverPosition, readColumns, readValues, simpleQuery, statusUpdate } from './messages.ts';
+import { type WalMessage, WalMessages } from './wal-messages.ts';
 import { serverError, type Wire } from './wire.ts';
 
 /** How long the end of a stream may take that both sides want. */
@@ -38,6 +30,7 @@ export type StreamEvent =
 export class WalStream {
   readonly #wire: Wire;
   readonly #attempted: string;
+  readonly #messages = new WalMessages();
   #inCopy = false;
   /** What the result row said, which may come before anybody asked. */
   #next: NextTimeline | undefined;
@@ -46,6 +39,7 @@ export class WalStream {
   constructor(wire: Wire, { slot, timeline, start }: StreamStart) {
     this.#wire = wire;
     this.#attempted = `unable to stream WAL of timeline ${timeline} from ${formatLsn(start)}`;
+    wire.piecesOfCopyData = true;
     const from = slot === undefined ? '' : `SLOT ${quotedSlot(slot)} `;
     wire.send(simpleQuery(`START_REPLICATION ${from}PHYSICAL ${formatLsn(start)} TIMELINE ${timeline}`));
   }
@@ -60,8 +54,11 @@ export class WalStream {
         case 'W':
           this.#inCopy = true;
           return { kind: 'begun' };
-        case 'd':
-          return readWalMessage(message.body);
+        case 'd': {
+          const event = this.#messages.read(message);
+          if (event !== undefined) return event;
+          break;
+        }
         case 'c':
           return { kind: 'end' };
         case 'T':
@@ -85,6 +82,7 @@ export class WalStream {
 
   /** After `end`, once everything that came is safe. The connection takes commands again then. @throws as `next` */
   async finish(): Promise<NextTimeline | undefined> {
+    this.#wire.piecesOfCopyData = false;
     if (this.#inCopy) this.#wire.send(COPY_DONE);
     for (;;) {
       const message = await this.#wire.receive(END_TIMEOUT_MS);

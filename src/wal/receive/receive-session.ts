@@ -1,7 +1,7 @@
 import { WaldenError } from '../../errors.ts';
 import { formatLsn, type Lsn, lsn, type TimelineId } from '../../postgres/lsn.ts';
 import type { ReplicationConnection } from '../../postgres/replication/connection.ts';
-import type { WalMessage } from '../../postgres/replication/messages.ts';
+import type { WalMessage } from '../../postgres/replication/wal-messages.ts';
 import type { NextTimeline, WalStream } from '../../postgres/replication/wal-stream.ts';
 import { microsFromDate } from '../../postgres/timestamp.ts';
 import {

@@ -5,7 +5,6 @@ import {
   readColumns,
   readErrorFields,
   readValues,
-  readWalMessage,
   statusUpdate,
 } from '../../../../src/postgres/replication/messages.ts';
 
@@ -24,29 +23,6 @@ describe('a standby status update', () => {
   it('may leave open what is flushed', () => {
     const silent = statusUpdate({ written: lsn(2n), flushed: undefined }, micros(946_684_800_000_001), false);
     expect(silent.subarray(14, 22).toString('hex')).toBe('0000000000000000');
-  });
-});
-
-describe('what comes inside CopyData', () => {
-  it('WAL: where it begins, where the server ends, its bytes', () => {
-    const body = Buffer.from(`7700000000030000a000000000030000ff0000000000000001cafe`, 'hex');
-    expect(readWalMessage(body)).toEqual({
-      ...{ kind: 'wal', start: 0x30000a0n, serverEnd: 0x30000ffn, bytes: Buffer.from('cafe', 'hex') },
-      sentAt: 946_684_800_000_001,
-    });
-  });
-
-  it('a keepalive, with and without a question', () => {
-    const body = Buffer.from(`6b00000000030000ff000000000000000101`, 'hex');
-    expect(readWalMessage(body)).toEqual({
-      ...{ kind: 'keepalive', serverEnd: 0x30000ffn, sentAt: 946_684_800_000_001, replyRequested: true },
-    });
-    body[17] = 0;
-    expect(readWalMessage(body)).toMatchObject({ replyRequested: false });
-  });
-
-  it.each(['', '77', '6b00', '7a0000'])('%j is refused', (hex) => {
-    expect(() => readWalMessage(Buffer.from(hex, 'hex'))).toThrow('neither WAL nor a keepalive');
   });
 });
 
