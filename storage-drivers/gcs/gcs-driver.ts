@@ -86,7 +86,7 @@ export class GcsDriver implements StorageDriver {
     try {
       if (body.size > this.#sizes.singlePutBytes) await this.#putInParts(object, body, attempt);
       else {
-        await sendWhole(body, { memory: this.#memory, signal, digests: ['md5'] }, (piece) =>
+        await sendWhole(body, { memory: this.#memory, signal, digests: ['crc32c'] }, (piece) =>
           uploadWhole(this.#client, object, piece, attempt),
         );
       }
@@ -177,7 +177,7 @@ export class GcsDriver implements StorageDriver {
           signal: attempt.signal,
           partBytes: this.#sizes.partBytes,
           concurrency: PARTS_IN_HAND,
-          wholeDigests: ['md5'],
+          wholeDigests: ['crc32c'],
         },
         (part) => upload.send(part),
       );

@@ -15,7 +15,7 @@ export interface NewObject {
 }
 
 /** What is asked about an object that was made. */
-const FIELDS = 'generation,md5Hash,size';
+const FIELDS = 'generation,crc32c,size';
 const CONTENT_TYPE = 'application/octet-stream';
 const JSON_TYPE = 'application/json; charset=UTF-8';
 const PART_RETRIES: RetryPolicy = { retries: 4, firstWaitMs: 200, longestWaitMs: 5_000 };
@@ -26,16 +26,16 @@ const CANCELLED = 499;
 const SESSION_ENDED = [404, 410];
 const NOTHING = Buffer.alloc(0);
 
-/** In one request, whose MD5 the store checks before it shows the object. */
+/** In one request, whose CRC-32C the store checks before it shows the object. */
 export async function uploadWhole(
   client: GcsClient,
   object: NewObject,
   { bytes, digests }: Piece,
   attempt: Attempt,
 ): Promise<void> {
-  const md5Hash = base64Of(digests, 'md5');
+  const crc32c = base64Of(digests, 'crc32c');
   const boundary = randomUUID();
-  const metadata = JSON.stringify({ ...object.metadata, name: object.name, contentType: CONTENT_TYPE, md5Hash });
+  const metadata = JSON.stringify({ ...object.metadata, name: object.name, contentType: CONTENT_TYPE, crc32c });
   const head =
     `--${boundary}\r\ncontent-type: ${JSON_TYPE}\r\n\r\n${metadata}\r\n` +
     `--${boundary}\r\ncontent-type: ${CONTENT_TYPE}\r\n\r\n`;
@@ -51,9 +51,9 @@ export async function uploadWhole(
 }
 
 /**
- * A resumable upload: parts one behind the other, into a session that shows nothing before its last byte came and the MD5
- * of the whole was right. After a failure the store is asked how far it came, so that an answer that was lost does not
- * send anything twice, or takes the object that is there already for somebody else's.
+ * A resumable upload: parts one behind the other, into a session that shows nothing before its last byte came and the CRC-32C
+ * of the whole was right (an MD5 takes five times as long). After a failure the store is asked how far it came, so that an
+ * answer that was lost does not send anything twice, or takes the object that is there already for somebody else's.
  */
 export class ResumableUpload {
   readonly #client: GcsClient;
@@ -107,13 +107,13 @@ export class ResumableUpload {
   }
 
   async #send(part: Part): Promise<void> {
-    const md5 = part.isLast ? base64Of(part.whole, 'md5') : undefined;
+    const crc32c = part.isLast ? base64Of(part.whole, 'crc32c') : undefined;
     let begun = false;
     await retry(
       async () => {
-        const from = begun ? await this.#put(NOTHING, 0, md5) : part.offset;
+        const from = begun ? await this.#put(NOTHING, 0, crc32c) : part.offset;
         begun = true;
-        await this.#sendFrom(from, part, md5);
+        await this.#sendFrom(from, part, crc32c);
       },
       PART_RETRIES,
       { signal: this.#attempt.signal },
@@ -121,20 +121,20 @@ export class ResumableUpload {
   }
 
   /** The store may keep less of a part than it was sent: the rest follows. */
-  async #sendFrom(from: number | 'complete', part: Part, md5: string | undefined): Promise<void> {
+  async #sendFrom(from: number | 'complete', part: Part, crc32c: string | undefined): Promise<void> {
     const end = part.offset + part.length;
     for (let at = from; at !== 'complete';) {
       if (at === end && !part.isLast) return;
       if (at < part.offset || at > end) throw this.#failure(`the store holds ${at} bytes of it`);
-      const next = await this.#put(part.bytes().subarray(at - part.offset), at, md5);
+      const next = await this.#put(part.bytes().subarray(at - part.offset), at, crc32c);
       if (next === at) throw this.#failure(`the store stays at ${at} bytes`);
       at = next;
     }
     if (!part.isLast) throw this.#failure('the store takes a part of it for the whole');
   }
 
-  /** How far the store came; without bytes, only asks. @param md5 of the whole, with its last part */
-  async #put(bytes: Uint8Array, at: number, md5: string | undefined): Promise<number | 'complete'> {
+  /** How far the store came; without bytes, only asks. @param crc32c of the whole, with its last part */
+  async #put(bytes: Uint8Array, at: number, crc32c: string | undefined): Promise<number | 'complete'> {
     const range = bytes.length === 0 ? '*' : `${at}-${at + bytes.length - 1}`;
     const answer = await this.#client.ask(
       {
@@ -142,7 +142,7 @@ export class ResumableUpload {
         url: this.#session,
         headers: {
           'content-range': `bytes ${range}/${this.#size}`,
-          ...(md5 === undefined ? {} : { 'x-goog-hash': `md5=${md5}` }),
+          ...(crc32c === undefined ? {} : { 'x-goog-hash': `crc32c=${crc32c}` }),
         },
         body: [bytes],
       },
@@ -151,19 +151,19 @@ export class ResumableUpload {
     );
     if (SESSION_ENDED.includes(answer.status)) throw this.#failure('the store ended the session of the upload');
     if (answer.status === INCOMPLETE) return bytesHeld(answer);
-    if (md5 !== undefined) await this.#assertWhole(answer, md5);
+    if (crc32c !== undefined) await this.#assertWhole(answer, crc32c);
     return 'complete';
   }
 
-  /** The store was told the MD5, and so should not have got here with other bytes: then they are taken away again. */
-  async #assertWhole(answer: GcsAnswer, md5: string): Promise<void> {
+  /** The store was told it, and so should not have got here with other bytes: then they are taken away again. */
+  async #assertWhole(answer: GcsAnswer, crc32c: string): Promise<void> {
     const made = parsed(answer, this.#attempt);
-    const [md5Hash, generation] = [member(made, 'md5Hash'), member(made, 'generation')];
-    if (md5Hash === md5 || typeof md5Hash !== 'string') return;
+    const [stored, generation] = [member(made, 'crc32c'), member(made, 'generation')];
+    if (stored === crc32c || typeof stored !== 'string') return;
     const url = this.#client.objectUrl(this.#name, { ifGenerationMatch: String(generation) });
     // Another generation, or none, is not what came here.
     await this.#client.ask({ method: 'DELETE', url }, this.#attempt, [204, 404, 412]);
-    throw this.#failure(`the store has other bytes: MD5 ${md5Hash} instead of ${md5}`);
+    throw this.#failure(`the store has other bytes: CRC-32C ${stored} instead of ${crc32c}`);
   }
 
   #failure(fact: string): WaldenError {

@@ -1,7 +1,9 @@
-import { createHash, type Hash } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { WaldenError } from '../../src/errors.ts';
+import { crc32cOf } from '../../src/postgres/crc32c-memory.ts';
 
-export type Algorithm = 'sha256' | 'md5';
+/** `crc32c`: its four bytes, the highest first. */
+export type Algorithm = 'sha256' | 'md5' | 'crc32c';
 
 /** In hex, lower case; those that were asked for. */
 export type Digests = Readonly<Partial<Record<Algorithm, string>>>;
@@ -23,11 +25,11 @@ export interface WantedDigests {
 
 /** Hashes of a body that passes piece by piece, on this thread. */
 export class RunningDigests {
-  readonly #whole: ReadonlyMap<Algorithm, Hash>;
+  readonly #whole: ReadonlyMap<Algorithm, RunningDigest>;
   readonly #each: readonly Algorithm[];
 
   constructor({ whole = [], each = [] }: WantedDigests) {
-    this.#whole = new Map(whole.map((algorithm) => [algorithm, createHash(algorithm)]));
+    this.#whole = new Map(whole.map((algorithm) => [algorithm, begin(algorithm)]));
     this.#each = each;
   }
 
@@ -35,12 +37,43 @@ export class RunningDigests {
   add(bytes: Uint8Array): Digests {
     for (const hash of this.#whole.values()) hash.update(bytes);
     return Object.fromEntries(
-      this.#each.map((algorithm) => [algorithm, createHash(algorithm).update(bytes).digest('hex')]),
+      this.#each.map((algorithm) => {
+        const digest = begin(algorithm);
+        digest.update(bytes);
+        return [algorithm, digest.hex()];
+      }),
     );
   }
 
   /** Those of the whole, once. */
   finish(): Digests {
-    return Object.fromEntries([...this.#whole].map(([algorithm, hash]) => [algorithm, hash.digest('hex')]));
+    return Object.fromEntries([...this.#whole].map(([algorithm, hash]) => [algorithm, hash.hex()]));
+  }
+}
+
+interface RunningDigest {
+  update(bytes: Uint8Array): void;
+  /** Once. */
+  hex(): string;
+}
+
+function begin(algorithm: Algorithm): RunningDigest {
+  if (algorithm === 'crc32c') return new Crc32c();
+  const hash = createHash(algorithm);
+  return {
+    update: (bytes) => void hash.update(bytes),
+    hex: () => hash.digest('hex'),
+  };
+}
+
+class Crc32c implements RunningDigest {
+  #crc = 0;
+
+  update(bytes: Uint8Array): void {
+    this.#crc = crc32cOf(bytes, this.#crc);
+  }
+
+  hex(): string {
+    return (this.#crc >>> 0).toString(16).padStart(8, '0');
   }
 }

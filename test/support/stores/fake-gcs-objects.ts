@@ -91,7 +91,7 @@ export class FakeObjects {
       throw new Refused(400, 'invalid', `Provided MD5 hash does not match calculated MD5 hash "${md5Hash}".`);
     }
     const crc32c = crc32cOf(bytes);
-    if (metadata['crc32c'] !== undefined && metadata['crc32c'] !== crc32c) {
+    if (this.checksHashes && metadata['crc32c'] !== undefined && metadata['crc32c'] !== crc32c) {
       throw new Refused(400, 'invalid', `Provided CRC32C does not match calculated CRC32C "${crc32c}".`);
     }
     this.#generation += 1;
@@ -137,7 +137,8 @@ export class FakeObjects {
   #finish(session: Session, hash: string | undefined): void {
     const { bucket, name, metadata, query, received } = session;
     const [, md5Hash] = /(?:^|,)md5=([^,]+)/.exec(hash ?? '') ?? [];
-    const checks = md5Hash === undefined ? {} : { md5Hash };
+    const [, crc32c] = /(?:^|,)crc32c=([^,]+)/.exec(hash ?? '') ?? [];
+    const checks = { ...(md5Hash === undefined ? {} : { md5Hash }), ...(crc32c === undefined ? {} : { crc32c }) };
     session.finished = this.insert(bucket, name, Buffer.concat(received), { ...metadata, ...checks }, query);
   }
 }
