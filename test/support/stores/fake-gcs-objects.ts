@@ -152,7 +152,8 @@ const CRC32C_TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
 /** Base64 of the big-endian checksum, as in the API's documents. */
 function crc32cOf(bytes: Buffer): string {
   let crc = 0xffffffff;
-  for (const byte of bytes) crc = CRC32C_TABLE[(crc ^ byte) & 0xff]! ^ (crc >>> 8);
+  // By index: with the iterator of the buffer, a benchmark of clients showed little else.
+  for (let at = 0; at < bytes.length; at += 1) crc = CRC32C_TABLE[(crc ^ bytes[at]!) & 0xff]! ^ (crc >>> 8);
   const result = Buffer.alloc(4);
   result.writeUInt32BE((crc ^ 0xffffffff) >>> 0);
   return result.toString('base64');
