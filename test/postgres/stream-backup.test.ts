@@ -178,7 +178,7 @@ describe.each(testedVersions)('a backup over the protocol, of PostgreSQL %i', (v
   }, 180_000);
 
   it.runIf(version === newestVersion)(
-    'of ten thousand small relations takes no more memory than of one that is as large',
+    'of twenty thousand small relations takes no more memory than of ten thousand',
     async () => {
       const { server } = setup;
       const database = await server.value(`select oid from pg_database where datname = 'postgres'`);
@@ -189,19 +189,21 @@ describe.each(testedVersions)('a backup over the protocol, of PostgreSQL %i', (v
         };
         return { record: (await take({}, { onProgress }))[0]!, bytes };
       };
-      // Whatever looks like a relation is sent: 80 MB, of pages that were never used.
-      const names = Array.from({ length: 10_000 }, (_, index) => `base/${database}/${900_000 + index}`);
-      const [first] = names;
-      // As many bytes in one of them, for what any backup of so many takes.
-      writeFileSync(join(server.dataDirectory, first!), Buffer.alloc(names.length * 8192), { mode: 0o600 });
-      const without = await peak();
-      for (const name of names) writeFileSync(join(server.dataDirectory, name), Buffer.alloc(8192), { mode: 0o600 });
+      // Whatever looks like a relation is sent: pages that were never used.
+      const names = Array.from({ length: 20_000 }, (_, index) => `base/${database}/${900_000 + index}`);
+      const make = (some: readonly string[]): void => {
+        for (const name of some) writeFileSync(join(server.dataDirectory, name), Buffer.alloc(8192), { mode: 0o600 });
+      };
+      // Until V8 collects, many leave some MB that one does not: so many are compared with more.
+      make(names.slice(0, 10_000));
+      const fewer = await peak();
+      make(names.slice(10_000));
       const many = await peak();
       for (const name of names) rmSync(join(server.dataDirectory, name));
-      expect(many.bytes - without.bytes).toBeLessThan(64 * 1024 * 1024);
+      expect(many.bytes - fewer.bytes).toBeLessThan(64 * 1024 * 1024);
       const sent = new Set((await entriesOf(repository, many.record)).map(({ path }) => path));
       expect(names.filter((name) => !sent.has(name))).toEqual([]);
-      expect(many.record.facts!.files - without.record.facts!.files).toBeGreaterThanOrEqual(names.length - 1);
+      expect(many.record.facts!.files - fewer.record.facts!.files).toBeGreaterThanOrEqual(10_000);
     },
     180_000,
   );
