@@ -1,19 +1,19 @@
 /**
- * The step of the build behind the compiler: makes one file of each of these modules and of what it imports from packages.
- * They work without it, but slower: every file that a thread loads takes it some tenths of a millisecond.
+ * The step of the build behind the compiler: makes one file of each of these modules and of what it imports from packages, in
+ * the place of what the compiler made of it. They work without it, but slower: every file that a thread loads takes it some
+ * tenths of a millisecond.
  */
 import { fileURLToPath } from 'node:url';
 import { build } from 'rolldown';
 
-const MODULES = ['src/typebox.js'];
+const MODULES = ['src/typebox'];
 
 for (const name of MODULES) {
-  const path = fileURLToPath(new URL(`../dist/${name}`, import.meta.url));
-  // In place, so that nobody need know: what is in one file already stays as it is.
+  // From the source, each time: what stands in dist may be of another version of a package, or of a build that was broken off.
   await build({
-    input: path,
+    input: fileURLToPath(new URL(`../${name}.ts`, import.meta.url)),
     platform: 'node',
     logLevel: 'warn',
-    output: { file: path, format: 'esm', sourcemap: false },
+    output: { file: fileURLToPath(new URL(`../dist/${name}.js`, import.meta.url)), format: 'esm', sourcemap: false },
   });
 }

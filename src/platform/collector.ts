@@ -18,7 +18,11 @@ let shared = 0;
  */
 export function madeForAMoment(bytes: number): void {
   young += bytes;
-  if (young < YOUNG_BYTES) return;
+  if (young >= YOUNG_BYTES) freeMoments();
+}
+
+/** Collects at once what was made for a moment: for a thread that may have nothing to do for long. */
+export function freeMoments(): void {
   young = 0;
   collected({ type: 'minor' });
 }

@@ -1,5 +1,5 @@
 import { parentPort } from 'node:worker_threads';
-import { madeForAMoment } from '../../src/platform/collector.ts';
+import { freeMoments, madeForAMoment } from '../../src/platform/collector.ts';
 import { type Digests, RunningDigests, type WantedDigests } from './digests.ts';
 
 /** The thread behind hash-thread.ts: bodies by number, each with its hashes so far. */
@@ -30,13 +30,15 @@ function answer(request: HashRequest): Digests | undefined {
       bodies.set(request.body, new RunningDigests(request.wanted));
       return undefined;
     case 'add':
-      // Memory that nobody else has any more stays as long as this thread has a message with it, and it makes hardly any garbage.
+      // Memory that nobody else has any more stays as long as a message with it was not collected, and there is hardly any
+      // garbage here that would make V8 collect.
       madeForAMoment(request.length);
       return known(request.body).add(new Uint8Array(request.memory, request.offset, request.length));
     case 'finish':
       return known(request.body).finish();
     case 'forget':
       bodies.delete(request.body);
+      freeMoments();
       return undefined;
   }
 }

@@ -199,7 +199,7 @@ export function storeUnderStrain(kind: StoreKindUnderTest): void {
       });
       expect([...codes]).toEqual(['STORAGE_UNAVAILABLE']);
       scene.way.clear();
-      await until(() => used() < before + 24 * MEBIBYTE, {
+      await until(() => used() < before + 8 * MEBIBYTE, {
         what: 'the memory to be free',
         explain: () => `${before} before, ${used()} now`,
       });

@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads';
-import { WaldenError } from '../../errors.ts';
+import { type ErrorDocument, errorFromDocument, WaldenError } from '../../errors.ts';
 import type { FileDigest, HashRange } from './unit-hash.ts';
 
 const YOUNG_GENERATION_MB = 2;
@@ -15,8 +15,15 @@ export interface HashWork {
   readonly ranges: readonly HashRange[];
 }
 
+export type FromHasher =
+  | { readonly kind: 'hashed'; readonly digests: readonly FileDigest[] }
+  | { readonly kind: 'failed'; readonly error: ErrorDocument };
+
 export interface UnitHasher {
-  /** The digests of the files that end in this room. Rooms are hashed in the order in which they are given. @throws INTERNAL */
+  /**
+   * The digests of the files that end in this room. Rooms are hashed in the order in which they are given.
+   * @throws INTERNAL, LOCAL_IO
+   */
   hash(work: HashWork): Promise<readonly FileDigest[]>;
 }
 
@@ -34,24 +41,27 @@ export class HashThread implements UnitHasher {
   readonly #waiting: Waiting[] = [];
   #failure: WaldenError | undefined;
 
-  /** `failed` is told when the thread ends by itself. */
+  /** `failed` is told, once, why nothing is hashed any more. */
   constructor(setup: HashSetup, failed: (error: WaldenError) => void) {
     this.#worker = new Worker(new URL('./hash-worker.js', import.meta.url), {
       workerData: setup,
       resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },
     });
-    const fail = (reason: string, cause?: Error): void => {
+    const fail = (error: WaldenError): void => {
       if (this.#failure !== undefined) return;
-      this.#failure = new WaldenError('INTERNAL', `the thread that hashes the base backup ${reason}`, { cause });
-      for (const { reject } of this.#waiting.splice(0)) reject(this.#failure);
-      failed(this.#failure);
+      this.#failure = error;
+      for (const { reject } of this.#waiting.splice(0)) reject(error);
+      failed(error);
     };
-    this.#worker.on('message', (digests: readonly FileDigest[]) => this.#waiting.shift()?.resolve(digests));
+    this.#worker.on('message', (message: FromHasher) => {
+      if (message.kind === 'failed') fail(errorFromDocument(message.error));
+      else this.#waiting.shift()?.resolve(message.digests);
+    });
     this.#worker.once('error', (cause) => {
-      fail(`failed: ${cause.message}`, cause);
+      fail(new WaldenError('INTERNAL', `the thread that hashes the base backup failed: ${cause.message}`, { cause }));
     });
     this.#worker.once('exit', () => {
-      fail('ended without a word');
+      fail(new WaldenError('INTERNAL', 'the thread that hashes the base backup ended without a word'));
     });
   }
 

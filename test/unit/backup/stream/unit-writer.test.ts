@@ -84,9 +84,10 @@ describe('units of a base backup', () => {
       const hashes = new Map<string, string>();
       const queue = new RoomQueue(rooms);
       const hasher = new HashThread({ rooms: rooms.map(({ bytes }) => bytes) }, () => undefined);
+      const received = new ReceivedFiles(join(directory, 'received'));
       const units = new HashedUnits({
         hasher,
-        received: new ReceivedFiles(join(directory, 'received')),
+        received,
         hand: (unit) => {
           const text = Buffer.from(rooms[unit.room]!.text, 0, unit.textBytes).toString('utf8');
           const { members, part } = JSON.parse(text) as UnitContents;
@@ -119,6 +120,7 @@ describe('units of a base backup', () => {
       }
       await units.end(filler.finish());
       await hasher.end();
+      received.close();
       await Promise.all(adding);
       expect(hashes).toEqual(expected);
       expect(files).toBe(4 * sizes.length);
