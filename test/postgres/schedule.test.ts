@@ -95,6 +95,10 @@ describe('a service with schedules', () => {
       serviceSettings: [`metrics_listen = "127.0.0.1:${port}"`, `metrics_token_file = "${tokenFile}"`],
       clusterSettings: ['backup_source = "stream"'],
     });
+    // The schedule comes after it: a backup of a server that does not archive would be refused, and count as failed.
+    await walden.start();
+    await archiveInto(server, walden);
+    await walden.stop();
     const told = join(directory, 'told');
     const program = join(directory, 'tell');
     writeFileSync(
@@ -117,7 +121,6 @@ describe('a service with schedules', () => {
       `secret_file = "${secretFile(directory, 'secret', SECRET)}"`,
     ]);
     await walden.start();
-    await archiveInto(server, walden);
     const ids = await until(
       async () => {
         const { backups } = (await walden.json('list', 'main')) as BackupListDocument;
@@ -197,6 +200,8 @@ describe('a service with schedules', () => {
     expect(
       metrics.value('walden_jobs_total', { kind: 'backup', cluster: 'main', state: 'done' }),
     ).toBeGreaterThanOrEqual(2);
+    const failed = (await eventsOf(walden)).filter(({ kind }) => kind === 'job-failed');
+    expect(failed).toEqual([]);
     expect(metrics.value('walden_jobs_total', { kind: 'backup', cluster: 'main', state: 'failed' })).toBe(0);
     // The socket tells the same, without a token: who may use it may do more.
     const own = await ask({ socketPath: join(walden.directory, 'walden.sock') });
