@@ -8,6 +8,7 @@ import {
   segmentNumberOfName,
   type WalFileName,
 } from '../../postgres/wal-name.ts';
+import { CommitGroups } from './commit-groups.ts';
 import { OPEN_PARTIAL, PARTIAL_MODE, type ReceiveSpool } from './receive-spool.ts';
 
 /** No more is taken while so much waits to be written: what waits long grows old, and costs V8's collector more than the writing. */
@@ -50,7 +51,7 @@ interface OpenSegment {
 
 /**
  * Writes streamed WAL into the segments of the spool: while one piece is written to the disk the next ones gather, and then all
- * of them are written at once. The file is open with O_DSYNC: a write that succeeds is on the disk.
+ * of them are written at once, perhaps with those that are about to come (CommitGroups). The file is open with O_DSYNC: a write that succeeds is on the disk.
  *
  * A session begins with the segment it was cut off in, from that segment's start, and everything is written once more: what
  * an earlier one left is neither believed nor cut off. Bytes that were never synced are overwritten, and so are those whose
@@ -66,6 +67,9 @@ export class SegmentWriter {
   #segment: OpenSegment | undefined;
   #working: Promise<void> | undefined;
   #batch: Promise<void> | undefined;
+  readonly #groups = new CommitGroups();
+  /** Tells who waits for more that more has come. */
+  #came: (() => void) | undefined;
   #failure: WaldenError | undefined;
 
   constructor(place: SegmentWriterPlace, events: SegmentWriterEvents) {
@@ -124,6 +128,7 @@ export class SegmentWriter {
     if (this.#failure !== undefined || bytes.length === 0) return;
     this.#waiting.push(bytes);
     this.#waitingBytes += bytes.length;
+    this.#came?.();
     this.#working ??= this.#work();
   }
 
@@ -154,8 +159,11 @@ export class SegmentWriter {
   async #work(): Promise<void> {
     try {
       while (this.#waitingBytes > 0) {
+        await this.#gather();
+        const began = performance.now();
         this.#batch = this.#writeBatch();
         await this.#batch;
+        this.#groups.wrote(performance.now() - began, this.#waitingBytes > 0);
       }
     } catch (error) {
       this.#failure = toWaldenError(error);
@@ -165,6 +173,29 @@ export class SegmentWriter {
     } finally {
       this.#working = undefined;
     }
+  }
+
+  /** Waits for more where that is worth it: commits that wait for the disk are then written together. */
+  async #gather(): Promise<void> {
+    while (this.#waitingBytes < SMALL_BATCH_BYTES) {
+      const { waitMs } = this.#groups;
+      if (waitMs === undefined) return;
+      this.#groups.waited(await this.#moreWithin(waitMs));
+    }
+  }
+
+  #moreWithin(milliseconds: number): Promise<boolean> {
+    return new Promise((resolve) => {
+      const end = (came: boolean): void => {
+        clearTimeout(timer);
+        this.#came = undefined;
+        resolve(came);
+      };
+      const timer = setTimeout(end, milliseconds, false);
+      this.#came = () => {
+        end(true);
+      };
+    });
   }
 
   /** As much as waits, up to the end of the segment: written to the disk, told. */

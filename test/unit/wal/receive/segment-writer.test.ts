@@ -10,50 +10,17 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
-import { isWaldenError, type WaldenError } from '../../../../src/errors.ts';
-import { type Lsn, lsn, type TimelineId } from '../../../../src/postgres/lsn.ts';
-import { segmentBytes, type WalFileName } from '../../../../src/postgres/wal-name.ts';
+import { describe, expect, it, vi } from 'vitest';
+import { isWaldenError } from '../../../../src/errors.ts';
+import { type TimelineId } from '../../../../src/postgres/lsn.ts';
+import { type WalFileName } from '../../../../src/postgres/wal-name.ts';
 import { ReceiveSpool } from '../../../../src/wal/receive/receive-spool.ts';
 import { SegmentWriter } from '../../../../src/wal/receive/segment-writer.ts';
 import { fsyncError, spyOnWritev } from '../../../support/fsync-calls.ts';
 import { newDirectory } from '../../../support/sandbox.ts';
-
-const SIZE = segmentBytes(1 << 20);
-const START = lsn(5n * BigInt(SIZE));
-const FIFTH = '000000010000000000000005' as WalFileName;
-const SIXTH = '000000010000000000000006' as WalFileName;
-
-interface Setup {
-  readonly spool: ReceiveSpool;
-  readonly writer: SegmentWriter;
-  readonly flushed: Lsn[];
-  readonly finished: WalFileName[];
-  readonly kept: string[];
-  readonly failures: WaldenError[];
-}
-
-async function setUp(directory = newDirectory('spool')): Promise<Setup> {
-  const spool = new ReceiveSpool(directory);
-  await spool.open();
-  const seen = {
-    flushed: [] as Lsn[],
-    finished: [] as WalFileName[],
-    kept: [] as string[],
-    failures: [] as WaldenError[],
-  };
-  const writer = new SegmentWriter(
-    { spool, timeline: 1 as TimelineId, segmentBytes: SIZE, start: START },
-    {
-      flushed: (position) => seen.flushed.push(position),
-      finished: (name) => seen.finished.push(name),
-      differed: (_segment, path) => seen.kept.push(path),
-      failed: (error) => seen.failures.push(error),
-    },
-  );
-  return { spool, writer, ...seen };
-}
+import { FIFTH, SIXTH, SIZE, START, startWriting } from '../../../support/segment-writing.ts';
 
 /** Pieces as a stream brings them: of any length, some longer than a segment would be from there on. */
 function appendInPieces(writer: SegmentWriter, bytes: Buffer, lengths: readonly number[]): void {
@@ -86,7 +53,7 @@ describe('writing received WAL', () => {
     const lengths = fc.array(fc.integer({ min: 1, max: 400_000 }), { maxLength: 12 });
     await fc.assert(
       fc.asyncProperty(lengths, async (pieces) => {
-        const { spool, writer, flushed, finished } = await setUp();
+        const { spool, writer, flushed, finished } = await startWriting();
         appendInPieces(writer, wal, pieces);
         await writer.drained();
         await writer.close();
@@ -122,7 +89,7 @@ describe('writing received WAL', () => {
   });
 
   it('begins a segment that was cut off anew, and cuts nothing off before the same bytes have come', async () => {
-    const { spool, writer, kept } = await setUp();
+    const { spool, writer, kept } = await startWriting();
     writeFileSync(spool.partialPath(FIFTH), wal.subarray(0, 300_000));
     writer.append(wal.subarray(0, 100_000));
     await writer.drained();
@@ -133,7 +100,7 @@ describe('writing received WAL', () => {
   });
 
   it('lets what an earlier session left be used as long as the same bytes come, and no more than is safe', async () => {
-    const { spool, writer } = await setUp();
+    const { spool, writer } = await startWriting();
     writeFileSync(spool.partialPath(FIFTH), wal.subarray(0, 300_000));
     // Nothing was taken yet: whoever reads the file gets what is there.
     expect(writer.usableBytes(FIFTH)).toBeUndefined();
@@ -152,7 +119,7 @@ describe('writing received WAL', () => {
   });
 
   it('leaves nothing of an earlier session behind other bytes, which it would seem to follow', async () => {
-    const { spool, writer, kept } = await setUp();
+    const { spool, writer, kept } = await startWriting();
     const old = Buffer.from(wal.subarray(0, 300_000));
     old[150_000] = (old[150_000] ?? 0) ^ 1;
     writeFileSync(spool.partialPath(FIFTH), old);
@@ -170,7 +137,7 @@ describe('writing received WAL', () => {
   it('never loses what is the same before other bytes: it may have been acknowledged', async () => {
     const spy = await spyOnWritev();
     try {
-      const { spool, writer, failures } = await setUp();
+      const { spool, writer, failures } = await startWriting();
       const old = Buffer.from(wal.subarray(0, 300_000));
       old[150_000] = (old[150_000] ?? 0) ^ 1;
       writeFileSync(spool.partialPath(FIFTH), old);
@@ -187,7 +154,7 @@ describe('writing received WAL', () => {
   });
 
   it('keeps a copy of what is there when other bytes come', async () => {
-    const { spool, writer, kept } = await setUp();
+    const { spool, writer, kept } = await startWriting();
     const old = Buffer.from(wal.subarray(0, 300_000));
     old[250_000] = (old[250_000] ?? 0) ^ 1;
     writeFileSync(spool.partialPath(FIFTH), old);
@@ -206,7 +173,7 @@ describe('writing received WAL', () => {
   it('says that bytes are safe when they are on the disk, and writes at once what gathered meanwhile', async () => {
     const spy = await spyOnWritev();
     try {
-      const { spool, writer, flushed } = await setUp();
+      const { spool, writer, flushed } = await startWriting();
       let end = (): void => undefined;
       const begun = new Promise<void>((resolve) => {
         spy.mockImplementationOnce(async (pieces) => {
@@ -231,11 +198,50 @@ describe('writing received WAL', () => {
     }
   });
 
+  it('waits for what usually comes next, and writes it together with what is there', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    const spy = await spyOnWritev();
+    try {
+      const { spool, writer, flushed } = await startWriting();
+      // Twice the second one comes while the first is written.
+      for (const at of [0, 2000]) {
+        spy.mockImplementationOnce((pieces) => {
+          writer.append(wal.subarray(at + 1000, at + 2000));
+          const bytesWritten = pieces.reduce((sum, { byteLength }) => sum + byteLength, 0);
+          return Promise.resolve({ bytesWritten, buffers: [...pieces] });
+        });
+        writer.append(wal.subarray(at, at + 1000));
+        await writer.drained();
+      }
+      expect(spy).toHaveBeenCalledTimes(4);
+      spy.mockClear();
+      writer.append(wal.subarray(4000, 5000));
+      for (let i = 0; i < 3; i += 1) await setImmediate();
+      expect(spy).not.toHaveBeenCalled();
+      writer.append(wal.subarray(5000, 6000));
+      await writer.drained();
+      expect(flushed.at(-1)).toBe(START + 6000n);
+      expect(spy).toHaveBeenCalledTimes(1);
+      // When nothing comes it is written all the same, without anybody's doing.
+      writer.append(wal.subarray(6000, 7000));
+      for (let i = 0; i < 3; i += 1) await setImmediate();
+      expect(spy).toHaveBeenCalledTimes(1);
+      await vi.advanceTimersByTimeAsync(20);
+      await writer.drained();
+      expect(flushed.at(-1)).toBe(START + 7000n);
+      await writer.close();
+      expect(readFileSync(spool.partialPath(FIFTH)).subarray(4000).equals(wal.subarray(4000, 7000))).toBe(true);
+    } finally {
+      spy.mockRestore();
+      vi.useRealTimers();
+    }
+  });
+
   it('believes nothing after a write that failed, but writes everything anew', async () => {
     const spy = await spyOnWritev();
     const directory = newDirectory('spool');
     try {
-      const first = await setUp(directory);
+      const first = await startWriting(directory);
       first.writer.append(wal.subarray(0, 1000));
       await first.writer.drained();
       spy.mockImplementationOnce(() => Promise.reject(fsyncError()));
@@ -244,7 +250,7 @@ describe('writing received WAL', () => {
       await first.writer.close();
       expect(first.flushed).toEqual([START + 1000n]);
       spy.mockClear();
-      const second = await setUp(directory);
+      const second = await startWriting(directory);
       second.writer.append(wal.subarray(0, 3000));
       await second.writer.drained();
       const writes = spy.mock.calls.map(([pieces, position]) => ({
@@ -262,7 +268,7 @@ describe('writing received WAL', () => {
   });
 
   it('lets the file grow ahead of small pieces by zeros, and leaves none behind', async () => {
-    const { spool, writer } = await setUp();
+    const { spool, writer } = await startWriting();
     writer.append(wal.subarray(0, 1000));
     await writer.drained();
     const grown = readFileSync(spool.partialPath(FIFTH));
@@ -276,7 +282,7 @@ describe('writing received WAL', () => {
   });
 
   it('takes zeros that a killed service had written ahead for no difference', async () => {
-    const { spool, writer, kept } = await setUp();
+    const { spool, writer, kept } = await startWriting();
     writeFileSync(spool.partialPath(FIFTH), Buffer.concat([wal.subarray(0, 2000), Buffer.alloc(SIZE - 2000)]));
     writer.append(wal.subarray(0, 1000));
     await writer.drained();
@@ -292,7 +298,7 @@ describe('writing received WAL', () => {
   });
 
   it('never cuts off zeros that it found: a commit record ends with one, and may have been acknowledged', async () => {
-    const { spool, writer } = await setUp();
+    const { spool, writer } = await startWriting();
     const old = Buffer.concat([wal.subarray(0, 300_000), Buffer.alloc(8)]);
     writeFileSync(spool.partialPath(FIFTH), old);
     writer.append(wal.subarray(0, 100_000));
@@ -303,7 +309,7 @@ describe('writing received WAL', () => {
   });
 
   it('a disk that refuses ends it: what was not written is never said to be safe', async () => {
-    const { spool, writer, flushed, failures } = await setUp();
+    const { spool, writer, flushed, failures } = await startWriting();
     writer.append(wal.subarray(0, 1000));
     await writer.drained();
     // Its place is taken by something that no segment can be moved onto.
@@ -322,7 +328,7 @@ describe('writing received WAL', () => {
 
 describe('the spool of the receiver', () => {
   it('tells its whole files and its partial ones apart, and sweeps what was staged', async () => {
-    const { spool } = await setUp();
+    const { spool } = await startWriting();
     await spool.store('00000002.history' as WalFileName, Buffer.from('1\t0/5000000\tno reason\n'));
     writeFileSync(spool.partialPath(SIXTH), 'bytes');
     writeFileSync(spool.finishedPath(FIFTH), 'bytes');
@@ -334,7 +340,7 @@ describe('the spool of the receiver', () => {
   });
 
   it('can be listed while segments are finished', async () => {
-    const { spool } = await setUp();
+    const { spool } = await startWriting();
     for (let round = 0; round < 200; round += 1) {
       writeFileSync(spool.partialPath(FIFTH), 'bytes');
       const [listed] = await Promise.all([spool.partials(), spool.finish(FIFTH)]);
@@ -344,7 +350,7 @@ describe('the spool of the receiver', () => {
   });
 
   it('keeps a whole segment that waits when it comes once more', async () => {
-    const { spool } = await setUp();
+    const { spool } = await startWriting();
     await spool.store(FIFTH, Buffer.from('bytes'));
     writeFileSync(spool.partialPath(FIFTH), 'bytes');
     await spool.finish(FIFTH);
@@ -356,7 +362,7 @@ describe('the spool of the receiver', () => {
   });
 
   it('never writes over what is kept', async () => {
-    const { spool } = await setUp();
+    const { spool } = await startWriting();
     const kept: string[] = [];
     for (const text of ['one', 'two']) {
       writeFileSync(spool.partialPath(FIFTH), text);
@@ -367,7 +373,7 @@ describe('the spool of the receiver', () => {
   });
 
   it('a file that has no name of WAL is told, not passed over', async () => {
-    const { spool } = await setUp();
+    const { spool } = await startWriting();
     mkdirSync(join(spool.directory, 'done', 'notes'));
     await expect(spool.finished()).rejects.toMatchObject({ code: 'FORMAT_INVALID' });
   });
