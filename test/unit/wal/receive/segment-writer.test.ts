@@ -199,14 +199,15 @@ describe('writing received WAL', () => {
   });
 
   it('waits for what usually comes next, and writes it together with what is there', async () => {
-    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
     const spy = await spyOnWritev();
     try {
       const { spool, writer, flushed } = await startWriting();
-      // Twice the second one comes while the first is written.
+      // Twice the second one comes while the first is written, to a slow disk.
       for (const at of [0, 2000]) {
         spy.mockImplementationOnce((pieces) => {
           writer.append(wal.subarray(at + 1000, at + 2000));
+          vi.advanceTimersByTime(100);
           const bytesWritten = pieces.reduce((sum, { byteLength }) => sum + byteLength, 0);
           return Promise.resolve({ bytesWritten, buffers: [...pieces] });
         });
