@@ -31,19 +31,6 @@ export function crc32cMemory(): Crc32cMemory {
   return memory;
 }
 
-/** CRC-32C of any bytes, going on from `crc`: 0 at the beginning; as a signed number. @throws LOCAL_IO */
-export function crc32cOf(bytes: Uint8Array, crc: number): number {
-  const { bytes: area, crcOfBytes } = crc32cMemory();
-  let sum = crc;
-  for (let at = 0; at < bytes.byteLength; at += PAGES_AREA.bytes) {
-    const part = bytes.subarray(at, at + PAGES_AREA.bytes);
-    // `set` copies what stands in shared memory in small steps (V8 sees to it that no number is seen half-written); `fill` does not.
-    area.fill(part, PAGES_AREA.start, PAGES_AREA.start + part.byteLength);
-    sum = crcOfBytes(PAGES_AREA.start, PAGES_AREA.start + part.byteLength, sum);
-  }
-  return sum;
-}
-
 function create(): Crc32cMemory {
   const wasm = createMemory(MEMORY_BYTES);
   const words = new Int32Array(wasm.buffer);

@@ -4,8 +4,8 @@ const TABLE = crcTables().subarray(0, 256);
 
 /**
  * CRC-32C (Castagnoli), PostgreSQL's checksum of WAL records and of pg_control. Of bytes [start, end), going on from `crc`:
- * the value of what came before, 0 at the beginning. Byte by byte, for small things: what is large or many is summed in
- * crc32c-memory.ts.
+ * the value of what came before, 0 at the beginning. Byte by byte, for small things: WAL is summed in crc32c-memory.ts, and
+ * what is large in crc32c-bytes.ts.
  */
 export function crc32c(bytes: Uint8Array, start = 0, end = bytes.length, crc = 0): number {
   let inverted = ~crc;

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { WaldenError } from '../../src/errors.ts';
-import { crc32cOf } from '../../src/postgres/crc32c-memory.ts';
+import { crc32cOf } from '../../src/postgres/crc32c-bytes.ts';
 
 /** `crc32c`: its four bytes, the highest first. */
 export type Algorithm = 'sha256' | 'md5' | 'crc32c';

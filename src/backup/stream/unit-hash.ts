@@ -1,6 +1,6 @@
 import { createHash, type Hash } from 'node:crypto';
 import type { Sha256Hex } from '../../../storage-drivers/driver.ts';
-import { crc32cOf } from '../../postgres/crc32c-memory.ts';
+import { crc32cOf } from '../../postgres/crc32c-bytes.ts';
 
 /** Bytes of one file in a room, from `start` to `end`. What a file has in several rooms is given in its order. */
 export interface HashRange {

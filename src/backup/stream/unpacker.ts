@@ -1,5 +1,5 @@
 import { WaldenError } from '../../errors.ts';
-import { crc32cOf } from '../../postgres/crc32c-memory.ts';
+import { crc32cOf } from '../../postgres/crc32c-bytes.ts';
 import type { ServerTablespace } from '../../postgres/replication/base-backup-messages.ts';
 import { StreamDecompressor } from '../../repository/codec.ts';
 import { isEntryPath } from '../../repository/manifest.ts';

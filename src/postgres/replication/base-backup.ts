@@ -15,11 +15,12 @@ export class BaseBackup {
     this.#wire = wire;
     this.#messages = new BaseBackupMessages(serverVersion, 'unable to take a base backup');
     wire.piecesOfCopyData = true;
+    wire.reusesMemory = true;
     wire.send(simpleQuery(baseBackupCommand(serverVersion, options)));
   }
 
   /**
-   * What has come, in order; it may be nothing that matters. What is not asked for stays with the server, but for some MB.
+   * What has come, in order, good until the next call; it may be nothing that matters. What is not asked for stays with the server, but for some MB.
    * @throws SERVER_QUERY when the server refuses, SERVER_UNREACHABLE when it is lost or nothing comes in this time
    */
   async next(timeoutMs: number): Promise<readonly BaseBackupEvent[]> {
@@ -32,7 +33,10 @@ export class BaseBackup {
     for (const message of messages) {
       const event = this.#messages.read(message);
       if (event === undefined) continue;
-      if (event.kind === 'done') this.#wire.piecesOfCopyData = false;
+      if (event.kind === 'done') {
+        this.#wire.piecesOfCopyData = false;
+        this.#wire.reusesMemory = false;
+      }
       events.push(event);
     }
     return events;

@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import pg, { type ClientConfig } from 'pg';
 import { WaldenError } from '../../errors.ts';
 import { type Lsn, parseLsn, type SystemIdentifier, systemIdentifier, type TimelineId, timelineId } from '../lsn.ts';
@@ -6,6 +7,7 @@ import { type Micros, micros } from '../timestamp.ts';
 import { BaseBackup, type BaseBackupOptions } from './base-backup.ts';
 import { readColumns, readValues, simpleQuery } from './messages.ts';
 import { uploadManifest } from './upload-manifest.ts';
+import { ReadMemory, socketReadingInto } from './read-memory.ts';
 import { quotedSlot, WalStream } from './wal-stream.ts';
 import { serverError, Wire } from './wire.ts';
 
@@ -54,10 +56,12 @@ export class ReplicationConnection {
   /** @throws SERVER_UNREACHABLE, which never repeats a password */
   static async open(config: ClientConfig): Promise<ReplicationConnection> {
     // The server takes no notice of the database; passwords are looked for under this name, as libpq does.
-    const client = await connect({ ...config, replication: 'true', database: 'replication' } as ClientConfig);
+    const memory = new ReadMemory();
+    const stream = (): Socket => socketReadingInto(memory);
+    const client = await connect({ ...config, stream, replication: 'true', database: 'replication' } as ClientConfig);
     const socket = client.connection.stream;
     for (const listener of socket.listeners('data')) socket.removeListener('data', listener as () => void);
-    return new ReplicationConnection(new Wire(socket), config);
+    return new ReplicationConnection(new Wire(socket, memory), config);
   }
 
   /** @throws SERVER_UNREACHABLE, SERVER_QUERY, as every command here */

@@ -3,7 +3,7 @@ import { WaldenError } from '../../errors.ts';
 /** One message of the server: its type, a letter, and what stands behind the length. */
 export interface BackendMessage {
   readonly type: string;
-  /** May be kept: nobody writes into it any more. */
+  /** May be kept: nobody writes into it any more, unless it is a piece and the chunks are written over. */
   readonly body: Buffer;
   /** Set where the body is not the beginning of its message: only in pieces of CopyData. */
   readonly continues?: true;
@@ -16,12 +16,14 @@ const COPY_DATA = 0x64;
 const MAX_BODY_BYTES = 16 * 1024 * 1024;
 
 /**
- * Cuts what a socket brings into messages, wherever the pieces end. The chunks themselves must never be written into again:
- * a message that lies within one is a part of it.
+ * Cuts what a socket brings into messages, wherever the pieces end. A message that lies within a chunk is a part of it, unless
+ * bodies are copied: else the chunks must never be written into again.
  */
 export class FrameReader {
   /** Whether CopyData is given in pieces, as the chunks have it: then nothing of it is copied. Set it between messages. */
   piecesOfCopyData = false;
+  /** Whether the chunks will be written over: then only pieces of CopyData are parts of them. */
+  copiesBodies = false;
   readonly #header = Buffer.alloc(HEADER_BYTES);
   #headerBytes = 0;
   /** Of a message whose end has not come yet. */
@@ -66,7 +68,8 @@ export class FrameReader {
   /** @returns where the chunk goes on */
   #takeBody(chunk: Buffer, at: number, length: number, messages: BackendMessage[]): number {
     if (this.#body === undefined && chunk.length - at >= length) {
-      messages.push(this.#message(chunk.subarray(at, at + length)));
+      const body = chunk.subarray(at, at + length);
+      messages.push(this.#message(this.copiesBodies ? Buffer.from(body) : body));
       return at + length;
     }
     this.#body ??= Buffer.allocUnsafeSlow(length);

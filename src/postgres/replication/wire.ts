@@ -2,10 +2,13 @@ import type { Duplex } from 'node:stream';
 import { toWaldenError, WaldenError } from '../../errors.ts';
 import { type BackendMessage, FrameReader } from './frame-reader.ts';
 import { readErrorFields, TERMINATE } from './messages.ts';
+import type { ReadMemory } from './read-memory.ts';
 
 /** Above the first nothing more is read from the socket until what waits is below the second. */
 const PAUSE_BYTES = 2 * 1024 * 1024;
 const RESUME_BYTES = 512 * 1024;
+/** What waits, with the heads of its messages, and what one read brings more. */
+const REUSED_BYTES = PAUSE_BYTES + 512 * 1024;
 const CLOSE_TIMEOUT_MS = 2_000;
 
 interface Waiter {
@@ -16,14 +19,17 @@ interface Waiter {
 /** The messages of a connection, one after the other, for one reader. What nobody has read yet is bounded. */
 export class Wire {
   readonly #socket: Duplex;
+  readonly #memory: ReadMemory;
   readonly #frames = new FrameReader();
   #queue: BackendMessage[] = [];
   #queuedBytes = 0;
   #waiter: Waiter | undefined;
   #failure: WaldenError | undefined;
 
-  constructor(socket: Duplex) {
+  /** @param memory that the socket reads into, unless there is TLS */
+  constructor(socket: Duplex, memory: ReadMemory) {
     this.#socket = socket;
+    this.#memory = memory;
     socket.on('data', this.#read);
     socket.on('error', (error) => {
       this.fail(lost(error.message));
@@ -37,6 +43,15 @@ export class Wire {
   /** See FrameReader: from the next message on. */
   set piecesOfCopyData(are: boolean) {
     this.#frames.piecesOfCopyData = are;
+  }
+
+  /**
+   * Whether what `receiveAll` gives is good until it is called again, and may be written over then: nothing is made for each
+   * read. Nobody calls `receive` meanwhile.
+   */
+  set reusesMemory(does: boolean) {
+    this.#memory.reuse(does ? REUSED_BYTES : undefined);
+    this.#frames.copiesBodies = does;
   }
 
   /** @throws SERVER_UNREACHABLE when the connection is lost */
@@ -90,6 +105,7 @@ export class Wire {
 
   /** All that has come and not been given yet, at least one; none only when none comes in this time. @throws as `receive` */
   async receiveAll(timeoutMs: number): Promise<readonly BackendMessage[]> {
+    this.#memory.turn();
     if (this.#queue.length === 0) {
       const first = await this.#nextToArrive(timeoutMs);
       return first === undefined ? [] : [first];

@@ -33,6 +33,22 @@ describe('messages of a replication connection', () => {
     );
   });
 
+  it('stay the same when the pieces are written over, where bodies are copied', () => {
+    fc.assert(
+      fc.property(fc.array(message, { maxLength: 20 }), fc.array(fc.nat(), { maxLength: 60 }), (messages, places) => {
+        const reader = new FrameReader();
+        reader.copiesBodies = true;
+        const found = cut(Buffer.concat(messages.map(written)), places).flatMap((piece) => {
+          const ended = reader.feed(piece);
+          piece.fill(0xee);
+          return ended;
+        });
+        expect(found).toEqual(messages);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
   it('come one by one as soon as their last byte is there', () => {
     fc.assert(
       fc.property(fc.array(message, { minLength: 1, maxLength: 8 }), (messages) => {

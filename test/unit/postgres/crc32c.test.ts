@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { crc32c } from '../../../src/postgres/crc32c.ts';
+import { crc32cOf } from '../../../src/postgres/crc32c-bytes.ts';
 import { crc32cMemory, PAGES_AREA } from '../../../src/postgres/crc32c-memory.ts';
 
 /** By the definition, bit by bit. */
@@ -38,6 +39,21 @@ describe('crc32c', () => {
     for (let cut = 0; cut <= bytes.length; cut += 1) {
       expect(crc32c(bytes, cut, bytes.length, crc32c(bytes, 0, cut))).toBe(reference(bytes));
     }
+  });
+});
+
+describe('crc32cOf', () => {
+  it('is that of the definition, going on from any value, of any part of any memory', () => {
+    const bytes = fc.uint8Array({ minLength: 0, maxLength: 3000 });
+    const property = fc.property(bytes, fc.nat(3000), anyCrc, fc.boolean(), (all, start, crc, isShared) => {
+      const memory = isShared ? new Uint8Array(new SharedArrayBuffer(all.length)) : new Uint8Array(all.length);
+      memory.set(all);
+      const part = memory.subarray(Math.min(start, all.length));
+      expect(crc32cOf(part, crc) >>> 0).toBe(reference(part, crc));
+      // Signed, as it is given on.
+      expect(crc32cOf(part, crc | 0)).toBe(reference(part, crc) | 0);
+    });
+    fc.assert(property, { numRuns: 500 });
   });
 });
 

@@ -10,7 +10,7 @@ import {
   ServerManifestReader,
 } from '../../../../src/backup/stream/server-manifest.ts';
 import { parseLsn, systemIdentifier } from '../../../../src/postgres/lsn.ts';
-import { crc32cOf } from '../../../../src/postgres/crc32c-memory.ts';
+import { crc32cOf } from '../../../../src/postgres/crc32c-bytes.ts';
 import { newDirectory } from '../../../support/sandbox.ts';
 
 /** Beyond what a number can hold exactly. */
