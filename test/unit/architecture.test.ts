@@ -37,6 +37,7 @@ const EXCEPTIONS: readonly { readonly from: string; readonly to: string; readonl
 
 /** Where a package is at home. What is not listed here is used nowhere in the product. */
 const HOMES: Readonly<Record<string, readonly string[]>> = {
+  '@node-rs/crc32': ['src/postgres'],
   '@fastify/swagger': ['src/service'],
   '@fastify/type-provider-typebox': ['src/service'],
   'better-sqlite3': ['catalog'],
