@@ -29,8 +29,8 @@ describe.each(testedVersions)('a slot that the server gave up, PostgreSQL %i', (
     const { server, walden } = scene;
     await receivedNow(server, walden);
     await server.query(`insert into marks values ('a tail')`);
+    const { segment: lost } = await until(() => aPartialOf(walden), { what: 'something to be received' });
     await walden.stop();
-    const { segment: lost } = partialOf(walden);
     await giveUp(server, lost);
     await walden.start();
     await goesOnBehind(scene, lost);
