@@ -20,7 +20,8 @@ export class BaseBackup {
   }
 
   /**
-   * What has come, in order, good until the next call; it may be nothing that matters. What is not asked for stays with the server, but for some MB.
+   * What has come, in order, good until the next call; it may be nothing that matters. What is not asked for stays with the
+   * server, but for some MB.
    * @throws SERVER_QUERY when the server refuses, SERVER_UNREACHABLE when it is lost or nothing comes in this time
    */
   async next(timeoutMs: number): Promise<readonly BaseBackupEvent[]> {

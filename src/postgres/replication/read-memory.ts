@@ -12,7 +12,7 @@ interface Area {
 }
 
 /**
- * The memory into which a socket reads. By itself Node makes 64 KiB for each read, which costs as much as the reading; here
+ * The memory into which a socket reads. By itself Node makes 64 KiB for each read, and the collector has to find them; here
  * reads share their memory. It is never written over, unless that is asked for: then three areas are filled in turn.
  */
 export class ReadMemory {
@@ -28,7 +28,10 @@ export class ReadMemory {
     this.#reused = bytes === undefined ? undefined : [newArea(bytes), newArea(bytes), newArea(bytes)];
   }
 
-  /** What was read since the last turn is being used from now on; nobody uses any more what was read before that. Nothing turns when nothing was read. */
+  /**
+   * What was read since the last turn is being used from now on; nobody uses any more what was read before that. Where nothing
+   * was read, nothing turns: the area of the read that is under way would come too near.
+   */
   turn(): void {
     if (this.#reused === undefined || !this.#hasRead) return;
     this.#hasRead = false;
