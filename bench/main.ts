@@ -28,8 +28,14 @@ const program = new Command('bench')
     'of the clusters to back up and restore, and of the stores, only those whose name matches',
     '',
   )
+  .option('--receivers <directory>', 'where synchronous receivers write, on another disk than the cluster')
   .parse();
-const { rounds, only, clusters } = program.opts<{ rounds: number; only: string; clusters: string }>();
+const { rounds, only, clusters, receivers } = program.opts<{
+  rounds: number;
+  only: string;
+  clusters: string;
+  receivers?: string;
+}>();
 const parts = (program.args.length === 0 ? Object.keys(PARTS) : program.args) as Part[];
 for (const part of parts) if (!(part in PARTS)) program.error(`there is no part ${part}`);
 
@@ -40,4 +46,6 @@ console.log(
   `${cpus()[0]?.model ?? 'unknown processor'}, ${availableParallelism()} cores, ${(totalmem() / 1024 ** 3).toFixed(0)} GiB; ` +
     `Node ${process.versions.node}; ${pgBackRestVersion() ?? 'no pgBackRest'}; Walden at ${commit}; medians of ${rounds} rounds`,
 );
-for (const part of parts) await PARTS[part]({ rounds, only: new RegExp(only), clusters: new RegExp(clusters) });
+for (const part of parts) {
+  await PARTS[part]({ rounds, only: new RegExp(only), clusters: new RegExp(clusters), receivers });
+}

@@ -1,3 +1,4 @@
+import { mkdtempSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { installedTool } from '../test/support/postgres-binaries.ts';
@@ -25,19 +26,24 @@ const SETTINGS: Settings = {
   autovacuum: 'off',
 };
 
-/** Transactions of pgbench while each commit waits for a receiver on the same disk. */
+/**
+ * Transactions of pgbench while each commit waits for a receiver: on the same disk, or, as where it runs on a host of its own, on
+ * another one, which `--receivers` names a directory of.
+ */
 export async function benchSynchronous(rounds: Rounds): Promise<void> {
   const pgbench = installedTool(15, 'pgbench');
   if (pgbench === undefined || pgReceivewal === undefined) {
     console.log('\nreceiver: pgbench or pg_receivewal 15 is not installed: skipped');
     return;
   }
-  console.log(`\nreceiver: pgbench -N with ${CLIENTS} clients for ${SECONDS} s, commits wait for the receiver's disk`);
+  const { receivers } = rounds;
+  const disk = receivers === undefined ? "the receiver's, the cluster's too" : `the receiver's own, ${receivers}`;
+  console.log(`\nreceiver: pgbench -N with ${CLIENTS} clients for ${SECONDS} s, commits wait for a disk: ${disk}`);
   const server = await startServer({ version: 15, settings: SETTINGS });
   const run = (receiver?: Receiver): Promise<Figures> => transactions(server, pgbench, receiver);
   const contenders: Contender[] = [
-    { name: 'Walden', run: () => withWalden(server, run) },
-    { name: 'pg_receivewal --synchronous', run: () => withReceivewal(server, run) },
+    { name: 'Walden', run: () => withWalden(server, run, receivers) },
+    { name: 'pg_receivewal --synchronous', run: () => withReceivewal(server, run, receivers) },
     { name: 'no standby', run: () => run() },
   ];
   try {
@@ -64,8 +70,10 @@ interface Receiver {
 
 type Run = (receiver: Receiver) => Promise<Figures>;
 
-async function withWalden(server: TestServer, run: Run): Promise<Figures> {
-  const clusterSettings = ['receive = true', 'acknowledge = "spool"', 'wal_compression_level = 1'];
+async function withWalden(server: TestServer, run: Run, receivers?: string): Promise<Figures> {
+  const spool = receivers === undefined ? undefined : mkdtempSync(join(receivers, 'walden-'));
+  const place = spool === undefined ? [] : [`spool_directory = "${spool}"`];
+  const clusterSettings = ['receive = true', 'acknowledge = "spool"', 'wal_compression_level = 1', ...place];
   const walden = createWalden({ clusters: { main: server }, clusterSettings });
   try {
     await walden.start();
@@ -74,11 +82,12 @@ async function withWalden(server: TestServer, run: Run): Promise<Figures> {
     await walden.stop();
     await dropSlot(server, SLOT);
     removeDirectory(walden.directory);
+    if (spool !== undefined) removeDirectory(spool);
   }
 }
 
-async function withReceivewal(server: TestServer, run: Run): Promise<Figures> {
-  const directory = newDirectory('receivewal');
+async function withReceivewal(server: TestServer, run: Run, receivers?: string): Promise<Figures> {
+  const directory = receivers === undefined ? newDirectory('receivewal') : mkdtempSync(join(receivers, 'receivewal-'));
   await server.query('select pg_create_physical_replication_slot($1, true)', [PEER_SLOT]);
   const peer = startReceivewal(server, { directory, words: ['--synchronous'] });
   try {

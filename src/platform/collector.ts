@@ -1,8 +1,12 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
-/** How much of it may stand outside the heap before it is looked for. Of each thread. */
-const YOUNG_BYTES = 8 * 1024 * 1024;
+/**
+ * How much of it may be made before it is looked for. Of each thread. V8 goes through the whole heap when heap and what was made
+ * outside it have grown by some 20 MB since the last time, and counts what it has found until the next time that it looks, and
+ * whatever else is under way; with 8 MiB, downloads had it go through the heap again as soon as it had done so.
+ */
+const YOUNG_BYTES = 2 * 1024 * 1024;
 const SHARED_BYTES = 128 * 1024 * 1024;
 
 type Collect = (options?: { readonly type: 'minor' }) => void;
@@ -13,8 +17,8 @@ let shared = 0;
 
 /**
  * Tells of memory outside the heap that was made for a moment: now and then the young generation is collected, which takes a
- * fraction of a millisecond. By itself V8 waits until 64 MB of it stand there, and then goes through the whole heap: that cost
- * as much as the decryption that it was for.
+ * fraction of a millisecond. By itself V8 waits for more of it, and then goes through the whole heap: that cost as much as the
+ * decryption that it was for, and three times as much as the rest of a download.
  */
 export function madeForAMoment(bytes: number): void {
   young += bytes;

@@ -14,14 +14,17 @@ export function readAhead(
   const { signal } = files;
   const end = offset + length;
   const most = requestsInFlight(files.readBytes);
-  const underWay: Promise<Buffer>[] = [];
+  const underWay: { readonly room: Buffer; readonly filled: Promise<number> }[] = [];
+  // What is handed on is a copy: memory that waits for its answer grows old, and V8 would go through the whole heap to free it.
+  const free: Buffer[] = [];
   let next = offset;
   const ask = (): void => {
     for (; underWay.length < most && next < end; next += files.readBytes) {
-      const reading = files.read(handle, next, Math.min(files.readBytes, end - next));
+      const room = free.pop() ?? Buffer.allocUnsafeSlow(files.readBytes);
+      const filled = files.read(handle, next, room.subarray(0, end - next));
       // Given up before its turn came.
-      reading.catch(() => undefined);
-      underWay.push(reading);
+      filled.catch(() => undefined);
+      underWay.push({ room, filled });
     }
   };
   return new Readable({
@@ -34,9 +37,14 @@ export function readAhead(
         this.push(null);
         return;
       }
-      first.then(
-        // Nothing: the file became shorter than it was.
-        (bytes) => this.push(bytes.length > 0 ? bytes : null),
+      first.filled.then(
+        (bytes) => {
+          const copy = Buffer.allocUnsafeSlow(bytes);
+          first.room.copy(copy, 0, 0, bytes);
+          free.push(first.room);
+          // Nothing: the file became shorter than it was.
+          this.push(bytes > 0 ? copy : null);
+        },
         (error: unknown) => this.destroy(error instanceof Error ? error : new Error(String(error))),
       );
     },

@@ -110,18 +110,20 @@ export class RemoteFiles {
     });
   }
 
-  /** All bytes of a range; fewer only where the file ends. At most `readBytes`. */
-  async read(handle: Handle, offset: number, length: number): Promise<Buffer> {
-    const bytes = Buffer.allocUnsafe(length);
+  /**
+   * Fills `room`, of `readBytes` at most, from there on. After a failure it may still be written to.
+   * @returns how much of it; less than all only where the file ends
+   */
+  async read(handle: Handle, offset: number, room: Buffer): Promise<number> {
     let filled = 0;
-    while (filled < length) {
+    while (filled < room.length) {
       const count = await this.#ask<number>((sftp, answer) => {
-        sftp.read(handle, bytes, filled, length - filled, offset + filled, answer);
+        sftp.read(handle, room, filled, room.length - filled, offset + filled, answer);
       });
       if (count === 0) break;
       filled += count;
     }
-    return bytes.subarray(0, filled);
+    return filled;
   }
 
   /** At most `writeBytes`. */
