@@ -1,6 +1,5 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Client } from 'pg';
 import { type Settings, startServer, type TestServer } from '../test/support/postgres-server.ts';
 import { SLOT } from '../test/support/receiving.ts';
 import { newDirectory, removeDirectory } from '../test/support/sandbox.ts';
@@ -14,6 +13,8 @@ import { settleDisk } from './tree.ts';
 import { addWal } from './wal-source.ts';
 
 const SEGMENTS = 128;
+/** Received before them: who catches up has been up for long, and what his start takes does not count. */
+const WARM_SEGMENTS = 8;
 const SEGMENT_BYTES = 16 * 1024 * 1024;
 /** Keeps the position that everybody begins at. */
 const BEGIN = 'begin';
@@ -31,17 +32,19 @@ const SETTINGS: Settings = {
 
 interface Source {
   readonly server: TestServer;
-  /** The last segment that is to be received. */
+  /** The last segment of those that are received before, and of all. */
+  readonly warm: string;
   readonly last: string;
 }
 
-/** WAL that has gathered on the server, from when the receiver begins until the last segment of it is safe. */
+/** WAL that has gathered on the server, from when the receiver has some of it until the last segment is safe. */
 export async function benchCatchUp(rounds: Rounds): Promise<void> {
   console.log(`\nreceiver: catching up ${SEGMENTS} segments of 16 MB, half of their bytes compressible`);
   const server = await startServer({ version: 15, settings: SETTINGS });
   try {
     await server.query('select pg_create_physical_replication_slot($1, true)', [BEGIN]);
-    const source: Source = { server, last: (await addWal(server, SEGMENTS)).at(-1) ?? '' };
+    const names = await addWal(server, WARM_SEGMENTS + SEGMENTS);
+    const source: Source = { server, warm: names[WARM_SEGMENTS - 1] ?? '', last: names.at(-1) ?? '' };
     const contenders: Contender[] = [{ name: 'Walden, zstd 1', run: () => byWalden(source) }];
     if (pgReceivewal === undefined) console.log('pg_receivewal 15 is not installed: skipped');
     else contenders.push({ name: 'pg_receivewal', run: () => byReceivewal(source) });
@@ -60,24 +63,25 @@ export async function benchCatchUp(rounds: Rounds): Promise<void> {
 }
 
 /** Until the slot has moved behind the last segment, which it does when everything before is durable in the repository. */
-async function byWalden({ server, last }: Source): Promise<Figures> {
+async function byWalden({ server, warm, last }: Source): Promise<Figures> {
   const clusterSettings = ['receive = true', 'wal_compression_level = 1'];
   const walden = createWalden({ clusters: { main: server }, clusterSettings });
   const client = await server.client();
   const moved = `select restart_lsn - '0/0'::pg_lsn >= $2::numeric as moved from pg_replication_slots where slot_name = $1`;
+  const received = async (segment: string): Promise<void> => {
+    await until(async () => (await client.query<{ moved: boolean }>(moved, [SLOT, endOf(segment)])).rows[0]?.moved, {
+      what: 'Walden to catch up',
+      explain: () => walden.log(),
+      ...WATCH,
+    });
+  };
   try {
     await beginAgain(server, SLOT);
     const started = walden.start();
     // Told below.
     started.catch(() => undefined);
-    await begun(client);
-    const figures = await measured(walden.pid, async () => {
-      await until(async () => (await client.query<{ moved: boolean }>(moved, [SLOT, endOf(last)])).rows[0]?.moved, {
-        what: 'Walden to catch up',
-        explain: () => walden.log(),
-        ...WATCH,
-      });
-    });
+    await received(warm);
+    const figures = await measured(walden.pid, () => received(last));
     await started;
     if (!existsSync(segmentObject(walden, last))) throw new Error(`${last} is not in the repository`);
     return figures;
@@ -90,31 +94,21 @@ async function byWalden({ server, last }: Source): Promise<Figures> {
 }
 
 /** Until the last segment has its name: it is fsynced before, and so is each segment before the next one is begun. */
-async function byReceivewal({ server, last }: Source): Promise<Figures> {
+async function byReceivewal({ server, warm, last }: Source): Promise<Figures> {
   const directory = newDirectory('receivewal');
-  const client = await server.client();
+  const received = async (segment: string): Promise<void> => {
+    await until(() => existsSync(join(directory, segment)), { what: 'pg_receivewal to catch up', ...WATCH });
+  };
   await beginAgain(server, PEER_SLOT);
   const peer = startReceivewal(server, { directory });
   try {
-    await begun(client);
-    return await measured(peer.pid, async () => {
-      await until(() => existsSync(join(directory, last)), { what: 'pg_receivewal to catch up', ...WATCH });
-    });
+    await received(warm);
+    return await measured(peer.pid, () => received(last));
   } finally {
-    await client.end();
     await peer.stop();
     await dropSlot(server, PEER_SLOT);
     removeDirectory(directory);
   }
-}
-
-/** A service has been up for long: what its start takes does not count. */
-async function begun(client: Client): Promise<void> {
-  const senders = 'select count(*)::int as senders from pg_stat_replication';
-  await until(async () => (await client.query<{ senders: number }>(senders)).rows[0]?.senders === 1, {
-    what: 'the receiver to begin',
-    ...WATCH,
-  });
 }
 
 async function beginAgain(server: TestServer, slot: string): Promise<void> {
