@@ -4,7 +4,7 @@ import { withDeadline } from '../../platform/deadline.ts';
 import type { FromReader, ReaderOutcome, ReaderSetup, ToReader } from './reader-messages.ts';
 import type { FilledUnit } from './unit.ts';
 
-const YOUNG_GENERATION_MB = 8;
+const YOUNG_GENERATION_MB = 4;
 /** Ends by itself when it is told to stop, unless it hangs in a write to the disk. */
 const STOP_MS = 10_000;
 

@@ -1,5 +1,4 @@
 import { toWaldenError, WaldenError } from '../../errors.ts';
-import { createTextRoom } from '../../platform/shared-text.ts';
 import { parseBackupLabel } from '../../postgres/backup-label.ts';
 import { parseControlFile } from '../../postgres/control-file.ts';
 import type { ServerTablespace } from '../../postgres/replication/base-backup-messages.ts';
@@ -12,10 +11,10 @@ import { stageBytes } from '../last-files.ts';
 import { type PackMember, STOP } from '../pack-input.ts';
 import { PackShelf, throwFirstFailure } from '../pack-shelf.ts';
 import type { AttemptPlan, StreamServer } from './copy-stream.ts';
+import { giveRooms, takeRooms } from './kept-rooms.ts';
 import type { FromReader, ReaderSetup, ReceivedBackup } from './reader-messages.ts';
 import { ReaderThread } from './reader-thread.ts';
 import { tablespaceMap } from './tablespace-map.ts';
-import { ROOM_BYTES } from './unit.ts';
 import { UnitWriter } from './unit-writer.ts';
 
 /** How often the progress is told. */
@@ -55,7 +54,7 @@ export class StreamAttempt {
 
   async #copy(entries: EntryRecord): Promise<CopiedCluster | 'slow link'> {
     const { progress, signal, control } = this.#context;
-    const rooms = this.#rooms();
+    const rooms = takeRooms(this.#context.request.workers + MORE_ROOMS);
     progress.enter('waiting for a checkpoint');
     const reader: ReaderThread = new ReaderThread(this.#setup(rooms), {
       began: (facts) => {
@@ -84,7 +83,9 @@ export class StreamAttempt {
       const received = await reader.outcome;
       await writer.settle();
       if (received === 'slow link') return received;
-      return await this.#finish(entries, writer, received);
+      const copied = await this.#finish(entries, writer, received);
+      giveRooms(rooms);
+      return copied;
     } catch (error) {
       Atomics.store(control, STOP, 1n);
       await reader.stop();
@@ -96,13 +97,6 @@ export class StreamAttempt {
       signal.removeEventListener('abort', stop);
       await reader.stop();
     }
-  }
-
-  #rooms(): ReaderSetup['rooms'] {
-    return Array.from({ length: this.#context.request.workers + MORE_ROOMS }, () => ({
-      bytes: new SharedArrayBuffer(ROOM_BYTES),
-      text: createTextRoom(),
-    }));
   }
 
   #setup(rooms: ReaderSetup['rooms']): ReaderSetup {
