@@ -16,12 +16,14 @@ export interface Rounds {
   readonly clusters: RegExp;
   /** A directory of another disk than the cluster's, for what synchronous receivers write. */
   readonly receivers: string | undefined;
+  /** Whether stores have a core of their own. */
+  readonly apart: boolean;
 }
 
 /** Rounds in turn (A B C A B C …), so that a machine that drifts drifts for all. @returns each one's medians */
 export async function inTurn(
   everybody: readonly Contender[],
-  { rounds, only }: Omit<Rounds, 'clusters' | 'receivers'>,
+  { rounds, only }: Pick<Rounds, 'rounds' | 'only'>,
 ): Promise<ReadonlyMap<string, Figures>> {
   const contenders = everybody.filter(({ name }) => only.test(name));
   const all = new Map<string, Figures[]>(contenders.map(({ name }) => [name, []]));

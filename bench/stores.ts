@@ -11,6 +11,7 @@ import { BUCKET, gcsOptions } from '../test/support/stores/gcs-setup.ts';
 import { startRgw, whyNoRgw } from '../test/support/stores/rgw.ts';
 import { S3Scene } from '../test/support/stores/s3-scene.ts';
 import { Sshd } from '../test/support/stores/sshd.ts';
+import { startApart, useAllCores } from './cores.ts';
 import { type Contender, type Figures, inTurn, printBars, printFigures, ratio, type Rounds } from './report.ts';
 import { sdkClient, sideBySide, type SourceFile, type StoreClient, waldenClient } from './store-clients.ts';
 import { benchPushToStore } from './store-push.ts';
@@ -40,13 +41,15 @@ function bytesOfRounds(rounds: number): number {
 export async function benchStores(rounds: Rounds): Promise<void> {
   const sources = newDirectory('sources');
   const loads = LOADS.map((load) => ({ ...load, files: makeFiles(sources, load) }));
-  for (const { what, whyNot, start } of STORES.filter(({ what }) => rounds.clusters.test(what))) {
+  for (const { what, whyNot, isElsewhere, start } of STORES.filter(({ what }) => rounds.clusters.test(what))) {
     if (whyNot !== undefined) {
       console.log(`\n${what}: ${whyNot}`);
       continue;
     }
-    const store = await start(rounds.rounds);
-    console.log(`\nstores: ${what}, files of 64 MiB and of 16 MB, up and down, MB/s`);
+    const apart = rounds.apart && isElsewhere;
+    const store = await (apart ? startApart(() => start(rounds.rounds)) : start(rounds.rounds));
+    const cores = apart ? ', the store on a core of its own' : '';
+    console.log(`\nstores: ${what}, files of 64 MiB and of 16 MB, up and down, MB/s${cores}`);
     try {
       const results = await inTurn(contendersOf(store, loads, sources), rounds);
       printFigures(what, results);
@@ -60,6 +63,7 @@ export async function benchStores(rounds: Rounds): Promise<void> {
       );
     } finally {
       await store.end();
+      if (apart) useAllCores();
     }
   }
   removeDirectory(sources);
@@ -76,12 +80,14 @@ interface BenchStore {
 const STORES: readonly {
   readonly what: string;
   readonly whyNot: string | undefined;
+  /** Not in this process. */
+  readonly isElsewhere: boolean;
   readonly start: (rounds: number) => Promise<BenchStore>;
 }[] = [
-  { what: 'S3 on Ceph', whyNot: whyNoRgw(), start: startS3 },
-  { what: 'Azure on Azurite', whyNot: whyNoAzurite(), start: startAzure },
-  { what: "Google's protocol in this process", whyNot: undefined, start: startGcs },
-  { what: 'SFTP on sshd', whyNot: await Sshd.whyNot(), start: startSftp },
+  { what: 'S3 on Ceph', whyNot: whyNoRgw(), isElsewhere: true, start: startS3 },
+  { what: 'Azure on Azurite', whyNot: whyNoAzurite(), isElsewhere: true, start: startAzure },
+  { what: "Google's protocol in this process", whyNot: undefined, isElsewhere: false, start: startGcs },
+  { what: 'SFTP on sshd', whyNot: await Sshd.whyNot(), isElsewhere: true, start: startSftp },
 ];
 
 async function startS3(rounds: number): Promise<BenchStore> {
