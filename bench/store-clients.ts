@@ -1,10 +1,9 @@
 import { once } from 'node:events';
-import { createWriteStream } from 'node:fs';
+import { closeSync, openSync, writeSync } from 'node:fs';
 import { open, readFile } from 'node:fs/promises';
 import { Agent } from 'node:http';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
 import { GetObjectCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
 import { CompleteMultipartUploadCommand, CreateMultipartUploadCommand, UploadPartCommand } from '@aws-sdk/client-s3';
 import { ContainerClient, StorageSharedKeyCredential } from '@azure/storage-blob';
@@ -63,6 +62,18 @@ async function land(stream: Readable, memory: Buffer): Promise<number> {
   return length;
 }
 
+/** As a restore writes: without a queue in between, in which what came would grow old. */
+async function writeTo(path: string, stream: Readable): Promise<void> {
+  const file = openSync(path, 'w');
+  try {
+    for await (const chunk of stream as AsyncIterable<Uint8Array>) {
+      for (let done = 0; done < chunk.byteLength;) done += writeSync(file, chunk, done);
+    }
+  } finally {
+    closeSync(file);
+  }
+}
+
 export function waldenClient(driver: StorageDriver, toFiles: boolean): StoreClient {
   return {
     async upload(name, file) {
@@ -73,7 +84,7 @@ export function waldenClient(driver: StorageDriver, toFiles: boolean): StoreClie
     async download(name, file, directory) {
       const stream = await driver.get(objectKey(name));
       if (toFiles) {
-        await pipeline(stream, createWriteStream(join(directory, name)));
+        await writeTo(join(directory, name), stream);
         return;
       }
       await landing.use(file, async (memory) => land(stream, memory));

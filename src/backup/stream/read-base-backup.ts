@@ -197,7 +197,7 @@ class Reading {
     if (!this.#inManifest) {
       const plainBytes = await this.#unpacker.data(bytes);
       Atomics.add(this.#control, DONE_BYTES, BigInt(plainBytes));
-      madeForAMoment(bytes.length);
+      if (this.#connection.isEncrypted) madeForAMoment(bytes.length);
       return;
     }
     guarded(this.#manifestPath, () => {

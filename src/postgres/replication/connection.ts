@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
 import pg, { type ClientConfig } from 'pg';
 import { WaldenError } from '../../errors.ts';
 import { type Lsn, parseLsn, type SystemIdentifier, systemIdentifier, type TimelineId, timelineId } from '../lsn.ts';
@@ -47,10 +48,13 @@ type Row = ReadonlyMap<string, Buffer | undefined>;
 export class ReplicationConnection {
   readonly #wire: Wire;
   readonly #config: ClientConfig;
+  /** By TLS: then memory is made for each read, in spite of ReadMemory. */
+  readonly isEncrypted: boolean;
 
-  private constructor(wire: Wire, config: ClientConfig) {
+  private constructor(wire: Wire, config: ClientConfig, isEncrypted: boolean) {
     this.#wire = wire;
     this.#config = config;
+    this.isEncrypted = isEncrypted;
   }
 
   /** @throws SERVER_UNREACHABLE, which never repeats a password */
@@ -61,7 +65,7 @@ export class ReplicationConnection {
     const client = await connect({ ...config, stream, replication: 'true', database: 'replication' } as ClientConfig);
     const socket = client.connection.stream;
     for (const listener of socket.listeners('data')) socket.removeListener('data', listener as () => void);
-    return new ReplicationConnection(new Wire(socket, memory), config);
+    return new ReplicationConnection(new Wire(socket, memory), config, socket instanceof TLSSocket);
   }
 
   /** @throws SERVER_UNREACHABLE, SERVER_QUERY, as every command here */
