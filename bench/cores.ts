@@ -1,7 +1,9 @@
 import { execFileSync } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 
-/** Which of this machine's cores a process uses (taskset of util-linux): those of its children are the same. */
+export const canBeApart = process.platform === 'linux' && availableParallelism() >= 2;
+
+/** As taskset takes it. */
 const ALL = `0-${availableParallelism() - 1}`;
 
 /**
@@ -9,7 +11,6 @@ const ALL = `0-${availableParallelism() - 1}`;
  * nobody makes it slower by what he computes himself.
  */
 export async function startApart<Store>(start: () => Promise<Store>): Promise<Store> {
-  if (availableParallelism() < 2) throw new Error('--apart needs two cores');
   useCores('0');
   try {
     return await start();
@@ -22,6 +23,7 @@ export function useAllCores(): void {
   useCores(ALL);
 }
 
+/** Those of processes that are started later are the same. taskset is of util-linux. */
 function useCores(list: string): void {
   execFileSync('taskset', ['--all-tasks', '--pid', '--cpu-list', list, String(process.pid)], { stdio: 'ignore' });
 }

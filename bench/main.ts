@@ -29,14 +29,12 @@ const program = new Command('bench')
     '',
   )
   .option('--receivers <directory>', 'where synchronous receivers write, on another disk than the cluster')
-  .option('--apart', 'stores on a core of their own, as on a host of their own', false)
   .parse();
-const { rounds, only, clusters, receivers, apart } = program.opts<{
+const { rounds, only, clusters, receivers } = program.opts<{
   rounds: number;
   only: string;
   clusters: string;
   receivers?: string;
-  apart: boolean;
 }>();
 const parts = (program.args.length === 0 ? Object.keys(PARTS) : program.args) as Part[];
 for (const part of parts) if (!(part in PARTS)) program.error(`there is no part ${part}`);
@@ -49,5 +47,5 @@ console.log(
     `Node ${process.versions.node}; ${pgBackRestVersion() ?? 'no pgBackRest'}; Walden at ${commit}; medians of ${rounds} rounds`,
 );
 for (const part of parts) {
-  await PARTS[part]({ rounds, only: new RegExp(only), clusters: new RegExp(clusters), receivers, apart });
+  await PARTS[part]({ rounds, only: new RegExp(only), clusters: new RegExp(clusters), receivers });
 }

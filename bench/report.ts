@@ -16,8 +16,6 @@ export interface Rounds {
   readonly clusters: RegExp;
   /** A directory of another disk than the cluster's, for what synchronous receivers write. */
   readonly receivers: string | undefined;
-  /** Whether stores have a core of their own. */
-  readonly apart: boolean;
 }
 
 /** Rounds in turn (A B C A B C …), so that a machine that drifts drifts for all. @returns each one's medians */

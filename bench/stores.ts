@@ -11,7 +11,7 @@ import { BUCKET, gcsOptions } from '../test/support/stores/gcs-setup.ts';
 import { startRgw, whyNoRgw } from '../test/support/stores/rgw.ts';
 import { S3Scene } from '../test/support/stores/s3-scene.ts';
 import { Sshd } from '../test/support/stores/sshd.ts';
-import { startApart, useAllCores } from './cores.ts';
+import { canBeApart, startApart, useAllCores } from './cores.ts';
 import { type Contender, type Figures, inTurn, printBars, printFigures, ratio, type Rounds } from './report.ts';
 import { sdkClient, sideBySide, type SourceFile, type StoreClient, waldenClient } from './store-clients.ts';
 import { benchPushToStore } from './store-push.ts';
@@ -46,7 +46,7 @@ export async function benchStores(rounds: Rounds): Promise<void> {
       console.log(`\n${what}: ${whyNot}`);
       continue;
     }
-    const apart = rounds.apart && isElsewhere;
+    const apart = isElsewhere && canBeApart;
     const store = await (apart ? startApart(() => start(rounds.rounds)) : start(rounds.rounds));
     const cores = apart ? ', the store on a core of its own' : '';
     console.log(`\nstores: ${what}, files of 64 MiB and of 16 MB, up and down, MB/s${cores}`);
