@@ -3,7 +3,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import type { TestServer } from '../support/postgres-server.ts';
 import {
   gapsOfArchived,
-  partialOf,
+  partialReceived,
   receivedNow,
   receiveDirectory,
   receiverThat,
@@ -15,7 +15,6 @@ import type { Scene } from '../support/scene.ts';
 import { filesBelow } from '../support/stored.ts';
 import { testedVersions } from '../support/tested-versions.ts';
 import { until } from '../support/until.ts';
-import type { WaldenHarness } from '../support/walden.ts';
 
 const SMALL = { min_wal_size: '2MB', max_wal_size: '4MB', max_slot_wal_keep_size: '2MB' };
 const MADE_ANEW = `the replication slot ${SLOT} kept no WAL, and is made anew`;
@@ -29,7 +28,7 @@ describe.each(testedVersions)('a slot that the server gave up, PostgreSQL %i', (
     const { server, walden } = scene;
     await receivedNow(server, walden);
     await server.query(`insert into marks values ('a tail')`);
-    const { segment: lost } = await until(() => aPartialOf(walden), { what: 'something to be received' });
+    const { segment: lost } = await partialReceived(walden);
     await walden.stop();
     await giveUp(server, lost);
     await walden.start();
@@ -42,7 +41,7 @@ describe.each(testedVersions)('a slot that the server gave up, PostgreSQL %i', (
     const { server, walden } = scene;
     await receivedNow(server, walden);
     await server.query(`insert into marks values ('a tail')`);
-    const { segment: lost } = await until(() => aPartialOf(walden), { what: 'something to be received' });
+    const { segment: lost } = await partialReceived(walden);
     process.kill(walden.pid!, 'SIGSTOP');
     try {
       // A sender that is told to end while nobody reads what it says would wait, and the checkpoint for it.
@@ -79,15 +78,6 @@ describe.each(testedVersions)('a slot that the server gave up, PostgreSQL %i', (
     expect(await slotStatus(server)).toBe('reserved');
   });
 });
-
-function aPartialOf(walden: WaldenHarness): ReturnType<typeof partialOf> | undefined {
-  try {
-    return partialOf(walden);
-  } catch {
-    // The next one has not begun yet.
-    return undefined;
-  }
-}
 
 /** Writes until the server has given the slot up, and this segment with it. */
 async function giveUp(server: TestServer, segment: string): Promise<void> {

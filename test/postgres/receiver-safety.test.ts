@@ -9,7 +9,7 @@ import { nameOf, prepareLoad, startLoad, transfersIn } from '../support/load.ts'
 import { startServer } from '../support/postgres-server.ts';
 import {
   gapsOfArchived,
-  partialOf,
+  partialReceived,
   receivedNow,
   receiveDirectory,
   receiveFrom,
@@ -111,8 +111,8 @@ describe('a receiver in trouble', () => {
     const { server, walden } = await begin();
     await receivedNow(server, walden);
     await server.query(`insert into marks values ('a tail')`);
+    const { segment: lost } = await partialReceived(walden);
     await walden.stop();
-    const { segment: lost } = partialOf(walden);
     await server.query('select pg_drop_replication_slot($1)', [SLOT]);
     await until(
       async () => {
@@ -218,6 +218,9 @@ describe('push and receive together', () => {
     scenes.push(scene);
     const { server, walden } = scene;
     await walden.run('backup', 'main');
+    // Else it would begin behind the segment that is pushed, and have nothing to compare.
+    await server.query(`insert into marks values ('begun')`);
+    await partialReceived(walden, await server.value('select pg_walfile_name(pg_current_wal_lsn())'));
     expect(await walden.run('receiver', 'stop', 'main')).toContain('Receiver: stopped');
     const segment = await switchSegment(server);
     const bytes = readFileSync(join(server.dataDirectory, 'pg_wal', segment));

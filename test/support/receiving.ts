@@ -110,6 +110,20 @@ export function partialOf(walden: WaldenHarness): { readonly segment: string; re
   return { segment: name.slice(0, 24), bytes: withoutZeros(readFileSync(join(directory, name))) };
 }
 
+/** Once something of a segment, of this one if it is named, stands in the spool. */
+export async function partialReceived(walden: WaldenHarness, segment?: string): Promise<ReturnType<typeof partialOf>> {
+  const wanted = (): ReturnType<typeof partialOf> | undefined => {
+    try {
+      const partial = partialOf(walden);
+      return partial.bytes.length > 0 && partial.segment === (segment ?? partial.segment) ? partial : undefined;
+    } catch {
+      // It has not begun yet.
+      return undefined;
+    }
+  };
+  return await until(wanted, { what: 'something to be received', explain: () => walden.log() });
+}
+
 /** Without those at its end. */
 export function withoutZeros(bytes: Buffer): Buffer {
   return bytes.subarray(0, bytes.findLastIndex((byte) => byte !== 0) + 1);
