@@ -18,7 +18,7 @@ let shared = 0;
 /**
  * Tells of memory outside the heap that was made for a moment: now and then the young generation is collected, which takes a
  * fraction of a millisecond. By itself V8 waits for more of it, and then goes through the whole heap: that cost as much as the
- * decryption that it was for, and three times as much as the rest of a download.
+ * decryption that it was for, and nearly twice as much as the rest of a download.
  */
 export function madeForAMoment(bytes: number): void {
   young += bytes;

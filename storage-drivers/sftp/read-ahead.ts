@@ -20,8 +20,10 @@ export function readAhead(
   let next = offset;
   const ask = (): void => {
     for (; underWay.length < most && next < end; next += files.readBytes) {
-      const room = free.pop() ?? Buffer.allocUnsafeSlow(files.readBytes);
-      const filled = files.read(handle, next, room.subarray(0, end - next));
+      // Only the last one is shorter, and nothing is read into it afterwards.
+      const bytes = Math.min(files.readBytes, end - next);
+      const room = free.pop() ?? Buffer.allocUnsafeSlow(bytes);
+      const filled = files.read(handle, next, room.subarray(0, bytes));
       // Given up before its turn came.
       filled.catch(() => undefined);
       underWay.push({ room, filled });
