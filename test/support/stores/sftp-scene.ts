@@ -55,16 +55,20 @@ export class SftpScene {
     return readdirSync(join(this.path, '.staging/sftp'));
   }
 
-  /**
-   * What the server says that it did for `work`, of what a driver asked it one after the other. Its words come by another way
-   * than its answers: a look at something that is not there, before and after, tells that all of them are here.
-   */
+  /** What the server says that it did for `work`, of what a driver asked it one after the other. */
   async logOf(work: () => Promise<unknown>, driver: SftpDriver = this.driver): Promise<readonly string[]> {
-    await this.#fence(driver);
-    const begin = this.server.log.length;
+    const begin = await this.logged(driver);
     await work();
+    return this.server.log.slice(begin, await this.logged(driver));
+  }
+
+  /**
+   * How many lines the server's log has, once what a driver asked before is in it. Its words come by another way than its
+   * answers: a look at something that is not there tells that those before it are here.
+   */
+  async logged(driver: SftpDriver = this.driver): Promise<number> {
     await this.#fence(driver);
-    return this.server.log.slice(begin);
+    return this.server.log.length;
   }
 
   async #fence(driver: SftpDriver): Promise<void> {
