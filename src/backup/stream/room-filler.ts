@@ -82,6 +82,18 @@ export class RoomFiller {
     this.#file = { path, size, attributes, isLarge, increment, skip: header.length, offset: 0, done: 0 };
   }
 
+  /** Whether the room has space for so many more bytes of the file. */
+  hasSpace(bytes: number): boolean {
+    return this.#room !== undefined && this.#file !== undefined && bytes <= this.#spaceFor(this.#file);
+  }
+
+  /** The next bytes of the file, for which there is space. */
+  bodyNow(bytes: Buffer): void {
+    const file = this.#openFile();
+    file.increment?.feed(bytes);
+    this.#put(file, this.#roomInUse(), bytes);
+  }
+
   /** The next bytes of the file. */
   async body(bytes: Buffer): Promise<void> {
     const file = this.#openFile();
@@ -89,9 +101,7 @@ export class RoomFiller {
     for (let rest = bytes; rest.length > 0;) {
       const room = this.#room ?? (await this.#takeRoom());
       const part = rest.subarray(0, this.#spaceFor(file));
-      copyBytes(part, room.bytes, this.#filled);
-      this.#filled += part.length;
-      file.done += part.length;
+      this.#put(file, room, part);
       rest = rest.subarray(part.length);
       if (rest.length > 0) this.#handOnPart(file, undefined);
     }
@@ -128,6 +138,12 @@ export class RoomFiller {
   finish(): DraftUnit['received'] {
     this.#handOnMembers();
     return this.#received.splice(0);
+  }
+
+  #put(file: OpenFile, room: EmptyRoom, bytes: Buffer): void {
+    copyBytes(bytes, room.bytes, this.#filled);
+    this.#filled += bytes.length;
+    file.done += bytes.length;
   }
 
   #add(member: DraftUnit['members'][number]): void {
@@ -172,9 +188,13 @@ export class RoomFiller {
     if (this.#members.length > 0) this.#hand(undefined);
   }
 
+  #roomInUse(): EmptyRoom {
+    if (this.#room !== undefined) return this.#room;
+    throw new WaldenError('INTERNAL', 'there is no room in use');
+  }
+
   #hand(part: DraftPart | undefined): void {
-    const room = this.#room;
-    if (room === undefined) throw new WaldenError('INTERNAL', 'there is no room to hand on');
+    const room = this.#roomInUse();
     this.#place.hand({ room, members: this.#members, part, ranges: this.#ranges, received: this.#received });
     this.#room = undefined;
     this.#filled = 0;

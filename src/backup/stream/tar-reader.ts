@@ -94,6 +94,13 @@ export class TarReader {
     }
   }
 
+  /** Whether so many bytes, which come next, are all of one file, and not its last: then they are taken as its body. */
+  passBody(bytes: number): boolean {
+    if (!this.#inFile || bytes >= this.#bodyBytes) return false;
+    this.#bodyBytes -= bytes;
+    return true;
+  }
+
   /** @throws FORMAT_INVALID when the archive ended inside a member */
   finish(): void {
     if (this.#inFile || this.#paddingBytes > 0 || this.#blockBytes > 0) throw this.#invalid('ends inside a member');

@@ -39,8 +39,14 @@ const ARCHIVE = Buffer.concat(
   ]).concat(tarEnd()),
 );
 
-/** What comes of the archive when it comes in pieces that end at these parts of it: hashes, since they are compared only. */
-async function unpack(compression: 'none' | 'zstd', cuts: readonly number[]): Promise<unknown> {
+/**
+ * What comes of the archive when it comes in pieces that end at these parts of it: hashes, since they are compared only.
+ * `atOnce`: how many pieces were taken without waiting.
+ */
+async function unpack(
+  compression: 'none' | 'zstd',
+  cuts: readonly number[],
+): Promise<{ readonly made: unknown; readonly atOnce: number }> {
   const rooms: EmptyRoom[] = [];
   const units: unknown[] = [];
   const received = new ReceivedFiles(join(newDirectory('received'), 'received'));
@@ -70,9 +76,12 @@ async function unpack(compression: 'none' | 'zstd', cuts: readonly number[]): Pr
   const bytes = compression === 'zstd' ? Buffer.from(compressBytes(ARCHIVE, 1)) : ARCHIVE;
   const places = [0, ...cuts.map((cut) => Math.floor(cut * bytes.length)).sort((a, b) => a - b), bytes.length];
   unpacker.beginArchive(undefined);
-  let count = 0;
+  let [count, atOnce] = [0, 0];
   for (const [index, from] of places.slice(0, -1).entries()) {
-    count += await unpacker.data(bytes.subarray(from, places[index + 1]));
+    const piece = bytes.subarray(from, places[index + 1]);
+    const isTaken = unpacker.dataNow(piece);
+    if (isTaken) atOnce += 1;
+    count += isTaken ? piece.length : await unpacker.data(piece);
   }
   unpacker.endArchive();
   await hashed.end(filler.finish());
@@ -81,20 +90,30 @@ async function unpack(compression: 'none' | 'zstd', cuts: readonly number[]): Pr
   }
   received.expectEnd();
   received.close();
-  return { count, units, label: Buffer.from(unpacker.kept('backup_label').bytes).toString('utf8') };
+  const label = Buffer.from(unpacker.kept('backup_label').bytes).toString('utf8');
+  return { made: { count, units, label }, atOnce };
 }
 
 describe('Unpacker', () => {
   it('makes the same of an incremental backup that the server compresses, however it comes', async () => {
-    const plain = await unpack('none', []);
-    expect(plain).toMatchObject({ label: 'START WAL LOCATION: 0/2000028\n' });
-    expect((plain as { readonly units: readonly unknown[] }).units.length).toBeGreaterThan(2);
+    const { made } = await unpack('none', []);
+    expect(made).toMatchObject({ label: 'START WAL LOCATION: 0/2000028\n' });
+    expect((made as { readonly units: readonly unknown[] }).units.length).toBeGreaterThan(2);
     const cut = fc.double({ min: 0, max: 1, noNaN: true });
     await fc.assert(
       fc.asyncProperty(fc.array(cut, { maxLength: 6 }), fc.boolean(), async (cuts, isCompressed) => {
-        expect(await unpack(isCompressed ? 'zstd' : 'none', cuts)).toEqual(plain);
+        expect((await unpack(isCompressed ? 'zstd' : 'none', cuts)).made).toEqual(made);
       }),
       { numRuns: 30 },
     );
+  });
+
+  it('takes most of what PostgreSQL sends at once', async () => {
+    const pieces = Math.ceil(ARCHIVE.length / 32_768);
+    const cuts = Array.from({ length: pieces - 1 }, (_, index) => (index + 1) / pieces);
+    const { made, atOnce } = await unpack('none', cuts);
+    expect(made).toEqual((await unpack('none', [])).made);
+    expect(atOnce).toBeGreaterThan(0.8 * pieces);
+    expect(atOnce).toBeLessThan(pieces);
   });
 });
