@@ -76,6 +76,8 @@ export const BackupDocument = Type.Object({
   ),
   /** What a verification found to be bad of it; absent: nothing, or nobody has looked. */
   damaged: Type.Optional(Type.Array(DamagedDocument)),
+  /** In a list, and where one is shown: until when `walden keep` keeps it (null: until it is released); absent: it does not. */
+  kept: Type.Optional(Type.Object({ until: Nullable(Moment), reason: Nullable(Type.String()) })),
 });
 export const BackupList = Type.Object({ cluster: Type.String(), backups: Type.Array(BackupDocument) });
 

@@ -13,8 +13,7 @@ import { cloneCluster } from '../restore/clone.ts';
 import { makePlan } from '../restore/plan.ts';
 import { restoreCluster } from '../restore/restore-cluster.ts';
 import { openWalObject } from '../wal/open-object.ts';
-import { backupFiles, findBackup } from './answers/backups.ts';
-import { backupDocument } from './answers/documents.ts';
+import { backupDocuments, backupFiles, findBackup } from './answers/backups.ts';
 import type {
   BackupDocument,
   BackupFileDocument,
@@ -55,12 +54,14 @@ export class RepositoryWalden implements OfflineWalden {
 
   async list(cluster: string): Promise<BackupListDocument> {
     const { catalog, name } = await this.#look(cluster);
-    return { cluster: name, backups: (await catalog.backups(name)).map((backup) => backupDocument(backup)) };
+    const documentOf = await backupDocuments({ catalog, clock: this.#deps.clock }, name);
+    return { cluster: name, backups: (await catalog.backups(name)).map(documentOf) };
   }
 
   async show(cluster: string, id: string): Promise<BackupDocument> {
     const { catalog, name } = await this.#look(cluster);
-    return backupDocument(await findBackup(catalog, name, id));
+    const backup = await findBackup(catalog, name, id);
+    return (await backupDocuments({ catalog, clock: this.#deps.clock }, name))(backup);
   }
 
   async *files(cluster: string, id: string): AsyncGenerator<BackupFileDocument> {

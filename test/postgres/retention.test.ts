@@ -46,6 +46,17 @@ describe('walden expire', () => {
     expect({ status, isSaid: /removed by retention/.test(stderr) }).toEqual({ status: 51, isSaid: true });
   }
 
+  /** By the service, or by the repository alone. */
+  async function assertKept(how: 'online' | 'offline'): Promise<void> {
+    const { walden } = scene;
+    const where = how === 'online' ? [] : ['--repository-path', walden.repositoryPath()];
+    const { backups } = (await walden.json('list', 'main', ...where)) as BackupListDocument;
+    expect(backups.map(({ kept }) => kept)).toEqual(
+      backups.map(({ id }) => (id === ids[0] ? { until: null, reason: 'an audit' } : undefined)),
+    );
+    expect(await walden.run('show', 'main', ids[0]!, ...where)).toMatch(/^Kept: +until it is released: an audit$/m);
+  }
+
   beforeAll(async () => {
     scene = await startScene({ version: newestVersion, initdbArguments: ['--wal-segsize=1'] });
     const { walden } = scene;
@@ -68,6 +79,7 @@ describe('walden expire', () => {
     expect(await walden.run('keep', 'main', ids[0]!, '--reason', 'an audit')).toContain(
       'until it is released in local: an audit',
     );
+    await assertKept('online');
     mkdirSync(join(walden.repositoryPath(), 'main', 'notes'));
     writeFileSync(join(walden.repositoryPath(), 'main', 'notes', 'mine.txt'), 'mine');
     const plan = (await walden.json('expire', 'main', '--dry-run')) as ExpiryPlanDocument;
@@ -116,7 +128,10 @@ describe('walden expire', () => {
     const plan = (await walden.json('expire', 'main', '--dry-run')) as ExpiryPlanDocument;
     expect(plan.repositories[0]).toMatchObject({ goes: { backups: [], wal: [] } });
     await assertRestores();
+    await assertKept('online');
+    await assertKept('offline');
     expect(await walden.run('release', 'main', ids[0]!)).toContain('is released in local');
+    expect(await walden.run('list', 'main')).not.toContain('kept');
     const expiry = async (...words: string[]): Promise<ExpiryPlanDocument['repositories'][0]> => {
       const { repositories } = (await walden.json('expire', 'main', ...words)) as ExpiryPlanDocument;
       return repositories[0]!;

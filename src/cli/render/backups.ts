@@ -1,4 +1,5 @@
 import type { BackupDocument, BackupFileDocument, BackupListDocument } from '../../service/api.ts';
+import { keptWords } from './holds.ts';
 import { renderTable } from './table.ts';
 import { count, formatAge, formatBytes, formatDuration, formatMoment, secondsBetween } from './units.ts';
 
@@ -44,6 +45,7 @@ export function renderBackup(backup: BackupDocument): string {
     ['Label', backup.label],
     ['Started', formatMoment(backup.startedAt)],
   ];
+  if (backup.kept !== undefined) lines.push(['Kept', keptWords(backup.kept)]);
   if (facts !== null) lines.push(...factLines(backup.startedAt, facts));
   lines.push(
     ...(backup.damaged ?? []).map(({ key, error: { message } }) => ['  DAMAGED', `${key}: ${message}`] as const),
@@ -79,6 +81,11 @@ function checksumWords({ checksumsVerified, corruptPages }: NonNullable<BackupDo
 }
 
 function stateOf(backup: BackupDocument): string {
+  const state = soundnessOf(backup);
+  return backup.kept === undefined ? state : `${state}, kept`;
+}
+
+function soundnessOf(backup: BackupDocument): string {
   if (backup.damaged !== undefined) return `${backup.state}, DAMAGED`;
   return isCorrupt(backup) ? 'complete, with CORRUPT pages' : backup.state;
 }

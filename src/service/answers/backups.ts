@@ -1,11 +1,14 @@
 import { WaldenError } from '../../errors.ts';
-import type { BackupRecord, Catalog, ClusterName } from '../../../catalog/catalog.ts';
-import { formatMicros } from '../../postgres/timestamp.ts';
+import type { BackupId, BackupRecord, Catalog, ClusterName, HoldRecord } from '../../../catalog/catalog.ts';
+import type { Clock } from '../../platform/clock.ts';
+import { formatMicros, microsFromDate } from '../../postgres/timestamp.ts';
+import { backupDocument } from '../../repository/backup-document.ts';
 import { readBackupRecord } from '../../repository/backup-record.ts';
 import { readManifest } from '../../repository/manifest-reader.ts';
 import { backupId } from '../../repository/names.ts';
 import type { Repository } from '../../repository/repository.ts';
-import type { BackupFileDocument } from '../api.ts';
+import { isHeld } from '../../retention/keep-backups.ts';
+import type { BackupDocument, BackupFileDocument } from '../api.ts';
 
 /** By id, or `latest`: the newest that is complete. @throws NOT_FOUND, FORMAT_INVALID */
 export async function findBackup(catalog: Catalog, cluster: ClusterName, wanted: string): Promise<BackupRecord> {
@@ -23,6 +26,29 @@ export async function findBackup(catalog: Catalog, cluster: ClusterName, wanted:
   throw new WaldenError('NOT_FOUND', `cluster ${cluster} has no backup ${id}`, {
     hint: `list them with: walden list ${cluster}`,
   });
+}
+
+/** Makes the documents of a cluster's backups, with what was found damaged of them and what they are kept for. */
+export async function backupDocuments(
+  { catalog, clock }: { readonly catalog: Catalog; readonly clock: Clock },
+  cluster: ClusterName,
+): Promise<(backup: BackupRecord) => BackupDocument> {
+  const marks = await catalog.proof.damagedObjects(cluster);
+  const now = microsFromDate(clock.now());
+  const holds = (await catalog.holds(cluster)).filter((hold) => isHeld(hold, now));
+  return (backup) => ({ ...backupDocument(backup, marks), ...keptDocument(holds, backup.id) });
+}
+
+/** A hold in one repository keeps the copies in the others too: the one that lasts longest counts. */
+function keptDocument(holds: readonly HoldRecord[], id: BackupId): Pick<BackupDocument, 'kept'> {
+  const [longest] = holds.filter(({ backup }) => backup === id).sort((a, b) => endOf(b) - endOf(a));
+  if (longest === undefined) return {};
+  const { until, reason } = longest;
+  return { kept: { until: until === undefined ? null : formatMicros(until), reason: reason ?? null } };
+}
+
+function endOf({ until }: HoldRecord): number {
+  return until ?? Number.MAX_SAFE_INTEGER;
 }
 
 /** The files of a complete backup, as its manifest says. */

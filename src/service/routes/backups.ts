@@ -16,8 +16,8 @@ import {
   PlanDocument,
   RestoreRequest,
 } from '../api.ts';
-import { backupFiles, findBackup } from '../answers/backups.ts';
-import { backupDocument, jobDocument } from '../answers/documents.ts';
+import { backupDocuments, backupFiles, findBackup } from '../answers/backups.ts';
+import { jobDocument } from '../answers/documents.ts';
 import type { Server } from '../http-server.ts';
 import { registerMade } from '../nodes/register-node.ts';
 import { restoreCommand } from '../../config/command-line.ts';
@@ -49,8 +49,8 @@ function readingRoutes(server: Server, rooms: ServiceRooms): void {
     async (request) => {
       const { name } = clusterRoom(rooms, request.params.cluster).config;
       assertCatalogWhole(rooms);
-      const marks = await catalog.proof.damagedObjects(name);
-      return { cluster: name, backups: (await catalog.backups(name)).map((backup) => backupDocument(backup, marks)) };
+      const documentOf = await backupDocuments(rooms.deps, name);
+      return { cluster: name, backups: (await catalog.backups(name)).map(documentOf) };
     },
   );
   server.get<BackupRoute>(
@@ -59,7 +59,7 @@ function readingRoutes(server: Server, rooms: ServiceRooms): void {
     async (request) => {
       const { name } = clusterRoom(rooms, request.params.cluster).config;
       const backup = await foundBackup(rooms, name, request.params.id);
-      return backupDocument(backup, await catalog.proof.damagedObjects(name));
+      return (await backupDocuments(rooms.deps, name))(backup);
     },
   );
   server.get<BackupRoute>(

@@ -238,6 +238,16 @@ describe('showing backups', () => {
     expect(renderBackup(backup)).toMatch(/^Builds on: +20261121T021500F$/m);
   });
 
+  it('says what is kept, until when and why', () => {
+    const kept = { ...BACKUP, kept: { until: '2027-12-31T00:00:00.000000Z', reason: 'audit of 2026' } };
+    const list = renderBackupList({ cluster: 'main', backups: [BACKUP, kept] }, Number.POSITIVE_INFINITY).split('\n');
+    expect(list[1]).not.toContain('kept');
+    expect(list[2]).toMatch(/^20261122T021500F +complete, kept +2026-11-22/);
+    expect(renderBackup(kept)).toMatch(/^Kept: +until 2027-12-31 00:00:00 UTC: audit of 2026$/m);
+    expect(renderBackup({ ...BACKUP, kept: { until: null, reason: null } })).toMatch(/^Kept: +until it is released$/m);
+    expect(renderBackup(BACKUP)).not.toContain('Kept');
+  });
+
   it('is loud about corrupt pages', () => {
     const corruptPages = [{ path: 'base/5/1259', blocks: [3, 4] }];
     const text = renderBackup({ ...BACKUP, facts: { ...BACKUP.facts!, corruptPages } });
