@@ -1,6 +1,7 @@
 import type { Transferable } from 'node:worker_threads';
 import { Piscina } from 'piscina';
 import { type ErrorDocument, errorFromDocument, errorToDocument } from '../errors.ts';
+import { createThreadRooms } from './thread-rooms.ts';
 
 /**
  * Threads for the heavy bytes: hashing, compression, the record walk. A task's input and output are structured-cloned
@@ -58,6 +59,7 @@ export function createWorkerPool(entry: URL, threads: number): WorkerPool {
     // links modules for require() is terminated. As restore_command, that would end a recovery.
     execArgv: ['--no-experimental-require-module'],
     resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },
+    workerData: { threadRooms: createThreadRooms(threads) },
   });
   return {
     threads,

@@ -32,19 +32,22 @@ interface StoredForm {
 export class FileTarget implements ArchiveTarget {
   readonly #name: WalFileName;
   readonly #path: string;
+  readonly #memory: Uint8Array;
   readonly #descriptor: number;
   #bytes = WAL_HEADER_BYTES;
 
-  constructor(name: WalFileName, path: string) {
+  /** @param memory for one frame, compressed */
+  constructor(name: WalFileName, path: string, memory: Uint8Array) {
     this.#name = name;
     this.#path = path;
+    this.#memory = memory;
     this.#descriptor = this.#told(() => create(path));
   }
 
   add(compressor: FrameCompressor, frame: Uint8Array): void {
-    const stored = compressor.compress(frame);
-    this.#write(stored, this.#bytes);
-    this.#bytes += stored.byteLength;
+    const bytes = compressor.compressInto(this.#memory, frame);
+    this.#write(this.#memory.subarray(0, bytes), this.#bytes);
+    this.#bytes += bytes;
   }
 
   finish(header: Uint8Array): StoredForm {

@@ -1,13 +1,14 @@
 import { createHash, type Hash } from 'node:crypto';
 import type { ClusterIdentity, WalIndex } from '../../catalog/catalog.ts';
 import type { Sha256Hex } from '../../storage-drivers/driver.ts';
+import { withThreadRoom } from '../platform/thread-rooms.ts';
 import { workerTask } from '../platform/worker-pool.ts';
 import { frameCompressor } from '../repository/codec.ts';
 import { encodeWalObjectHeader, fitIndex, type WalObjectHeader } from '../repository/wal-object.ts';
 import type { Micros } from '../postgres/timestamp.ts';
 import { parseWalName, type WalFileName } from '../postgres/wal-name.ts';
 import { FileTarget, FRAME_BYTES, MemoryTarget } from './archive-target.ts';
-import { type OpenFileSource, openFileSource, type WalFileSource } from './file-source.ts';
+import { CHUNK_BYTES, type OpenFileSource, openFileSource, type WalFileSource } from './file-source.ts';
 import { createWalValidator } from './validate.ts';
 
 /** On a worker: checks one WAL file and stages it as the object that will be stored. */
@@ -41,12 +42,14 @@ export interface ArchiveOutput {
  * @throws FORMAT_INVALID, SERVER_MISMATCH (refused by validation), ARCHIVE_FILE_MISSING, LOCAL_IO, STORAGE_FULL
  */
 export function archiveWalFile(input: ArchiveInput): ArchiveOutput {
-  const source = openFileSource(input.source);
-  try {
-    return stageObject(input, source);
-  } finally {
-    source.close();
-  }
+  return withThreadRoom((room) => {
+    const source = openFileSource(input.source, room.subarray(0, FRAME_BYTES));
+    try {
+      return stageObject(input, source, room.subarray(FRAME_BYTES));
+    } finally {
+      source.close();
+    }
+  });
 }
 
 /** On a worker: the hash of a file, to compare it with what is stored under its name. */
@@ -56,8 +59,11 @@ interface HashInput {
   readonly source: WalFileSource;
 }
 
+/** One of this thread. */
+let hashBuffer: Buffer | undefined;
+
 export function hashFile(input: HashInput): { readonly sha256: Sha256Hex } {
-  const source = openFileSource(input.source);
+  const source = openFileSource(input.source, (hashBuffer ??= Buffer.allocUnsafeSlow(CHUNK_BYTES)));
   try {
     const hash = createHash('sha256');
     readFrames(source, (chunk) => hash.update(chunk));
@@ -67,12 +73,14 @@ export function hashFile(input: HashInput): { readonly sha256: Sha256Hex } {
   }
 }
 
-function stageObject(input: ArchiveInput, source: OpenFileSource): ArchiveOutput {
+/** @param memory for what a frame becomes */
+function stageObject(input: ArchiveInput, source: OpenFileSource, memory: Uint8Array): ArchiveOutput {
   const file = parseWalName(input.name);
   const validator = createWalValidator(file, input.identity, source.size);
   const compressor = frameCompressor(input.compressionLevel);
   const plainHash = createHash('sha256');
-  const target = typeof input.into === 'string' ? new FileTarget(input.name, input.into) : new MemoryTarget(input.into);
+  const { name, into } = input;
+  const target = typeof into === 'string' ? new FileTarget(name, into, memory) : new MemoryTarget(into);
   try {
     const plainBytes = readFrames(
       source,
@@ -118,7 +126,7 @@ function readFrames(
     const frame = source.readFrame(take);
     if (frame.length > 0 || total === 0) takeFrame(frame);
     total += frame.length;
-    if (frame.length < FRAME_BYTES) return total;
+    if (frame.length < source.frameBytes) return total;
   }
 }
 

@@ -6,17 +6,17 @@ import { FRAME_BYTES } from './archive-target.ts';
 export type WalFileSource = string | Uint8Array;
 
 /** Small enough to be still in the processor's cache when it is hashed, after it was walked. */
-const CHUNK_BYTES = 256 * 1024;
-/** One of this thread, for files. */
-let frameBuffer: Buffer | undefined;
+export const CHUNK_BYTES = 256 * 1024;
 
 /** A source that is being read from its beginning to its end. */
 export interface OpenFileSource {
   /** When it was opened. */
   readonly size: number;
+  /** Of a frame; the last one has fewer. */
+  readonly frameBytes: number;
   /**
-   * The next FRAME_BYTES, or what there is until the end; `take` is given each chunk of it as it comes. They are good until the
-   * next call for this or another source. @throws LOCAL_IO
+   * The next frame, or what there is until the end; `take` is given each chunk of it as it comes. They are good until the next
+   * call. @throws LOCAL_IO
    */
   readFrame(take: (chunk: Buffer) => void): Buffer;
   /** That what was read is what it was, and all of it. @throws FORMAT_INVALID */
@@ -24,18 +24,23 @@ export interface OpenFileSource {
   close(): void;
 }
 
-/** @throws ARCHIVE_FILE_MISSING, FORMAT_INVALID (no file), LOCAL_IO */
-export function openFileSource(source: WalFileSource): OpenFileSource {
-  return typeof source === 'string' ? new FileSource(source) : new MemorySource(source);
+/**
+ * @param memory for one frame of a file: where the next one comes into too
+ * @throws ARCHIVE_FILE_MISSING, FORMAT_INVALID (no file), LOCAL_IO
+ */
+export function openFileSource(source: WalFileSource, memory: Buffer): OpenFileSource {
+  return typeof source === 'string' ? new FileSource(source, memory) : new MemorySource(source);
 }
 
 class FileSource implements OpenFileSource {
   readonly #path: string;
+  readonly #memory: Buffer;
   readonly #descriptor: number;
   readonly #before: Stats;
 
-  constructor(path: string) {
+  constructor(path: string, memory: Buffer) {
     this.#path = path;
+    this.#memory = memory;
     this.#descriptor = openToRead(path);
     try {
       this.#before = fstatSync(this.#descriptor);
@@ -50,8 +55,12 @@ class FileSource implements OpenFileSource {
     return this.#before.size;
   }
 
+  get frameBytes(): number {
+    return this.#memory.length;
+  }
+
   readFrame(take: (chunk: Buffer) => void): Buffer {
-    const frame = (frameBuffer ??= Buffer.allocUnsafeSlow(FRAME_BYTES));
+    const frame = this.#memory;
     for (let filled = 0; ;) {
       const start = filled;
       const end = Math.min(start + CHUNK_BYTES, frame.length);
@@ -103,6 +112,7 @@ function openToRead(path: string): number {
 }
 
 class MemorySource implements OpenFileSource {
+  readonly frameBytes = FRAME_BYTES;
   readonly #bytes: Buffer;
   #at = 0;
 
