@@ -1,5 +1,4 @@
 import type { BackupDocument, BackupFileDocument, BackupListDocument } from '../../service/api.ts';
-import { keptWords } from './holds.ts';
 import { renderTable } from './table.ts';
 import { count, formatAge, formatBytes, formatDuration, formatMoment, secondsBetween } from './units.ts';
 
@@ -78,6 +77,15 @@ function checksumWords({ checksumsVerified, corruptPages }: NonNullable<BackupDo
   if (!checksumsVerified) return 'not verified: the cluster has none';
   const pages = corruptPages.reduce((sum, { blocks }) => sum + blocks.length, 0);
   return pages === 0 ? 'all verified' : `verified; ${count(pages, 'page')} CORRUPT`;
+}
+
+/** `until 2027-12-31 00:00:00 UTC: audit of 2026`. */
+function keptWords({ until, reason }: NonNullable<BackupDocument['kept']>): string {
+  return reason === null ? keptTime(until) : `${keptTime(until)}: ${reason}`;
+}
+
+export function keptTime(until: string | null): string {
+  return until === null ? 'until it is released' : `until ${formatMoment(until)}`;
 }
 
 function stateOf(backup: BackupDocument): string {
