@@ -1,5 +1,5 @@
 import { WaldenError } from '../../errors.ts';
-import type { BackupId, BackupRecord, Catalog, ClusterName, HoldRecord } from '../../../catalog/catalog.ts';
+import type { BackupRecord, Catalog, ClusterName, HoldRecord } from '../../../catalog/catalog.ts';
 import type { Clock } from '../../platform/clock.ts';
 import { formatMicros, microsFromDate } from '../../postgres/timestamp.ts';
 import { backupDocument } from '../../repository/backup-document.ts';
@@ -36,11 +36,15 @@ export async function backupDocuments(
   const marks = await catalog.proof.damagedObjects(cluster);
   const now = microsFromDate(clock.now());
   const holds = (await catalog.holds(cluster)).filter((hold) => isHeld(hold, now));
-  return (backup) => ({ ...backupDocument(backup, marks), ...keptDocument(holds, backup.id) });
+  return (backup) => ({ ...backupDocument(backup, marks), ...keptDocument(holds, backup) });
 }
 
-/** A hold in one repository keeps the copies in the others too: the one that lasts longest counts. */
-function keptDocument(holds: readonly HoldRecord[], id: BackupId): Pick<BackupDocument, 'kept'> {
+/**
+ * A hold in one repository keeps the copies in the others too: the one that lasts longest counts. What is not complete there
+ * is kept by none.
+ */
+function keptDocument(holds: readonly HoldRecord[], { id, state }: BackupRecord): Pick<BackupDocument, 'kept'> {
+  if (state !== 'complete') return {};
   const [longest] = holds.filter(({ backup }) => backup === id).sort((a, b) => endOf(b) - endOf(a));
   if (longest === undefined) return {};
   const { until, reason } = longest;
